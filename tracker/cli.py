@@ -1,0 +1,97 @@
+"""``tracker <command>``: finds the command's module only when it is called, so that start-up stays short."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+from tracker import __version__
+from tracker.errors import TrackerError
+
+# name -> (module with a click command called `command`, one line for --help)
+COMMANDS: dict[str, tuple[str, str]] = {
+    "infer": ("tracker.commands.infer", "Track the ball in a video: trajectory.csv, summary.json, overlay."),
+    "train": ("tracker.commands.train", "Train a network on labelled and synthetic clips."),
+    "export": ("tracker.commands.export", "Write a checkpoint as one ONNX file and check it against torch."),
+    "synth": ("tracker.commands.synth", "Render a synthetic clip with exact labels."),
+}
+
+
+class LazyGroup(click.Group):
+    """A click group whose commands are imported on use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        return importlib.import_module(COMMANDS[name][0]).command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def resolve_command(self, ctx: click.Context, args: list[str]):  # type: ignore[no-untyped-def]
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(args[0], list(COMMANDS), n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else f"; there are: {', '.join(COMMANDS)}"
+            raise TrackerError(f"no command '{args[0]}'{hint}")
+        return super().resolve_command(ctx, args)
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="tracker")
+def group() -> None:
+    """Find the one ball in play in every frame of a tennis or football video.
+
+    \b
+    Example:
+      tracker infer match.mp4 --overlay
+    """
+
+
+def run(command: click.Command, argv: Sequence[str] | None = None, prog_name: str | None = None) -> NoReturn:
+    """Runs a click command; every foreseeable failure becomes one line on stderr and exit code 2."""
+    try:
+        code = command.main(args=argv, prog_name=prog_name, standalone_mode=False)
+        sys.stdout.flush()
+    except TrackerError as e:
+        _fail(str(e))
+    except click.exceptions.Exit as e:
+        sys.exit(e.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except click.ClickException as e:
+        _fail(" ".join(e.format_message().split()))
+    except BrokenPipeError:  # the reader of our output went away, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(128 + signal.SIGPIPE)
+    except OSError as e:
+        where = f" ({e.filename})" if e.filename else ""
+        _fail(f"{(e.strerror or str(e)).lower()}{where}; check the path, its rights and the free space")
+    except MemoryError:
+        _fail("out of memory; use a smaller input or close other programs")
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(line: str) -> NoReturn:
+    click.echo(f"error: {line}", err=True)
+    sys.exit(2)
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    run(group, argv, prog_name="tracker")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,248 @@
+"""What flows between the rooms.
+
+Conventions everywhere: x to the right, y down, **source-image pixels**, pixel centres at integers, frames counted
+from 0, RGB uint8, seconds, px/s. "Missing" is NaN plus a status, never -1, 0,0 or infinity.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.floating]
+IntArray = NDArray[np.integer]
+Image = NDArray[np.uint8]
+
+
+class Status(str, enum.Enum):
+    """State of the track in one frame."""
+
+    DETECTED = "detected"  # a detection was associated in this frame
+    PREDICTED = "predicted"  # no detection; the motion model carries the ball
+    LOST = "lost"  # nothing is claimed; x,y are NaN
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class Visibility(enum.IntEnum):
+    """What a label says of the ball in one frame. No label row at all means nobody looked."""
+
+    NOT_JUDGED = -1
+    ABSENT = 0
+    VISIBLE = 1
+    HARD = 2  # faint, blurred, merged with a line, racket or player
+    OCCLUDED = 3  # position inferred
+
+
+LABEL_SOURCES = ("human", "checked", "propagated", "model", "sensor")
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """An axis-aligned part of a picture, in source pixels.
+
+    ``x0,y0`` is the *outer* upper left corner and ``width,height`` the extent, so that a region covering a whole
+    W x H picture is ``Region(-0.5, -0.5, W, H)`` (pixel centres are at integers).
+    """
+
+    x0: float
+    y0: float
+    width: float
+    height: float
+
+    def __post_init__(self) -> None:
+        if not (self.width > 0 and self.height > 0):
+            raise ValueError(f"region needs a positive extent, got {self.width} x {self.height}")
+
+    def contains(self, x: float, y: float) -> bool:
+        return self.x0 <= x < self.x0 + self.width and self.y0 <= y < self.y0 + self.height
+
+
+class Frame:
+    """One decoded picture. The RGB image is made only when somebody asks for it.
+
+    Args:
+        index: frame number, from 0. In a folder of numbered pictures it is the number in the file name.
+        time_s: presentation time in seconds (not index / fps: variable frame rates keep their true times).
+        image: uint8 RGB [H, W, 3], or None with ``lazy`` given.
+        lazy: maker of that image, called at most once.
+        width, height: size of the upright picture in pixels (needed with ``lazy``).
+        repeated: the picture equals the one before it (a 25 to 30 fps conversion), so it holds no new evidence.
+        gap: there is a break in time before this frame (numbering gap, reconnect): history before it is void.
+        resample: ``(region, out_w, out_h) -> uint8 [out_h, out_w, 3]``; a faster way to get a part of the picture
+            than through the full image (for example straight from the decoder's planes).
+        luma: maker of a small grey picture, ``(out_w, out_h) -> uint8 [out_h, out_w]``.
+    """
+
+    __slots__ = ("_image", "_lazy", "_luma", "_resample", "gap", "height", "index", "repeated", "time_s", "width")
+
+    def __init__(
+        self,
+        index: int,
+        time_s: float,
+        image: Image | None = None,
+        *,
+        lazy: Callable[[], Image] | None = None,
+        width: int | None = None,
+        height: int | None = None,
+        repeated: bool = False,
+        gap: bool = False,
+        resample: Callable[[Region, int, int], Image] | None = None,
+        luma: Callable[[int, int], Image] | None = None,
+    ) -> None:
+        if image is None and lazy is None:
+            raise ValueError("a frame needs an image or a maker of one")
+        if image is not None:
+            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+                raise ValueError(f"frame {index}: image must be uint8 [H, W, 3], got {image.dtype} {image.shape}")
+            height, width = image.shape[:2]
+        if width is None or height is None:
+            raise ValueError("a lazy frame needs its width and height")
+        self.index, self.time_s = int(index), float(time_s)
+        self.width, self.height = int(width), int(height)
+        self.repeated, self.gap = bool(repeated), bool(gap)
+        self._image, self._lazy = image, lazy
+        self._resample, self._luma = resample, luma
+
+    @property
+    def image(self) -> Image:
+        """uint8 RGB [H, W, 3]."""
+        if self._image is None:
+            assert self._lazy is not None
+            self._image = self._lazy()
+        return self._image
+
+    def crop(self, region: Region, out_w: int, out_h: int) -> Image:
+        """Part of the picture, resampled with area averaging.
+
+        Args:
+            region: what to show, in source pixels; what lies outside the picture is black.
+            out_w, out_h: size of the result in pixels.
+
+        Returns:
+            uint8 RGB [out_h, out_w, 3].
+        """
+        if self._resample is not None and self._image is None:
+            return self._resample(region, out_w, out_h)
+        from tracker.geometry import resample_image
+
+        return resample_image(self.image, region, out_w, out_h)
+
+    def grey(self, out_w: int, out_h: int) -> Image:
+        """The whole picture as small grey image, uint8 [out_h, out_w] (for camera motion, cuts, repeats)."""
+        if self._luma is not None:
+            return self._luma(out_w, out_h)
+        import cv2
+
+        small = self.crop(Region(-0.5, -0.5, self.width, self.height), out_w, out_h)
+        return cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
+
+    def __repr__(self) -> str:
+        return f"Frame({self.index}, {self.time_s:.3f} s, {self.width}x{self.height})"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detections:
+    """What the network claims in one frame, best first.
+
+    Attributes:
+        xy: float64 [N, 2] source pixels.
+        score: float64 [N] in 0..1.
+        radius_px: float64 [N] source pixels (NaN where unknown).
+        region: the part of the picture that was looked at (None = all of it).
+        candidates: number of claims at or above the track-start threshold more than 12 px (at 1280 wide) apart.
+    """
+
+    xy: FloatArray
+    score: FloatArray
+    radius_px: FloatArray
+    region: Region | None = None
+    candidates: int = 0
+
+    def __post_init__(self) -> None:
+        n = len(self.xy)
+        if self.xy.shape != (n, 2) or self.score.shape != (n,) or self.radius_px.shape != (n,):
+            raise ValueError(
+                f"detections need xy [N,2], score [N], radius_px [N]; got "
+                f"{self.xy.shape}, {self.score.shape}, {self.radius_px.shape}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.xy)
+
+    @classmethod
+    def empty(cls, region: Region | None = None) -> Detections:
+        return cls(np.empty((0, 2)), np.empty(0), np.empty(0), region)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BallState:
+    """The track in one frame.
+
+    Attributes:
+        xy: float64 [2] source pixels, NaN when LOST.
+        velocity: float64 [2] px/s, NaN when LOST.
+        cov: float64 [4, 4] covariance of (x, y, vx, vy), NaN when LOST.
+        score: score of the associated detection (NaN without one).
+        radius_px: ball radius (NaN when unknown).
+        candidates: raw claims of the detector in this frame (see Detections).
+    """
+
+    frame: int
+    time_s: float
+    xy: FloatArray
+    velocity: FloatArray
+    cov: FloatArray
+    status: Status
+    score: float = float("nan")
+    radius_px: float = float("nan")
+    candidates: int = 0
+
+    @property
+    def sd_px(self) -> float:
+        """Standard deviation of the position in px: root of the mean of the two axis variances."""
+        return float(np.sqrt(max(0.0, (self.cov[0, 0] + self.cov[1, 1]) / 2))) if np.isfinite(self.cov[0, 0]) else float("nan")
+
+    @classmethod
+    def lost(cls, frame: int, time_s: float, candidates: int = 0) -> BallState:
+        nan2 = np.full(2, np.nan)
+        return cls(frame, time_s, nan2, nan2.copy(), np.full((4, 4), np.nan), Status.LOST, candidates=candidates)
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """One row of a label file: who said the ball is where. Source pixels; NaN where unknown or absent."""
+
+    frame: int
+    visibility: int
+    x: float = float("nan")
+    y: float = float("nan")
+    w: float = float("nan")
+    h: float = float("nan")
+    source: str = "human"
+    sd_px: float = float("nan")
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CameraMotion:
+    """Where the picture's content went since the previous frame.
+
+    ``matrix`` is float64 [2, 3]: ``p_now = matrix[:, :2] @ p_before + matrix[:, 2]`` in source pixels.
+    """
+
+    matrix: FloatArray = field(default_factory=lambda: np.array([[1.0, 0, 0], [0, 1.0, 0]]))
+    confident: bool = True
+
+    @property
+    def is_identity(self) -> bool:
+        return bool(np.allclose(self.matrix, [[1, 0, 0], [0, 1, 0]]))
+
+    def apply(self, xy: FloatArray) -> FloatArray:
+        """Maps points [..., 2] of the previous frame into this one."""
+        return xy @ self.matrix[:, :2].T + self.matrix[:, 2]
