@@ -1,0 +1,89 @@
+import numpy as np
+import pytest
+
+from tracker.motion.kalman import GATE_95, GATE_99, in_gate, predict, update
+from tracker.motion.models import H4, ca_model, contact_noise, cv_model, gravity_drag_model, move_with_camera
+from tracker.types import CameraMotion
+
+
+def test_constant_velocity_by_hand():
+    f, q = cv_model(0.5, 12.0)
+    assert f @ np.array([1.0, 2, 10, -4]) == pytest.approx([6, 0, 10, -4])
+    assert q[0, 0] == pytest.approx(0.5) and q[0, 2] == pytest.approx(1.5) and q[2, 2] == pytest.approx(6)
+    assert q[0, 1] == 0
+
+
+def test_constant_acceleration_by_hand():
+    f, _ = ca_model(2.0, 1.0)
+    assert f @ np.array([0.0, 0, 1, 0, 3, -1]) == pytest.approx([8, -2, 7, -2, 3, -1])
+
+
+@pytest.mark.parametrize("model", [lambda dt: cv_model(dt, 3.0), lambda dt: ca_model(dt, 3.0)])
+def test_two_short_steps_are_one_long_one(model):
+    f1, q1 = model(0.03)
+    f2, q2 = model(0.05)
+    f, q = model(0.08)
+    assert f2 @ f1 == pytest.approx(f)
+    assert f2 @ q1 @ f2.T + q2 == pytest.approx(q)
+
+
+@pytest.mark.parametrize("drag", [0.0, 1e-9, 0.8])
+def test_gravity_and_drag_follow_the_differential_equation(drag):
+    f, _, u = gravity_drag_model(0.4, 1.0, 900.0, drag)
+    x = np.array([0.0, 0, 300, -500])
+    for _ in range(40000):  # Euler, fine steps
+        a = np.array([0, 900.0]) - drag * x[2:]
+        x = np.concatenate([x[:2] + x[2:] * 1e-5, x[2:] + a * 1e-5])
+    assert f @ np.array([0.0, 0, 300, -500]) + u == pytest.approx(x, abs=0.02)
+
+
+def test_identical_times_change_nothing():
+    for f, q in (cv_model(0.0, 5.0), ca_model(0.0, 5.0), gravity_drag_model(0.0, 5.0, 900, 0.5)[:2]):
+        assert np.array_equal(f, np.eye(len(f))) and not q.any()
+
+
+@pytest.mark.parametrize("dt", [-0.1, float("nan"), float("inf")])
+def test_time_does_not_run_backwards(dt):
+    with pytest.raises(ValueError, match="time step"):
+        cv_model(dt, 1.0)
+
+
+def test_state_moves_and_turns_with_the_camera():
+    x, p = move_with_camera(
+        np.array([10.0, 0, 5, 0]), np.diag([4.0, 1, 4, 1]), CameraMotion(np.array([[0.0, -1, 100], [1, 0, 50]]))
+    )
+    assert x == pytest.approx([100, 60, 0, 5])
+    assert np.diag(p) == pytest.approx([1, 4, 1, 4])
+
+
+def test_steps_equal_filterpy():
+    from filterpy import kalman as fp
+
+    rng = np.random.default_rng(1)
+    x, p = np.array([1.0, 2, 3, 4]), np.diag([4.0, 4, 90, 90])
+    xf, pf = x.copy(), p.copy()
+    for dt in (0.04, 0.1, 0.0, 0.02):
+        f, q = cv_model(dt, 500.0)
+        q = q + contact_noise(3.0)
+        z, r = rng.normal(size=2) * 5, np.diag([2.0, 3.0])
+        x, p = predict(x, p, f, q)
+        x, p, _, s, ll = update(x, p, z, r, H4)
+        xf, pf = fp.predict(xf, pf, f, q)
+        xf, pf, y, _, sf, llf = fp.update(xf, pf, z, r, H4, return_all=True)
+        assert x == pytest.approx(xf) and p == pytest.approx(pf) and s == pytest.approx(sf) and ll == pytest.approx(llf)
+
+
+def test_missing_measurement_leaves_the_prediction():
+    x, p = np.array([1.0, 2, 3, 4]), np.eye(4)
+    for z in (None, np.array([np.nan, 3.0])):
+        x2, p2, y, s, ll = update(x, p, z, np.eye(2), H4)
+        assert x2 is x and p2 is p and np.isnan(y).all() and ll == 0 and s == pytest.approx(2 * np.eye(2))
+
+
+def test_gate_holds_its_share_of_points():
+    rng = np.random.default_rng(0)
+    s = np.array([[9.0, 4], [4, 16]])
+    z = rng.multivariate_normal([5, 6], s, 20000)
+    assert in_gate(z, np.array([5.0, 6]), s, GATE_99).mean() == pytest.approx(0.99, abs=0.003)
+    assert in_gate(z, np.array([5.0, 6]), s, GATE_95).mean() == pytest.approx(0.95, abs=0.005)
+    assert in_gate(np.empty((0, 2)), np.zeros(2), s).shape == (0,)
