@@ -57,20 +57,21 @@ def test_state_moves_and_turns_with_the_camera():
 
 
 def test_steps_equal_filterpy():
-    from filterpy import kalman as fp
+    from filterpy.kalman import KalmanFilter
 
     rng = np.random.default_rng(1)
     x, p = np.array([1.0, 2, 3, 4]), np.diag([4.0, 4, 90, 90])
-    xf, pf = x.copy(), p.copy()
+    kf = KalmanFilter(4, 2)
+    kf.x, kf.P, kf.H = x.copy(), p.copy(), H4
     for dt in (0.04, 0.1, 0.0, 0.02):
         f, q = cv_model(dt, 500.0)
         q = q + contact_noise(3.0)
         z, r = rng.normal(size=2) * 5, np.diag([2.0, 3.0])
-        x, p = predict(x, p, f, q)
-        x, p, _, s, ll = update(x, p, z, r, H4)
-        xf, pf = fp.predict(xf, pf, f, q)
-        xf, pf, y, _, sf, llf = fp.update(xf, pf, z, r, H4, return_all=True)
-        assert x == pytest.approx(xf) and p == pytest.approx(pf) and s == pytest.approx(sf) and ll == pytest.approx(llf)
+        x, p, _, s, ll = update(*predict(x, p, f, q), z, r, H4)
+        kf.predict(F=f, Q=q)
+        kf.update(z, R=r)
+        assert x == pytest.approx(kf.x) and p == pytest.approx(kf.P) and s == pytest.approx(kf.S)
+        assert ll == pytest.approx(kf.log_likelihood)
 
 
 def test_missing_measurement_leaves_the_prediction():
