@@ -1,0 +1,137 @@
+"""How good is the online tracker on other people's detections?
+
+Runs BallTracker over recorded candidates (positions and scores, no pictures) and compares with the detector's own best
+claim in each frame. The protocol: distances at 1280 wide; a ball reported in the wrong place is a miss and costs
+precision; predicted frames count as reported; wrong lock = longest run of frames more than 40 px off.
+
+    python benchmarks/tracking.py $TRACKER_DATA/tracks --out benchmarks/results/tracking_online.md
+    python benchmarks/tracking.py $TRACKER_DATA/tracks --set track.report_coast_s=0.1
+
+The folder holds NAME-ball-gt.csv (match_id,time_ms,ball_sn,x,y) and NAME-DETECTOR.csv (the same and score).
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tracker.config import TrackConfig, load_config
+from tracker.track.online import BallTracker
+from tracker.types import Detections
+
+WIDTH, HEIGHT, FRAME_MS = 1920, 1080, 40
+# operating points of the recorded detectors: the start threshold is the one at which the best claim has the highest
+# F1 at 10 px on m-020, the keep threshold lets weaker claims go on with a track
+DETECTORS = {"single": (0.5, 0.05), "3-frames": (0.99, 0.05)}
+
+
+@dataclass
+class Rally:
+    """frame int64 [N], truth float64 [N, 2] px, detections per frame."""
+
+    name: str
+    frame: np.ndarray
+    truth: np.ndarray
+    detections: list[Detections]
+
+
+def read_rallies(folder: Path, match: str, detector: str) -> list[Rally]:
+    claims: dict[int, list[tuple[float, float, float]]] = defaultdict(list)
+    with open(folder / f"{match}-{detector}.csv", newline="") as f:
+        for r in csv.DictReader(f):
+            claims[int(r["time_ms"])].append((float(r["score"]), float(r["x"]), float(r["y"])))
+    truth: dict[str, dict[int, tuple[float, float]]] = defaultdict(dict)
+    with open(folder / f"{match}-ball-gt.csv", newline="") as f:
+        for r in csv.DictReader(f):
+            truth[r["ball_sn"]][int(r["time_ms"])] = (float(r["x"]), float(r["y"]))
+    rallies = []
+    for name, points in truth.items():
+        times = sorted(points)
+        detections = []
+        for t in times:
+            best = np.array(sorted(claims.get(t, []), reverse=True)).reshape(-1, 3)
+            detections.append(Detections(best[:, 1:], best[:, 0], np.full(len(best), np.nan)))
+        frames = np.array([round(t / FRAME_MS) for t in times])
+        rallies.append(Rally(f"{match} {name}", frames, np.array([points[t] for t in times]), detections))
+    return rallies
+
+
+def track(rally: Rally, config: TrackConfig, start: float, keep: float) -> tuple[np.ndarray, float]:
+    """Positions [N, 2] (NaN = nothing reported) and mean seconds per step."""
+    tracker = BallTracker(config, width=WIDTH, height=HEIGHT, start_threshold=start, keep_threshold=keep)
+    began = time.perf_counter()
+    states = [tracker.step(int(f), f * FRAME_MS / 1000, d) for f, d in zip(rally.frame, rally.detections, strict=True)]
+    return np.array([s.xy for s in states]), (time.perf_counter() - began) / max(1, len(states))
+
+
+def best_claim(rally: Rally, start: float) -> np.ndarray:
+    return np.array([d.xy[0] if len(d) and d.score[0] >= start else (np.nan, np.nan) for d in rally.detections])
+
+
+def errors(xy: np.ndarray, rally: Rally) -> np.ndarray:
+    return np.hypot(*(xy - rally.truth).T) * 1280 / WIDTH
+
+
+def figures(found: list[tuple[np.ndarray, Rally]]) -> dict[str, float]:
+    """Pooled figures of error columns [N] (NaN = not reported)."""
+    d = np.concatenate([e for e, _ in found])
+    reported, out = ~np.isnan(d), {"reported": float(np.mean(~np.isnan(d)))}
+    for t in (5, 10):
+        tp = np.sum(d <= t)
+        p, r = tp / max(1, reported.sum()), tp / len(d)
+        out[f"P@{t}"], out[f"R@{t}"], out[f"F1@{t}"] = p, r, 2 * p * r / max(1e-9, p + r)
+    longest = 0
+    for e, rally in found:
+        run = 0
+        for i, wrong in enumerate(e > 40):
+            follows = i > 0 and rally.frame[i] == rally.frame[i - 1] + 1
+            run = (run if follows else 0) + 1 if wrong else 0
+            longest = max(longest, run)
+    out["wrong_lock"] = longest
+    return out
+
+
+def evaluate(rallies: list[Rally], config: TrackConfig, start: float, keep: float) -> tuple[dict, dict, float]:
+    raw = figures([(errors(best_claim(r, start), r), r) for r in rallies])
+    runs = [(r, *track(r, config, start, keep)) for r in rallies]
+    return raw, figures([(errors(xy, r), r) for r, xy, _ in runs]), float(np.mean([s for *_, s in runs]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--set", action="append", default=[], metavar="track.KEY=VALUE", help="override a setting")
+    parser.add_argument("--out", type=Path, help="write the table as Markdown")
+    args = parser.parse_args()
+    config = load_config(overrides=args.set).track
+    matches = sorted(p.name.removesuffix("-ball-gt.csv") for p in args.folder.glob("*-ball-gt.csv"))
+    if not matches:
+        parser.error(f"{args.folder} has no *-ball-gt.csv")
+    lines = [
+        "| match | detector | system | F1@5 | F1@10 | precision@5 | recall@5 | reported | wrong lock | ms/step |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for match in matches:
+        for detector, (start, keep) in DETECTORS.items():
+            raw, tracked, seconds = evaluate(read_rallies(args.folder, match, detector), config, start, keep)
+            for system, s, ms in (("best claim", raw, "-"), ("BallTracker", tracked, f"{seconds * 1e3:.2f}")):
+                lines.append(
+                    f"| {match} | {detector} | {system} | {s['F1@5']:.3f} | {s['F1@10']:.3f} | {s['P@5']:.3f} |"
+                    f" {s['R@5']:.3f} | {s['reported']:.3f} | {s['wrong_lock']:.0f} | {ms} |"
+                )
+    print("\n".join(lines))
+    if args.out:
+        command = "python benchmarks/tracking.py $TRACKER_DATA/tracks" + "".join(f" --set {s}" for s in args.set)
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.write_text(f"# Online tracker on recorded detections\n\n    {command}\n\n" + "\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

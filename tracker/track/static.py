@@ -1,0 +1,64 @@
+"""Places where something ball-like sits and never moves: spare balls, logos, lamps, line crossings.
+
+A ball in play moves; whatever has been claimed at one place for about a second is less likely to be it. It is only
+made less likely, never forbidden: before a serve the true ball rests too, and then it is the best there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+
+class StaticSpots:
+    """Memory of places with lasting claims. Lengths in px of a 1280-wide picture, times in seconds.
+
+    Args:
+        radius_px: claims within this distance belong to one place.
+        after_s: a place is static once it has been claimed for so long (absence wears it off at the same pace).
+        limit: places remembered; the least settled one goes first.
+    """
+
+    def __init__(self, radius_px: float, after_s: float, limit: int = 24) -> None:
+        self._radius2 = radius_px * radius_px
+        self._after_s = after_s
+        self._limit = limit
+        self._spots: list[list[float]] = []  # x, y, seconds claimed
+
+    def reset(self) -> None:
+        self._spots = []
+
+    def carry(self, a: float, b: float, c: float, d: float, tx: float, ty: float) -> None:
+        """Camera motion, as in :meth:`tracker.track.hypothesis.Hypothesis.carry`."""
+        self._spots = [[a * x + b * y + tx, c * x + d * y + ty, w] for x, y, w in self._spots]
+
+    def observe(
+        self, points: Sequence[tuple[float, float]], dt: float, looked_at: Callable[[float, float], bool]
+    ) -> list[bool]:
+        """Takes in the claims of one frame and says for each whether it sits on a static place.
+
+        Args:
+            points: claimed places.
+            dt: seconds since the last frame.
+            looked_at: whether a place was in the part of the picture that the detector saw.
+        """
+        claimed = [False] * len(self._spots)
+        result, new = [], []
+        for x, y in points:
+            for i, (sx, sy, w) in enumerate(self._spots):
+                if (x - sx) ** 2 + (y - sy) ** 2 <= self._radius2:
+                    claimed[i] = True
+                    result.append(w >= self._after_s)
+                    break
+            else:
+                result.append(False)
+                new.append([x, y, dt])
+        kept = []
+        for spot, seen in zip(self._spots, claimed, strict=True):
+            if seen:
+                spot[2] = min(spot[2] + dt, 2 * self._after_s)
+            elif looked_at(spot[0], spot[1]):
+                spot[2] -= dt
+            if spot[2] > 0:
+                kept.append(spot)
+        self._spots = sorted(kept + new, key=lambda s: -s[2])[: self._limit]
+        return result
