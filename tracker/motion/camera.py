@@ -1,0 +1,156 @@
+"""What the camera did between two pictures: nothing, a pan, a zoom, or a cut to another scene.
+
+It works on a small grey copy of the picture. A camera at rest is recognised from the difference at edges alone and
+answered with *exactly* the identity, so that no jitter gets into the track. Otherwise sparse pyramidal Lucas-Kanade
+flow (Bouguet 2001) at corners is fitted by a similarity (pan, zoom, roll) with RANSAC, which passes over the players
+as outliers. Where that fails, either the pan is too fast for it (phase correlation decides), or the scene has changed.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from tracker.types import CameraMotion, FloatArray, Image
+
+# Measured by benchmarks/camera.py (benchmarks/results/camera.md); small pixels are those of the grey copy.
+EDGE = 24  # grey levels across one edge pixel
+STILL_DIFFERENCE = 2.5  # median grey difference at edges that noise and compression alone produce
+DEAD_BAND_PX = 0.08  # small px: less than this anywhere in the picture is no motion
+CORNERS = 120
+MIN_POINTS = 12
+INLIER_PX = 0.7  # small px
+SURE_INLIERS = 0.4  # share of the points that move together
+CUT_STRUCTURE = (
+    0.25  # correlation of the edges before and after, motion undone, below which nothing is left of the scene
+)
+LK_WINDOW, LK_LEVELS = 15, 3
+
+
+class CameraMotionEstimator:
+    """Feed it every picture in order. One estimator per video."""
+
+    def __init__(self) -> None:
+        self._rng_seed = 0
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets the previous picture (a gap in time)."""
+        self._before: Image | None = None
+        self._edges: Image | None = None
+
+    def update(self, grey: Image, scale_x: float, scale_y: float) -> tuple[CameraMotion, bool]:
+        """Motion from the previous picture to this one.
+
+        Args:
+            grey: uint8 [h, w], the whole picture, small (about 320 wide is enough).
+            scale_x, scale_y: source width / w and source height / h.
+
+        Returns:
+            the motion in source px, and whether a cut lies between the two. After a cut, and where nothing could be
+            measured, the motion is the identity and not ``confident``; before the second picture it is the identity.
+
+        Raises:
+            ValueError: the picture is not uint8 [h, w] with at least 16 px a side.
+        """
+        if grey.dtype != np.uint8 or grey.ndim != 2 or min(grey.shape) < 16:
+            raise ValueError(
+                f"camera motion needs a grey uint8 picture of at least 16x16, got {grey.dtype} {grey.shape}"
+            )
+        before, edges = self._before, self._edges
+        self._before = grey
+        self._edges = None
+        if before is None or before.shape != grey.shape:
+            return CameraMotion(), False
+        if edges is None:
+            edges = _edges(before)
+        if _still(before, grey, edges):
+            self._edges = edges  # the same scene: its edges stay where they are
+            return CameraMotion(), False
+        matrix, share = _flow(before, grey)
+        if matrix is None or share < SURE_INLIERS:
+            shift = _phase_shift(before, grey)
+            if matrix is None or _structure(before, grey, shift) > _structure(before, grey, matrix):
+                matrix = shift
+            left = _structure(before, grey, matrix)
+            if left < CUT_STRUCTURE:
+                return CameraMotion(confident=False), True
+            if left < 2 * CUT_STRUCTURE:
+                return CameraMotion(confident=False), False
+        if _largest_shift(matrix, grey.shape) < DEAD_BAND_PX:
+            return CameraMotion(), False
+        return CameraMotion(_in_source(matrix, scale_x, scale_y)), False
+
+
+def _edges(grey: Image) -> Image:
+    """Mask uint8 [h, w] (255 = edge)."""
+    return cv2.compare(cv2.morphologyEx(grey, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)), EDGE, cv2.CMP_GE)
+
+
+def _still(before: Image, grey: Image, edges: Image) -> bool:
+    """Most edges have not moved. Players and ball are the minority; noise moves grey levels by a few."""
+    histogram = cv2.calcHist([cv2.absdiff(before, grey)], [0], edges, [256], [0, 256]).ravel()
+    total = histogram.sum()
+    if total < 50:  # a picture without edges: nothing to see moving
+        return True
+    median = float(np.searchsorted(np.cumsum(histogram), total / 2))
+    return median < STILL_DIFFERENCE
+
+
+def _flow(before: Image, grey: Image) -> tuple[FloatArray | None, float]:
+    """Similarity [2, 3] in small px from sparse flow, and the share of the points that follow it."""
+    corners = cv2.goodFeaturesToTrack(before, CORNERS, 0.01, 7)
+    if corners is None or len(corners) < MIN_POINTS:
+        return None, 0.0
+    moved, ok, _ = cv2.calcOpticalFlowPyrLK(
+        before, grey, corners, None, winSize=(LK_WINDOW, LK_WINDOW), maxLevel=LK_LEVELS
+    )
+    ok = ok.ravel() == 1
+    if ok.sum() < MIN_POINTS:
+        return None, 0.0
+    cv2.setRNGSeed(0)  # RANSAC draws from a global generator; the same pictures give the same answer
+    matrix, inliers = cv2.estimateAffinePartial2D(
+        corners[ok], moved[ok], method=cv2.RANSAC, ransacReprojThreshold=INLIER_PX, maxIters=200, confidence=0.99
+    )
+    if matrix is None or not np.isfinite(matrix).all() or not 0.7 < np.hypot(matrix[0, 0], matrix[1, 0]) < 1.4:
+        return None, 0.0
+    return matrix, float(inliers.sum()) / len(corners)
+
+
+def _phase_shift(before: Image, grey: Image) -> FloatArray:
+    """Pure translation [2, 3] in small px by phase correlation of the edges."""
+    h, w = grey.shape
+    window = cv2.createHanningWindow((w, h), cv2.CV_32F)
+    (dx, dy), _ = cv2.phaseCorrelate(before.astype(np.float32), grey.astype(np.float32), window)
+    return np.array([[1.0, 0.0, dx], [0.0, 1.0, dy]])
+
+
+def _structure(before: Image, grey: Image, matrix: FloatArray) -> float:
+    """Correlation of the edge pictures where both show the scene, after undoing the motion; brightness plays no part."""
+    h, w = grey.shape
+    warped = cv2.warpAffine(before, matrix, (w, h), flags=cv2.INTER_LINEAR)
+    valid = cv2.warpAffine(np.full((h, w), 255, np.uint8), matrix, (w, h), flags=cv2.INTER_NEAREST) > 0
+    if valid.sum() < 0.2 * h * w:
+        return 0.0
+    a, b = (cv2.GaussianBlur(_gradient(p), (0, 0), 1.5)[valid] for p in (warped, grey))
+    a, b = a - a.mean(), b - b.mean()
+    return float((a * b).sum() / max(1e-6, np.sqrt((a * a).sum() * (b * b).sum())))
+
+
+def _gradient(grey: Image) -> FloatArray:
+    gx, gy = cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)
+    return np.sqrt(cv2.magnitude(gx, gy))  # the root keeps a few strong edges from deciding alone
+
+
+def _largest_shift(matrix: FloatArray, shape: tuple[int, ...]) -> float:
+    """The farthest that any picture corner goes, small px."""
+    h, w = shape
+    corners = np.array([[0, 0], [w - 1, 0], [0, h - 1], [w - 1, h - 1]], dtype=np.float64)
+    return float(np.abs(corners @ matrix[:, :2].T + matrix[:, 2] - corners).max())
+
+
+def _in_source(matrix: FloatArray, sx: float, sy: float) -> FloatArray:
+    """The same motion in source px. Small pixel u shows source px (u + 0.5) s - 0.5."""
+    to_source = np.array([[sx, 0, (sx - 1) / 2], [0, sy, (sy - 1) / 2], [0, 0, 1]])
+    full = to_source @ np.vstack([matrix, [0, 0, 1]]) @ np.linalg.inv(to_source)
+    return full[:2]
