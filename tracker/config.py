@@ -29,7 +29,9 @@ class VideoConfig:
     """Reading video."""
 
     max_pixels: int = Field(64_000_000, gt=0)  # a larger picture is refused (an 8K frame has 33 million)
-    repeat_threshold: float = Field(0.35, ge=0)  # mean absolute grey difference below which a frame repeats the last
+    # largest difference of a small block, in grey levels, of a picture that repeats the last; 0 = never look
+    # (benchmarks/results/repeats.md)
+    repeat_threshold: float = Field(20.0, ge=0)
     open_timeout_s: float = Field(10.0, gt=0)  # network streams
 
 
@@ -43,6 +45,11 @@ class DetectConfig:
     foveate: bool = True
     fovea_width: int = Field(256, ge=64, le=2048)  # network px at working scale
     fovea_height: int = Field(160, ge=64, le=2048)
+    scan_width: int = Field(512, ge=64, le=4096)  # network px of the picture's longer side in a scan
+    verify: int = Field(2, ge=0, le=8)  # claims of a scan that get a close look
+    verify_above: float = Field(0.05, ge=0, le=1)  # and the score from which they deserve one
+    floor: float = Field(0.02, ge=0, le=1)  # claims below this are not handed on
+    sure_sd_px: float = Field(25.0, gt=0)  # px at 1280 wide: a prediction this sure is followed with the fovea
     scan_every: int = Field(6, ge=1, le=120)  # frames between looks at the whole picture while the track is sure
 
 
@@ -199,6 +206,11 @@ def load_config(path: str | Path | None = None, overrides: Iterable[str] = ()) -
                 raise TrackerError(f"'{item}': {p} is not a section")
             node = child
         node[leaf] = value
+    return config_from_dict(data, where)
+
+
+def config_from_dict(data: dict[str, Any], where: str = "the configuration") -> Config:
+    """A checked configuration from plain values; what is not given keeps its default."""
     _refuse_unknown(data, Config, "", where)
     try:
         return TypeAdapter(Config).validate_python(data)

@@ -1,1 +1,7 @@
+"""Bytes <-> frames: files, picture folders, cameras, network streams, stdin; and a writer."""
 
+from tracker.video.open import open_video
+from tracker.video.source import VideoInfo, VideoSource, VideoStats
+from tracker.video.writer import VideoWriter
+
+__all__ = ["VideoInfo", "VideoSource", "VideoStats", "VideoWriter", "open_video"]

@@ -1,0 +1,134 @@
+"""Pictures as a video: a folder whose file names are frame numbers, or any pictures in order of name."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from tracker.config import VideoConfig
+from tracker.errors import TrackerError
+from tracker.types import Frame, Image
+from tracker.video.picture_header import is_complete, picture_size
+from tracker.video.repeats import RepeatDetector
+from tracker.video.source import VideoInfo, VideoSource, VideoStats, sane_fps
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+MAX_BYTES = 512 << 20  # of one picture file
+
+
+def open_folder(path: Path, config: VideoConfig, fps: float | None, stills: bool) -> VideoSource:
+    """A folder of pictures. Where all names are numbers they are frame numbers; else names are sorted naturally.
+
+    Raises:
+        TrackerError: unreadable, without pictures, or two pictures with one frame number.
+    """
+    try:
+        with os.scandir(path) as entries:
+            names = [e.name for e in entries if not e.name.startswith(".") and e.is_file()]
+    except OSError as e:
+        raise TrackerError(f"cannot read the folder {path}: {(e.strerror or str(e)).lower()}") from e
+    pictures = [n for n in names if os.path.splitext(n)[1].lower() in SUFFIXES]
+    if not pictures:
+        videos = sorted(n for n in names if os.path.splitext(n)[1].lower() in (".mp4", ".mov", ".mkv", ".avi", ".webm"))
+        hint = f"; give one of its videos, for example {path / videos[0]}" if videos else ""
+        raise TrackerError(f"the folder {path} holds no pictures ({', '.join(sorted(SUFFIXES))}){hint}")
+    pictures.sort(key=_natural)
+    name = re.sub(r"[^\w.-]+", "_", path.resolve().name) or "folder"
+    return open_pictures([path / n for n in pictures], name, config, fps, stills)
+
+
+def open_pictures(files: list[Path], name: str, config: VideoConfig, fps: float | None, stills: bool) -> VideoSource:
+    """Pictures in the order given; see :func:`open_folder`."""
+    numbers = _frame_numbers(files)
+    rate = sane_fps(fps)
+    stats = VideoStats()
+    frames = _read(files, numbers, rate, stills, config, stats)
+    try:
+        first = next(frames)
+    except StopIteration:
+        what = f"{files[0]} is" if len(files) == 1 else f"none of the {len(files)} pictures in {files[0].parent} is"
+        raise TrackerError(f"{what} a readable picture; every one is damaged or empty") from None
+    info = VideoInfo(name, first.width, first.height, rate, len(files), False, "stills" if stills else "folder")
+    return VideoSource(info, _chain(first, frames), stats)
+
+
+def _chain(first: Frame, rest: Iterator[Frame]) -> Iterator[Frame]:
+    yield first
+    del first
+    yield from rest
+
+
+def _natural(name: str) -> list:
+    return [(1, int(t), t) if t.isdigit() else (0, 0, t.lower()) for t in re.split(r"([0-9]+)", name)]
+
+
+def _frame_numbers(files: list[Path]) -> list[int]:
+    """Frame numbers from the names if all of them are numbers, else 0, 1, 2 ..."""
+    if len(files) == 1 or not all(re.fullmatch(r"[0-9]{1,12}", f.stem) for f in files):
+        return list(range(len(files)))
+    numbers = [int(f.stem) for f in files]
+    for a, b in zip(range(len(files)), range(1, len(files)), strict=False):
+        if numbers[a] == numbers[b]:
+            raise TrackerError(f"{files[a]} and {files[b]} both are frame {numbers[a]}; keep one of them")
+    return numbers
+
+
+def _read(
+    files: list[Path], numbers: list[int], fps: float, stills: bool, config: VideoConfig, stats: VideoStats
+) -> Iterator[Frame]:
+    repeats = RepeatDetector(0.0 if stills else config.repeat_threshold)
+    size: tuple[int, int] | None = None
+    last = origin = None
+    for file, number in zip(files, numbers, strict=True):
+        image = _load(file, config)
+        if image is None:
+            stats.damaged += 1
+            continue
+        h, w = image.shape[:2]
+        gap = last is not None and (stills or number != last + 1)
+        if size is None:
+            size, origin = (w, h), number
+        elif (w, h) != size and not stills:
+            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+            stats.resized += 1
+            gap = True
+        if gap:
+            repeats.reset()
+        repeated = repeats.feed(image[:, :, 1])
+        assert origin is not None
+        yield Frame(number, (number - origin) / fps, image, repeated=repeated, gap=gap)
+        last = number
+
+
+def _load(file: Path, config: VideoConfig) -> Image | None:
+    """A picture file as RGB, or None when it is damaged.
+
+    Raises:
+        TrackerError: it may not be read, or has too many pixels.
+    """
+    try:
+        if file.stat().st_size > MAX_BYTES:
+            raise TrackerError(f"{file} is larger than {MAX_BYTES >> 20} MiB; that is no picture of a video")
+        data = file.read_bytes()
+    except OSError as e:
+        raise TrackerError(f"cannot read {file}: {(e.strerror or str(e)).lower()}") from e
+    size = picture_size(data)
+    if size is None or not is_complete(data):
+        return None
+    if size[0] * size[1] > config.max_pixels:
+        raise TrackerError(
+            f"{file}: {size[0]} x {size[1]} pixels are more than video.max_pixels = {config.max_pixels}; "
+            "make it smaller or raise that limit"
+        )
+    try:
+        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:
+        return None
+    if bgr is None or bgr.size == 0:
+        return None
+    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)

@@ -1,0 +1,147 @@
+"""Writing a video: H.264 in MP4 (or what the suffix says), true times, never half a file under its final name."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import av
+import av.error
+import numpy as np
+
+from tracker.errors import TrackerError
+from tracker.types import Image
+
+_FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".avi": "avi"}
+_TICKS = 90_000  # per second: the time base of presentation times
+
+
+class VideoWriter:
+    """Writes RGB pictures with a time each. ``close()`` gives the file its name; until then it lies beside it.
+
+    Args:
+        path: where; the suffix chooses the container (.mp4, .mov, .mkv, .avi).
+        width, height: of the pictures. Odd sizes are kept where the codec can, else widened by one black line.
+        fps: nominal rate, used for pictures written without a time.
+        crf: quality of H.264, 0 (lossless) to 51; 20 is visually close.
+
+    Raises:
+        TrackerError: unknown suffix, folder not writable, disk full (on any call).
+
+    Used in a ``with`` block it is closed at the end also after Ctrl-C, keeping what was written, and thrown away
+    when anything else went wrong.
+    """
+
+    def __init__(self, path: str | Path, width: int, height: int, fps: float = 25.0, *, crf: int = 20) -> None:
+        self.path, self.width, self.height = Path(path), int(width), int(height)
+        self._interval = 1.0 / fps
+        self._last_time = -self._interval
+        self._last_tick = -1
+        self.frames = 0
+        form = _FORMATS.get(self.path.suffix.lower())
+        if form is None:
+            raise TrackerError(f"cannot write {self.path}: the name must end in {', '.join(sorted(_FORMATS))}")
+        self._container: Any = None
+        self._part = ""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            fd, self._part = tempfile.mkstemp(prefix=f".{self.path.name}.", suffix=".part", dir=self.path.parent)
+            os.close(fd)
+            self._container = av.open("file:" + os.path.abspath(self._part), "w", format=form)
+            self._open_stream(fps, crf)
+        except (OSError, av.error.FFmpegError) as e:
+            self._discard()
+            raise self._failed(e) from e
+
+    def _open_stream(self, fps: float, crf: int) -> None:
+        rate = Fraction(fps).limit_denominator(1001)
+        self._pad = (self.height % 2, self.width % 2)
+        if "libx264" in av.codecs_available:
+            stream = self._container.add_stream("libx264", rate=rate, options={"crf": str(crf), "preset": "veryfast"})
+        else:
+            stream = self._container.add_stream("mpeg4", rate=rate)
+            stream.bit_rate = max(400_000, int(0.15 * self.width * self.height * fps))
+        stream.width, stream.height = self.width + self._pad[1], self.height + self._pad[0]
+        stream.pix_fmt = "yuv420p"
+        context = stream.codec_context
+        # AVI keeps frame numbers, not times: give it the nominal rate
+        self._base = 1 / rate if self._container.format.name == "avi" else Fraction(1, _TICKS)
+        context.time_base = self._base
+        context.thread_count = 1
+        context.colorspace, context.color_range = 1, 1  # BT.709, limited: said in the file, so that readers agree
+        self._stream = stream
+
+    def write(self, image: Image, time_s: float | None = None) -> None:
+        """Adds a picture.
+
+        Args:
+            image: uint8 RGB [height, width, 3].
+            time_s: presentation time in seconds, later than the last one's (None: one nominal interval after it).
+        """
+        if self._container is None:
+            raise ValueError(f"{self.path} is already closed")
+        if image.shape != (self.height, self.width, 3) or image.dtype != np.uint8:
+            raise ValueError(f"expected uint8 [{self.height}, {self.width}, 3], got {image.dtype} {image.shape}")
+        if time_s is None:
+            time_s = self._last_time + self._interval
+        self._last_time = time_s
+        tick = max(round(time_s / float(self._base)), self._last_tick + 1)
+        self._last_tick = tick
+        if any(self._pad):
+            image = np.pad(image, ((0, self._pad[0]), (0, self._pad[1]), (0, 0)))
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+        frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG", threads=1)
+        frame.pts, frame.time_base = tick, self._base
+        try:
+            for packet in self._stream.encode(frame):
+                self._container.mux(packet)
+        except (OSError, av.error.FFmpegError) as e:
+            self._discard()
+            raise self._failed(e) from e
+        self.frames += 1
+
+    def close(self) -> None:
+        """Finishes the file and gives it its name. A writer that got no picture leaves no file."""
+        if self._container is None:
+            return
+        if self.frames == 0:
+            self._discard()
+            return
+        try:
+            for packet in self._stream.encode(None):
+                self._container.mux(packet)
+            self._container.close()
+            self._container = None
+            os.chmod(self._part, 0o644)
+            os.replace(self._part, self.path)
+            self._part = ""
+        except (OSError, av.error.FFmpegError) as e:
+            self._discard()
+            raise self._failed(e) from e
+
+    def _discard(self) -> None:
+        container, self._container = self._container, None
+        if container is not None:
+            with contextlib.suppress(OSError, av.error.FFmpegError, ValueError):
+                container.close()
+        if self._part and os.path.exists(self._part):
+            os.unlink(self._part)
+        self._part = ""
+
+    def _failed(self, e: Exception) -> TrackerError:
+        reason = (getattr(e, "strerror", None) or str(e)).lower()
+        return TrackerError(f"cannot write {self.path}: {reason}; choose another place or free some space")
+
+    def __enter__(self) -> VideoWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if kind is None or issubclass(kind, KeyboardInterrupt):
+            self.close()
+        else:
+            self._discard()
