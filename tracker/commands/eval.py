@@ -1,0 +1,176 @@
+"""``tracker eval``: scores a model, or trajectories that are already there, against labels."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tracker.errors import TrackerError
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("dataset", type=click.Path(path_type=Path))
+@click.option("--model", type=click.Path(path_type=Path), help="ONNX file to run (default: the bundled one).")
+@click.option("--offline", is_flag=True, help="Use the two-pass path that sees the whole clip.")
+@click.option(
+    "--trajectories",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Score NAME.csv or NAME/trajectory.csv in DIR; run nothing.",
+)
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Compare with the trajectories in DIR: is the difference real?",
+)
+@click.option("--split", help="Only clips of this split (train, val ...).")
+@click.option("--sport", help="Only clips of this sport.")
+@click.option("--clip", "only", multiple=True, metavar="NAME", help="Only this clip (repeatable).")
+@click.option(
+    "--at-fpr",
+    type=click.FloatRange(0, 1),
+    multiple=True,
+    metavar="RATE",
+    help="Also find the threshold whose false-positive rate stays at or below RATE.",
+)
+@click.option(
+    "--at-multi-ball",
+    type=click.FloatRange(0, 1),
+    multiple=True,
+    metavar="RATE",
+    help="Also find the threshold that keeps frames with two claims at or below RATE.",
+)
+@click.option("--cost-fp", type=click.FloatRange(0), help="Cost of a frame with a false claim (finds the cheapest).")
+@click.option("--cost-fn", type=click.FloatRange(0), help="Cost of a frame whose visible ball is not found.")
+@click.option("--html", "html_path", type=click.Path(path_type=Path), metavar="FILE", help="Write the report.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON instead of a table.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write the figures as JSON to a file.")
+@click.option(
+    "--save",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Keep what the model said: NAME/trajectory.csv and candidates.csv, ready for --trajectories.",
+)
+@click.option("--partial", is_flag=True, help="Score trajectories that end early.")
+@click.option("--no-pictures", is_flag=True, help="Leave the crops out of the report.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override of the configuration.")
+@click.option("--seed", default=0, show_default=True, help="Of the bootstrap.")
+@click.option("--quiet", is_flag=True, help="No progress bar.")
+def command(
+    dataset: Path,
+    model: Path | None,
+    offline: bool,
+    trajectories: Path | None,
+    against: Path | None,
+    split: str | None,
+    sport: str | None,
+    only: tuple[str, ...],
+    at_fpr: tuple[float, ...],
+    at_multi_ball: tuple[float, ...],
+    cost_fp: float | None,
+    cost_fn: float | None,
+    html_path: Path | None,
+    as_json: bool,
+    out: Path | None,
+    save: Path | None,
+    partial: bool,
+    no_pictures: bool,
+    overrides: tuple[str, ...],
+    seed: int,
+    quiet: bool,
+) -> None:
+    """Measure exactly how a model, or trajectories already made, fail on labelled clips.
+
+    DATASET is a folder with index.csv, a folder of videos with NAME.labels.csv beside them, or one such video.
+
+    \b
+    Examples:
+      tracker eval data/courts --split val --html report.html
+      tracker eval data/courts --trajectories runs --against other_runs
+      tracker eval data/courts --split train --at-fpr 0.01 --cost-fp 5 --cost-fn 1
+    """
+    from tqdm import tqdm
+
+    from tracker.evaluate import run as ev
+    from tracker.evaluate.reading import read_run
+    from tracker.files import atomic_write
+
+    if trajectories is not None and (model is not None or offline or save is not None):
+        raise TrackerError("--trajectories runs nothing; leave out --model, --offline and --save")
+    clips = _choose(dataset, split, sport, only)
+    indexed = dataset.name == "index.csv" or (dataset / "index.csv").is_file()
+    for folder in (trajectories, against):
+        if folder is not None and not folder.is_dir():
+            raise TrackerError(f"{folder} is not a folder of trajectories")
+
+    def score(runner: ev.Runner, system: str) -> ev.Evaluation:
+        off = quiet or not sys.stderr.isatty()
+        with tqdm(total=len(clips), unit="clip", disable=off, desc=system[:30], file=sys.stderr) as bar:
+            return ev.evaluate(
+                clips, runner, system=system, partial=partial, indexed=indexed, each=lambda _: bar.update(1)
+            )
+
+    if trajectories is not None:
+        first = score(lambda c: read_run(trajectories, c), trajectories.name or str(trajectories))
+    else:
+        from tracker.evaluate.live import model_runner
+
+        runner, name = model_runner(model, offline=offline, overrides=overrides, save=save)
+        first = score(runner, name)
+    second = None
+    if against is not None:
+        second = score(lambda c: read_run(against, c), _other_name(against, first.system))
+    rules: list[tuple[Any, dict[str, float]]] = [("max-f1", {})] if any(c.table.seen.any() for c in first.clips) else []
+    rules += [("at-fpr", {"target": t}) for t in at_fpr]
+    rules += [("at-multi-ball", {"target": t}) for t in at_multi_ball]
+    if cost_fp is not None or cost_fn is not None:
+        rules.append(("min-cost", {"cost_fp": 1.0 if cost_fp is None else cost_fp,
+                                   "cost_fn": 1.0 if cost_fn is None else cost_fn}))  # fmt: skip
+    data = ev.summarise(first, against=second, rules=rules, seed=seed)
+    machine = json.dumps(ev.jsonable(data), indent=1, ensure_ascii=False, allow_nan=False)
+    if out is not None:
+        with atomic_write(out) as f:
+            f.write(machine + "\n")
+    if html_path is not None:
+        from tracker.evaluate import html, sheets
+
+        failures = sheets.pick_failures(first)
+        if not no_pictures:
+            failures = sheets.add_pictures(failures, lambda text: click.echo(f"note: {text}", err=True))
+        page = html.render(first, data, failures, dataset=dataset.name or str(dataset))
+        with atomic_write(html_path) as f:
+            f.write(page)
+    if as_json:
+        click.echo(machine)
+    else:
+        from tracker.evaluate.text import table
+
+        click.echo(table(data))
+        if html_path is not None:
+            click.echo(f"report: {html_path}", err=True)
+
+
+def _choose(dataset: Path, split: str | None, sport: str | None, only: tuple[str, ...]) -> list[Any]:
+    from tracker.labels.dataset import load_dataset
+
+    clips = load_dataset(dataset, split=split, sport=sport)
+    if only:
+        unknown = sorted(set(only) - {c.name for c in clips})
+        if unknown:
+            raise TrackerError(
+                f"no clip '{unknown[0]}' in {dataset}; there are: {', '.join(c.name for c in clips)[:300]}"
+            )
+        clips = [c for c in clips if c.name in only]
+    if not any(c.labels is not None and c.kind != "tracks" for c in clips):
+        raise TrackerError(f"{dataset}: no labelled clips to score (of {len(clips)} that fit the options)")
+    return clips
+
+
+def _other_name(folder: Path, taken: str) -> str:
+    name = folder.name or str(folder)
+    return name if name != taken else str(folder)

@@ -1,0 +1,188 @@
+"""Contact sheets of the worst failures: a crop each, with the truth and the claim drawn on it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracker.errors import TrackerError
+from tracker.evaluate.candidates import separate_claims
+from tracker.evaluate.frames import runs
+from tracker.evaluate.run import ClipEvaluation, Evaluation
+from tracker.labels.dataset import Clip
+from tracker.types import Region
+
+KINDS = {
+    "missed": "Missed: the ball is visible, nothing is reported",
+    "wrong place": "Wrong place: reported farther than 5 px (at 1280 wide) from the ball",
+    "false alarm": "False alarm: reported, yet there is no ball",
+    "second ball": "Second ball: the detector alone claims more than one",
+}
+TILE_W, TILE_H = 280, 210
+MIN_VIEW_PX = 150.0  # width of a crop at 1280 wide
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Failure:
+    """One failure worth a look.
+
+    Attributes:
+        kind: one of :data:`KINDS`. clip: the clip. frame: its worst frame. run: consecutive frames that fail so.
+        truth: float64 [2] source px (NaN when absent). claims: float64 [C, 2] what is claimed (the report first).
+        severity: for ordering; note: what to print.
+        region: part of the picture shown; jpeg: base64 of it, empty where the picture could not be read.
+    """
+
+    kind: str
+    clip: Clip
+    frame: int
+    run: int
+    truth: NDArray[np.float64]
+    claims: NDArray[np.float64]
+    severity: float
+    note: str
+    region: Region
+    jpeg: str = ""
+
+
+def pick_failures(e: Evaluation, per_kind: int = 8, per_clip: int = 3, threshold: float | None = None) -> list[Failure]:
+    """The worst failures of each kind. Neighbouring frames fail together, so each run of frames is shown once.
+
+    Args:
+        threshold: score from which raw claims count as second balls; None: what the system itself stated.
+    """
+    found: list[Failure] = []
+    for c in e.clips:
+        for kind, make in (
+            ("missed", _missed), ("wrong place", _wrong), ("false alarm", _alarms), ("second ball", _second)
+        ):  # fmt: skip
+            worst = sorted(make(c, threshold), key=lambda f: -f.severity)
+            found += [replace(f, kind=kind) for f in worst[:per_clip]]
+    out = []
+    for kind in KINDS:
+        out += sorted((f for f in found if f.kind == kind), key=lambda f: -f.severity)[:per_kind]
+    return out
+
+
+def add_pictures(failures: Sequence[Failure], say: Callable[[str], None] = lambda _: None) -> list[Failure]:
+    """Reads the crops from the clips' media. What cannot be read stays without a picture, and ``say`` is told why."""
+    import cv2
+
+    from tracker.video import open_video
+
+    pictures: dict[int, str] = {}
+    for media in dict.fromkeys(f.clip.media for f in failures):
+        wanted: dict[int, list[int]] = {}
+        for i, f in enumerate(failures):
+            if f.clip.media == media:
+                wanted.setdefault(f.frame, []).append(i)
+        try:
+            with open_video(media, stills=_stills(failures, media)) as source:
+                for frame in source:
+                    for i in wanted.pop(frame.index, []):
+                        crop = frame.crop(failures[i].region, TILE_W, TILE_H)
+                        bgr = cv2.cvtColor(crop, cv2.COLOR_RGB2BGR)
+                        ok, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 88])
+                        if ok:
+                            pictures[i] = base64.b64encode(data.tobytes()).decode("ascii")
+                    if not wanted:
+                        break
+        except (TrackerError, OSError) as error:
+            say(f"no pictures of {media.name}: {error}")
+    return [replace(f, jpeg=pictures.get(i, "")) for i, f in enumerate(failures)]
+
+
+def _stills(failures: Sequence[Failure], media: Path) -> bool:
+    return any(f.clip.media == media and f.clip.kind == "stills" for f in failures)
+
+
+def _make(c: ClipEvaluation, i: int, run: int, claims: NDArray[np.float64], severity: float, note: str) -> Failure:
+    t = c.table
+    region = view(np.vstack([t.truth[i : i + 1], claims]), c.clip)
+    return Failure("", c.clip, int(t.frame[i]), run, t.truth[i], claims, severity, note, region)
+
+
+def view(points: NDArray[np.float64], clip: Clip) -> Region:
+    """A part of the picture in the shape of a tile that shows all points [P, 2] (NaN ones are ignored)."""
+    points = points[np.isfinite(points).all(1)]
+    if len(points) == 0:
+        points = np.array([[clip.width / 2, clip.height / 2]])
+    low, high = points.min(0), points.max(0)
+    middle = (low + high) / 2
+    least = MIN_VIEW_PX * clip.width / 1280
+    w = max(least, (high[0] - low[0]) * 1.5, (high[1] - low[1]) * 1.5 * TILE_W / TILE_H)
+    w = min(w, max(clip.width, clip.height * TILE_W / TILE_H))
+    h = w * TILE_H / TILE_W
+    x0 = _fit(middle[0] - w / 2, w, clip.width)
+    y0 = _fit(middle[1] - h / 2, h, clip.height)
+    return Region(round(x0) - 0.5, round(y0) - 0.5, float(max(1, round(w))), float(max(1, round(h))))
+
+
+def _fit(start: float, extent: float, size: float) -> float:
+    return (size - extent) / 2 if extent >= size else min(max(start, 0.0), size - extent)
+
+
+def _missed(c: ClipEvaluation, _: float | None) -> list[Failure]:
+    t = c.table
+    out = []
+    for a, b in runs(t.seen & ~t.reported, t.frame):
+        clear = np.flatnonzero(t.visibility[a:b] == 1)
+        i = int(a + (clear[len(clear) // 2] if len(clear) else (b - a) // 2))
+        severity = (b - a) + (1000 if len(clear) else 0)  # a missed clear ball is worse than a missed faint one
+        out.append(_make(c, i, int(b - a), np.empty((0, 2)), severity, f"{b - a} frames, {_class(t.visibility[i])}"))
+    return out
+
+
+def _wrong(c: ClipEvaluation, _: float | None) -> list[Failure]:
+    t = c.table
+    out = []
+    for a, b in runs(t.seen & t.reported & (t.error_px > 5.0), t.frame):
+        i = int(a + np.argmax(t.error_px[a:b]))
+        e = float(t.error_px[i])
+        note = f"{e:.0f} px away, {b - a} frames{_score(t.score[i])}"
+        out.append(_make(c, i, int(b - a), t.claim[i : i + 1], min(e, 1e6) * np.sqrt(b - a), note))
+    return out
+
+
+def _alarms(c: ClipEvaluation, _: float | None) -> list[Failure]:
+    t = c.table
+    out = []
+    for a, b in runs(t.reported & (t.visibility == 0), t.frame):
+        scores = np.nan_to_num(t.score[a:b], nan=-1.0)
+        i = int(a + np.argmax(scores))
+        out.append(_make(c, i, int(b - a), t.claim[i : i + 1], float(b - a), f"{b - a} frames{_score(t.score[i])}"))
+    return out
+
+
+def _second(c: ClipEvaluation, threshold: float | None) -> list[Failure]:
+    t = c.table
+    if c.run.candidates is None and not t.has_claims:
+        return []
+    grid = separate_claims(c.run.candidates, t.frame, c.clip.width) if c.run.candidates is not None else None
+    many = t.claims > 1 if threshold is None or grid is None else grid.second >= threshold
+    out = []
+    for a, b in runs(many, t.frame):
+        if grid is None:
+            i = int(a + np.argmax(t.claims[a:b]))
+            shown, text = t.claim[i : i + 1], f"{t.claims[i]} claims, {b - a} frames (places not handed out)"
+        else:
+            i = int(a + np.argmax(grid.second[a:b]))
+            n = max(2, int(t.claims[i] if threshold is None else grid.number_at(threshold)[i]))
+            shown, text = grid.xy[i, :n], f"{n} claims, second{_score(grid.second[i])}, {b - a} frames"
+            shown = shown[np.isfinite(shown).all(1)]
+        severity = float(b - a) if grid is None else float(grid.second[i]) + 0.01 * (b - a)
+        out.append(_make(c, i, int(b - a), shown, severity, text))
+    return out
+
+
+def _class(v: int) -> str:
+    return {0: "absent", 1: "clear", 2: "hard", 3: "occluded"}[int(v)]
+
+
+def _score(v: float) -> str:
+    return f", score {v:.2f}" if np.isfinite(v) else ""

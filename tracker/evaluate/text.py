@@ -1,0 +1,69 @@
+"""The table in the terminal."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+HEAD = (
+    f"{'clip':24s} {'vis':>5s} {'F1@5':>6s} {'P@5':>6s} {'R@5':>6s} {'(leg.)':>6s} {'F1@10':>6s} {'hard':>5s}"
+    f" {'occl':>5s} {'alarm':>6s} {'2+':>6s} {'wrong':>6s} {'lock':>5s} {'compl':>6s} {'p50px':>6s} {'p90px':>6s}"
+)
+
+
+INTERVALS = ("f1", "precision", "recall", "wrong_ball")
+
+
+def table(data: dict[str, Any]) -> str:
+    """The figures of ``summarise`` as text, worst clip first."""
+    lines = [f"{data['system']}   (distances in px of a 1280-wide picture)", HEAD]
+    for name, c in data["clips"].items():
+        lines.append(_line(name, c["protocol"], c["rates"], c["track"], c["error_px"]))
+    for name, g in data["groups"].items():
+        label = "ALL" if name == "all" else f"= {name}"
+        lines.append(_line(label, g["protocol"], g["rates"]["@5"], g["track"], g["error_px"]))
+    if data["groups"]:
+        i = data["groups"]["all"]["interval"]
+        lines.append("")
+        lines.append(
+            f"95 % intervals over {i['units']} {i['unit']}: "
+            + ", ".join(f"{k} {_v(i[k][0], 5)}..{_v(i[k][1], 5).strip()}" for k in INTERVALS)
+        )
+        ece = data["groups"]["all"]["calibration"]["ece"]
+        lines.append(f"calibration error {_v(ece, 5).strip()}")
+    for p in data.get("operating_points", []):
+        e = p["expected"]
+        target = f" {p['target']:g}" if "target" in p else ""
+        lines.append(
+            f"operating point {p['rule']}{target}: threshold {p['threshold']:.4g}, recall {e['recall']:.3f}, "
+            f"precision {e['precision']:.3f}, false-positive rate {e['fpr']:.4f}, 2+ claims {e['multi_ball']:.4f} "
+            f"({data['curve_source']})"
+        )
+    for sport, g in data.get("gap", {}).items():
+        lines.append(f"train-val gap, {sport}: {g['train']:.3f} - {g['val']:.3f} = {g['gap']:+.3f}: {g['suggests']}")
+    if "comparison" in data:
+        c = data["comparison"]
+        lines.append(f"against {c['b']} on {c['clips']} clips:")
+        lines += [f"  {m['sentence']}" for m in c["metrics"]]
+    for name, c in data["clips"].items():
+        lines += [f"note: {name}: {n}" for n in c["notes"]]
+    if data["skipped"]:
+        lines.append(f"without labels, not scored: {', '.join(data['skipped'])}")
+    return "\n".join(lines)
+
+
+def _line(name: str, p: dict[str, Any], r: dict[str, Any], t: dict[str, Any], err: dict[str, float]) -> str:
+    a, b = p["@5"], p["@10"]
+    hard = a["recall_hard"] if p["hard"] else None
+    occluded = a["recall_occluded"] if p["occluded"] else None
+    alarm = p["false_alarm_rate"] if p["absent"] else None
+    return (
+        f"{name[:24]:24s} {p['visible']:5d} {_v(a['f1'], 6)} {_v(a['precision'], 6)} {_v(a['recall'], 6)} "
+        f"{_v(r['recall_legacy'], 6)} {_v(b['f1'], 6)} {_v(hard, 5, 2)} {_v(occluded, 5, 2)} {_v(alarm, 6)} "
+        f"{_v(p['multi_ball'], 6)} {_v(r['wrong_ball'], 6)} {p['wrong_lock']:5d} {_v(t['completeness'], 6)} "
+        f"{_v(err['p50'], 6, 2)} {_v(err['p90'], 6, 1)}"
+    )
+
+
+def _v(value: float | None, width: int, digits: int = 3) -> str:
+    return f"{'-':>{width}s}" if value is None or not math.isfinite(value) else f"{value:{width}.{digits}f}"
