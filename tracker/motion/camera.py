@@ -14,6 +14,7 @@ import numpy as np
 from tracker.types import CameraMotion, FloatArray, Image
 
 # Measured by benchmarks/camera.py (benchmarks/results/camera.md); small pixels are those of the grey copy.
+SMALLEST = 16  # px a side that say anything about motion
 EDGE = 24  # grey levels across an edge
 STILL_DIFFERENCE = 2.5  # median grey difference at edges; noise and compression alone stay below
 DEAD_BAND_PX = 0.08  # small px: less than this anywhere in the picture is no motion
@@ -48,15 +49,16 @@ class CameraMotionEstimator:
 
         Returns:
             the motion in source px, and whether a cut lies between the two. After a cut, and where nothing could be
-            measured, the motion is the identity and not ``confident``; before the second picture it is the identity.
+            measured, the motion is the identity and not ``confident``; before the second picture, and for pictures
+            of less than 16 px a side, it is the identity.
 
         Raises:
-            ValueError: the picture is not uint8 [h, w] with at least 16 px a side.
+            ValueError: the picture is not uint8 [h, w].
         """
-        if grey.dtype != np.uint8 or grey.ndim != 2 or min(grey.shape) < 16:
-            raise ValueError(
-                f"camera motion needs a grey uint8 picture of at least 16x16, got {grey.dtype} {grey.shape}"
-            )
+        if grey.dtype != np.uint8 or grey.ndim != 2:
+            raise ValueError(f"camera motion needs a grey uint8 picture [h, w], got {grey.dtype} {grey.shape}")
+        if min(grey.shape) < SMALLEST:
+            return CameraMotion(), False
         before, self._before = self._before, grey
         if before is None or before.shape != grey.shape:
             self._edges = self._corners = None

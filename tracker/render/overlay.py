@@ -1,0 +1,132 @@
+"""The ball drawn onto a picture: a ring, a fading trail and a line of text that says what the tracker believes.
+
+A solid yellow ring is a ball that was seen, a dashed magenta one a ball that is only predicted (its ring grows with
+the uncertainty). Everything has a dark rim, so that it shows on grass, clay and hard court alike. The ring leaves the
+ball itself free: whoever checks a result must be able to see it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import cv2
+import numpy as np
+
+from tracker.types import BallState, CameraMotion, FloatArray, Image, Status
+
+SEEN = (255, 235, 40)
+PREDICTED = (255, 70, 220)
+LOST = (190, 190, 190)
+RIM = (20, 20, 20)
+_DASHES = 8
+_SHIFT = 4  # drawing in 1/16 px
+_COLOUR = {Status.DETECTED: SEEN, Status.PREDICTED: PREDICTED, Status.LOST: LOST}
+
+
+class Trail:
+    """The ball's last places, kept where they belong in the scene while the camera pans.
+
+    Args:
+        seconds: how long a place stays.
+    """
+
+    def __init__(self, seconds: float = 0.8) -> None:
+        self.seconds = seconds
+        self._points: list[tuple[float, FloatArray, Status]] = []
+
+    def add(self, state: BallState, camera: CameraMotion | None = None, cut: bool = False) -> None:
+        """Takes in a state, with the camera's motion since the frame before it."""
+        if cut or (self._points and state.time_s < self._points[-1][0]):
+            self._points = []
+        if camera is not None and not camera.is_identity:
+            self._points = [(t, camera.apply(xy), status) for t, xy, status in self._points]
+        self._points.append((state.time_s, np.asarray(state.xy, dtype=np.float64), state.status))
+        while self._points and self._points[0][0] < state.time_s - self.seconds:
+            self._points.pop(0)
+
+    def segments(self) -> Iterable[tuple[FloatArray, FloatArray, Status, float]]:
+        """From, to (float64 [2] px), the status at the end, and freshness in 0..1; a lost ball breaks the line."""
+        if not self._points:
+            return
+        now = self._points[-1][0]
+        for (_, a, _), (t, b, status) in zip(self._points, self._points[1:], strict=False):
+            if np.isfinite(a).all() and np.isfinite(b).all():
+                yield a, b, status, max(0.0, 1 - (now - t) / max(self.seconds, 1e-9))
+
+
+def draw(image: Image, state: BallState, trail: Trail | None = None) -> Image:
+    """The picture with ring, trail and status line.
+
+    Args:
+        image: uint8 RGB [H, W, 3]; it is not changed.
+        state: of this frame, in px of this picture.
+        trail: its past, including this state.
+
+    Returns:
+        uint8 RGB [H, W, 3], a new array.
+    """
+    out = np.ascontiguousarray(image).copy()
+    unit = max(1.0, out.shape[1] / 1280)  # line widths follow the picture's size
+    if trail is not None:
+        _draw_trail(out, trail, unit)
+    if state.status is not Status.LOST and np.isfinite(state.xy).all():
+        _draw_ring(out, state, unit)
+    _draw_text(out, _line(state), _COLOUR[state.status], unit)
+    return out
+
+
+def _draw_trail(out: Image, trail: Trail, unit: float) -> None:
+    lines = []
+    for a, b, status, fresh in trail.segments():
+        shade = tuple(round(c * (0.35 + 0.65 * fresh)) for c in _COLOUR[status])
+        lines.append((_fixed(a), _fixed(b), shade, max(1, round((1 + 2 * fresh) * unit))))
+    for a, b, _, width in lines:  # all rims first, or each would cut into the line before it
+        cv2.line(out, a, b, RIM, width + max(1, round(unit)), cv2.LINE_AA, _SHIFT)
+    for a, b, shade, width in lines:
+        cv2.line(out, a, b, shade, width, cv2.LINE_AA, _SHIFT)
+
+
+def _draw_ring(out: Image, state: BallState, unit: float) -> None:
+    ball = state.radius_px if math.isfinite(state.radius_px) else 0.0
+    radius = max(11 * unit, ball + 6 * unit)
+    width = max(2, round(2 * unit))
+    if state.status is Status.DETECTED:
+        arcs = [(0.0, 360.0)]
+    else:
+        sd = state.sd_px
+        radius = min(max(radius, 2 * sd if math.isfinite(sd) else 0.0), 60 * unit)
+        arcs = [(360 * i / _DASHES, 360 * (i + 0.55) / _DASHES) for i in range(_DASHES)]
+    centre, axes = _fixed(state.xy), (round(radius * 2**_SHIFT),) * 2
+    for colour, thick in ((RIM, width + 2 * max(1, round(unit))), (_COLOUR[state.status], width)):
+        for start, end in arcs:
+            cv2.ellipse(out, centre, axes, 0, start, end, colour, thick, cv2.LINE_AA, _SHIFT)
+
+
+def _line(state: BallState) -> str:
+    text = f"{state.status.value:<9s}  frame {state.frame}  {state.time_s:.2f} s"
+    if math.isfinite(state.score):
+        text += f"  score {state.score:.2f}"
+    if state.status is not Status.LOST and np.isfinite(state.velocity).all():
+        text += f"  {math.hypot(*state.velocity):.0f} px/s"
+    return text + (f"  {state.candidates} candidates" if state.candidates > 1 else "")
+
+
+def _draw_text(out: Image, text: str, colour: tuple[int, int, int], unit: float) -> None:
+    """A strip at the lower edge, darkened so that any picture can lie beneath."""
+    height, width = out.shape[:2]
+    scale, thick = 0.5 * unit * min(1.0, width / 640), max(1, round(unit))
+    strip = max(1, round(22 * unit * min(1.0, width / 640)))
+    if strip >= height:
+        return
+    out[-strip:] //= 3
+    dot = round(strip * 0.3)
+    cv2.circle(out, (strip // 2, height - strip // 2 - 1), dot, colour, -1, cv2.LINE_AA)
+    at = (strip, height - 1 - round(strip * 0.3))
+    cv2.putText(out, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, (240, 240, 240), thick, cv2.LINE_AA)
+
+
+def _fixed(xy: FloatArray) -> tuple[int, int]:
+    """Fixed-point coordinates for OpenCV, kept within what its integers hold."""
+    x, y = np.clip(np.asarray(xy, dtype=np.float64), -20_000, 60_000) * 2**_SHIFT
+    return round(float(x)), round(float(y))
