@@ -1,0 +1,11 @@
+"""Synthetic clips with exact truth: for tests, demonstrations and pretraining. No torch.
+
+``render_clip(SynthConfig(sport="tennis"), np.random.default_rng(1))`` yields ``(image, Label)`` frame by frame;
+``paste_ball`` puts a ball into real frames.
+"""
+
+from tracker.synth.ball import BallLook, ball_patch, draw_look, paste_ball
+from tracker.synth.config import SPORTS, VIEWS, SynthConfig
+from tracker.synth.render import SynthClip, SynthFrame, render_clip
+
+__all__ = ["SPORTS", "VIEWS", "BallLook", "SynthClip", "SynthConfig", "SynthFrame", "ball_patch", "draw_look", "paste_ball", "render_clip"]
