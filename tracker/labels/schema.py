@@ -103,7 +103,7 @@ class LabelTable:
             np.array([r.sd_px for r in rows], dtype=np.float64),
             np.array([r.reason for r in rows], dtype=np.str_),
         )
-        return _checked(table, np.arange(1, len(rows) + 1), where)
+        return checked(table, np.arange(1, len(rows) + 1), where)
 
     def to_labels(self) -> list[Label]:
         columns = (
@@ -130,7 +130,7 @@ class LabelTable:
         Raises:
             TrackerError: a row that :meth:`read` would refuse, or the place cannot be written.
         """
-        table = _checked(self, np.arange(2, len(self) + 2), str(path))
+        table = checked(self, np.arange(2, len(self) + 2), str(path))
         with atomic_write(path) as f:
             writer = csv.writer(f, lineterminator="\n")
             writer.writerow(COLUMNS)
@@ -282,7 +282,7 @@ def _parse(names: list[str], body: IO[str], where: str) -> LabelTable:
     if not parts:
         return LabelTable.empty()
     numbers, *columns = (np.concatenate(c) for c in zip(*parts, strict=True))
-    return _checked(LabelTable(*columns), numbers, where)
+    return checked(LabelTable(*columns), numbers, where)
 
 
 def _floats(texts: Sequence[str], numbers: IntArray, name: str, where: str) -> FloatArray:
@@ -311,7 +311,7 @@ def _whole(values: FloatArray, numbers: IntArray, name: str, where: str) -> IntA
 
 
 def _check_sources(source: Sequence[str] | np.ndarray, numbers: IntArray, where: str) -> None:
-    unknown = set(np.unique(np.asarray(source)).tolist() if len(source) else ()) - set(LABEL_SOURCES)
+    unknown = set(source.tolist() if isinstance(source, np.ndarray) else source) - set(LABEL_SOURCES)
     if unknown:
         i = next(i for i, s in enumerate(source) if s in unknown)
         raise TrackerError(
@@ -319,17 +319,18 @@ def _check_sources(source: Sequence[str] | np.ndarray, numbers: IntArray, where:
         )
 
 
-def _checked(t: LabelTable, numbers: IntArray, where: str) -> LabelTable:
+def checked(t: LabelTable, numbers: IntArray, where: str, unit: str = "row") -> LabelTable:
     """The table sorted by frame, or a TrackerError at its first impossible row.
 
     Args:
         numbers: int [N] the number to call each row by.
+        where: the file. unit: what it calls a row (other tools' files have tracks and annotations).
     """
 
     def refuse(bad: Any, what: str) -> None:
         if bad.any():
             i = int(np.argmax(bad))
-            raise TrackerError(f"{where}, row {numbers[i]} (frame {t.frame[i]}): {what}")
+            raise TrackerError(f"{where}, {unit} {numbers[i]} (frame {t.frame[i]}): {what}")
 
     refuse(t.frame < 0, "negative frame number; frames count from 0")
     refuse(t.frame > MAX_FRAME, f"frame number over {MAX_FRAME:,}")
@@ -347,11 +348,13 @@ def _checked(t: LabelTable, numbers: IntArray, where: str) -> LabelTable:
         np.any((t.wh <= 0) | (t.wh > MAX_COORDINATE), axis=1), "w,h must be positive px; leave both empty where unknown"
     )
     refuse((t.sd_px < 0) | (t.sd_px > MAX_COORDINATE), "sd_px must be a standard deviation in px, 0 or more")
+    odd = {r for r in set(t.reason.tolist()) if not r.isprintable()}
+    refuse(np.isin(t.reason, list(odd)) if odd else np.zeros(len(t), bool), "the reason has control characters")
     order = np.argsort(t.frame, kind="stable")
     twice = np.flatnonzero(np.diff(t.frame[order]) == 0)
     if len(twice):
         a, b = order[twice[0]], order[twice[0] + 1]
         raise TrackerError(
-            f"{where}, row {numbers[b]}: frame {t.frame[b]} is already in row {numbers[a]}; one row per frame"
+            f"{where}, {unit} {numbers[b]}: frame {t.frame[b]} is already in {unit} {numbers[a]}; one ball per frame"
         )
     return t if (order[1:] > order[:-1]).all() else t.select(order)
