@@ -62,7 +62,7 @@ class TrackConfig:
 
     # motion
     measurement_sd_px: float = Field(1.5, gt=0)
-    process_noise: float = Field(6e4, gt=0)  # spectral density of white-noise acceleration, px^2/s^3
+    process_noise: float = Field(6e5, gt=0)  # spectral density of white-noise acceleration, px^2/s^3
     gravity_px_s2: float = 600.0  # as seen in the picture; 0 for a camera from above
     start_speed_px_s: float = Field(900.0, gt=0)  # sd of the velocity nobody knows yet
     manoeuvre_speed_px_s: float = Field(700.0, gt=0)  # sd of the change of velocity by a hit, kick or bounce
@@ -72,22 +72,24 @@ class TrackConfig:
     # association
     gate: float = Field(4.0, gt=0)  # standard deviations
     gate_margin_px: float = Field(20.0, ge=0)
-    detection_probability: float = Field(0.85, gt=0, lt=1)
-    clutter_density: float = Field(5e-7, gt=0)  # false claims per px^2 and frame
+    detection_probability: float = Field(0.75, gt=0, lt=1)
+    clutter_density: float = Field(5e-6, gt=0)  # false claims per px^2 and frame
     score_weight: float = Field(0.5, ge=0)  # of log-odds of a score above those of the start threshold
     score_limit: float = Field(4.0, ge=0)
     birth_llr: float = -3.0
-    memory_s: float = Field(0.2, gt=0)  # track scores fade by 1/e within
+    memory_s: float = Field(0.4, gt=0)  # track scores fade by 1/e within
     beam: int = Field(8, ge=1, le=64)  # guesses carried
     # places that never move
     static_radius_px: float = Field(3.0, gt=0)
     static_after_s: float = Field(1.0, gt=0)
-    static_penalty: float = Field(3.0, ge=0)
+    static_llr: float = 15.0  # a track there never counts for more: a few detections that move beat it
     # life of a track
     confirm_hits: int = Field(3, ge=1)
     tentative_coast_s: float = Field(0.05, ge=0)  # before confirmation
+    report_llr: float = 9.0  # evidence needed to claim a ball, unless its detection alone suffices
+    report_any: bool = True
     report_coast_s: float = Field(0.2, ge=0)  # claimed as PREDICTED
-    report_sd_px: float = Field(15.0, gt=0)
+    report_sd_px: float = Field(25.0, gt=0)
     max_coast_s: float = Field(0.5, ge=0)  # followed silently (LOST, but it tells the fovea where to look)
     gap_s: float = Field(0.5, gt=0)  # a longer gap in time is another path
 

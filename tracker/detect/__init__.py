@@ -1,1 +1,1 @@
-
+"""Runs model.onnx: views of the picture in, detections out. No torch."""

@@ -1,0 +1,57 @@
+"""tracker train: learn from labelled clips (and rendered ones)."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("config_path", metavar="CONFIG")
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option(
+    "--data",
+    "data_paths",
+    multiple=True,
+    metavar="PATH",
+    help="Data set folder (repeatable; default: the variable TRACKER_DATA).",
+)
+@click.option(
+    "--out", metavar="DIR", help="Folder for checkpoints, log and curves (default: runs/train-<config name>)."
+)
+@click.option("--from", "start", metavar="FILE", help="Checkpoint to start from (fine-tuning).")
+@click.option("--resume", is_flag=True, help="Go on from the last checkpoint in DIR.")
+@click.option("--export/--no-export", "do_export", default=True, show_default=True, help="Write model.onnx at the end.")
+@click.option("--quiet", is_flag=True, help="No progress bar.")
+def command(
+    config_path: str, overrides: tuple[str, ...], data_paths: tuple[str, ...], out: str | None, start: str | None,
+    resume: bool, do_export: bool, quiet: bool,
+) -> None:  # fmt: skip
+    """Train with the YAML file CONFIG; settings are overridden as train.epochs=3.
+
+    \b
+    Writes into DIR:
+      last.pt      checkpoint (go on with --resume)
+      log.csv      training and validation losses per epoch
+      curves.png   both, side by side
+      model.onnx   for tracker infer --model
+
+    \b
+    Examples:
+      python -m tracker.train configs/tennis.yaml train.epochs=3
+      python -m tracker.train configs/tennis.yaml --data my_court/ --from weights.pt
+      torchrun --nproc_per_node=2 -m tracker.train configs/tennis.yaml
+    """
+    from tracker.config import load_config
+    from tracker.errors import missing_extra
+
+    config = load_config(config_path, [*overrides, *([f"train.init_from={start}"] if start else [])])
+    try:
+        from tracker.learn.run import run_training
+    except ModuleNotFoundError as e:
+        raise missing_extra(e.name or "torch", "train", "training") from e
+    from pathlib import Path
+
+    folder = Path(out) if out else Path("runs") / f"train-{Path(config_path).stem}"
+    for line in run_training(config, data_paths, folder, resume=resume, do_export=do_export, quiet=quiet):
+        if not quiet:
+            click.echo(line)

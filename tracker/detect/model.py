@@ -1,0 +1,134 @@
+"""Opens a model file and holds it to its contract (docs/onnx.md)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tracker.errors import TrackerError
+from tracker.types import FloatArray, Image
+
+METADATA_KEY = "oneball"
+FORMAT = 1
+MAX_BYTES = 256 << 20
+BUNDLED = "oneball.onnx"
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a model file says of itself.
+
+    Attributes:
+        frames: pictures per view, newest first. multiple: view sides are multiples of this.
+        threshold: operating threshold (a claim at or above it may start a track). keep_threshold: the lowest score
+            that may continue one.
+        sport, name, digest (hash of the file), extra (the whole metadata).
+    """
+
+    name: str
+    frames: int
+    multiple: int
+    top_k: int
+    working_width: int
+    threshold: float
+    keep_threshold: float
+    sport: str
+    digest: str
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+def bundled_model() -> Path:
+    """The weights that come with the package."""
+    return Path(str(resources.files("tracker.weights") / BUNDLED))
+
+
+class BallModel:
+    """An ONNX session behind the contract: uint8 pixels in, peaks out.
+
+    Raises:
+        TrackerError: no such file, not ONNX, or ONNX but not of this contract.
+    """
+
+    def __init__(self, path: str | Path | None = None, *, threads: int = 1) -> None:
+        self.path = Path(path) if path is not None else bundled_model()
+        try:
+            if self.path.stat().st_size > MAX_BYTES:
+                raise TrackerError(
+                    f"{self.path} is larger than {MAX_BYTES >> 20} MiB; give a model made by tracker export"
+                )
+            data = self.path.read_bytes()
+        except OSError as e:
+            raise TrackerError(f"cannot read the model {self.path}: {(e.strerror or str(e)).lower()}") from e
+        import onnxruntime as ort
+
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 4
+        options.enable_cpu_mem_arena = True
+        try:
+            self._session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        except Exception as e:  # onnxruntime raises kinds of its own for every sort of damage
+            raise TrackerError(
+                f"{self.path} is not an ONNX model (or a damaged one); give one made by tracker export"
+            ) from e
+        self.info = self._check(hashlib.sha256(data).hexdigest()[:12])
+
+    def _check(self, digest: str) -> ModelInfo:
+        ours = "it was not made by tracker export; see docs/onnx.md for the contract"
+        meta = self._session.get_modelmeta().custom_metadata_map
+        if METADATA_KEY not in meta:
+            raise TrackerError(f"{self.path} is an ONNX model of another program: {ours}")
+        try:
+            extra = json.loads(meta[METADATA_KEY])
+            op = extra["operating_point"]
+            info = ModelInfo(
+                name=str(extra["name"]), frames=int(extra["frames"]), multiple=int(extra["multiple"]),
+                top_k=int(extra["top_k"]), working_width=int(extra["working_width"]),
+                threshold=float(op["threshold"]), keep_threshold=float(op["keep_threshold"]),
+                sport=str(extra["sport"]), digest=digest, extra=extra,
+            )  # fmt: skip
+            known = int(extra["format"])
+        except (KeyError, TypeError, ValueError) as e:
+            raise TrackerError(f"{self.path}: its metadata is damaged ({e}): {ours}") from e
+        if known != FORMAT:
+            raise TrackerError(
+                f"{self.path} has contract version {known}, this program reads {FORMAT}; export it again"
+            )
+        if not (
+            1 <= info.frames <= 16 and 1 <= info.multiple <= 64 and 0 <= info.keep_threshold <= info.threshold <= 1
+        ):
+            raise TrackerError(f"{self.path}: its metadata holds impossible values: {ours}")
+        ins = {i.name: (i.type, len(i.shape)) for i in self._session.get_inputs()}
+        outs = {o.name: len(o.shape) for o in self._session.get_outputs()}
+        if ins != {"frames": ("tensor(uint8)", 5), "roi": ("tensor(float)", 2)}:
+            raise TrackerError(f"{self.path}: its inputs are not frames, roi: {ours}")
+        if outs != {"xy": 3, "score": 2, "radius": 2}:
+            raise TrackerError(f"{self.path}: its outputs are not xy, score, radius: {ours}")
+        return info
+
+    def run(self, frames: Image, roi: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Looks at views.
+
+        Args:
+            frames: uint8 [B, T, H, W, 3] RGB, newest first; H and W multiples of ``info.multiple``.
+            roi: float32 [B, 4], each view in 0..1 of its picture: x0, y0, x1, y1.
+
+        Returns:
+            xy float32 [B, K, 2] px of the view, score float32 [B, K] in 0..1 falling, radius float32 [B, K] px.
+        """
+        xy, score, radius = self._session.run(
+            ["xy", "score", "radius"], {"frames": frames, "roi": np.asarray(roi, np.float32)}
+        )
+        return xy, score, radius
+
+    def round_up(self, pixels: float) -> int:
+        """The next size a view may have."""
+        return max(2, math.ceil(pixels / self.info.multiple)) * self.info.multiple

@@ -1,0 +1,119 @@
+"""Which part of the picture is looked at, at which scale: the scan (all of it) and the fovea (around a place).
+
+The working scale shows the longer side of the picture at ``working_width`` px: a ball then has about the same size
+whatever the source, and every view is cut from the source's own pixels, not from a shrunken copy.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from tracker.geometry import network_to_source, normalised, snapped, whole
+from tracker.types import CameraMotion, FloatArray, Frame, Image, Region
+
+
+@dataclass(frozen=True)
+class View:
+    """A region of the source picture, shown to the network at ``width x height`` px."""
+
+    region: Region
+    width: int
+    height: int
+
+    def to_source(self, uv: FloatArray) -> FloatArray:
+        """Network px [..., 2] -> source px."""
+        return network_to_source(uv, self.region, self.width, self.height)
+
+    @property
+    def source_px(self) -> float:
+        """Source px per network px."""
+        return self.region.width / self.width
+
+
+def scan_view(width: int, height: int, scan_width: int, multiple: int) -> View:
+    """The whole picture, its longer side at ``scan_width`` px.
+
+    The network's sides are multiples of ``multiple``, so the region may reach past the lower and right edge a little
+    (black there) rather than squeeze the picture.
+    """
+    k = scan_width / max(width, height)
+    out_w, out_h = (_up(side * k, multiple) for side in (width, height))
+    if abs(out_w / k - width) < 0.5 and abs(out_h / k - height) < 0.5:
+        return View(whole(width, height), out_w, out_h)
+    return View(snapped(Region(-0.5, -0.5, out_w / k, out_h / k)), out_w, out_h)
+
+
+def fovea_view(width: int, height: int, xy: FloatArray, size: tuple[int, int], working_width: int) -> View:
+    """A window of ``size`` network px at the working scale around ``xy`` (source px), kept inside where it fits."""
+    k = working_width / max(width, height)
+    w, h = size[0] / k, size[1] / k
+    x0, y0 = xy[0] + 0.5 - w / 2, xy[1] + 0.5 - h / 2
+    x0 = min(max(x0, 0.0), width - w) if w <= width else (width - w) / 2
+    y0 = min(max(y0, 0.0), height - h) if h <= height else (height - h) / 2
+    return View(snapped(Region(x0 - 0.5, y0 - 0.5, w, h)), size[0], size[1])
+
+
+def _up(pixels: float, multiple: int) -> int:
+    return max(2 * multiple, int(np.ceil(pixels / multiple - 1e-6)) * multiple)
+
+
+class History:
+    """The last distinct pictures, and where the camera was when each was taken.
+
+    Args:
+        n: pictures a view needs.
+        min_step_s: pictures nearer in time than this are passed over (60 fps material is seen at 30).
+    """
+
+    def __init__(self, n: int, min_step_s: float = 0.02) -> None:
+        self.n, self.min_step_s = n, min_step_s
+        self._kept: deque[tuple[Frame, np.ndarray]] = deque(maxlen=4 * n)  # frame, its 3x3 map to the newest one
+
+    def push(self, frame: Frame, camera: CameraMotion | None) -> None:
+        """Adds a picture that is not a repetition; ``camera`` is its motion since the one pushed before."""
+        if camera is not None and not camera.is_identity:
+            step = np.vstack([camera.matrix, [0.0, 0.0, 1.0]])
+            self._kept = deque(((f, step @ m) for f, m in self._kept), maxlen=self._kept.maxlen)
+        self._kept.append((frame, np.eye(3)))
+
+    def clear(self) -> None:
+        self._kept.clear()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def chosen(self) -> list[tuple[Frame, np.ndarray]]:
+        """The newest picture and those before it, newest first, always ``n`` of them (the oldest repeats)."""
+        out = [self._kept[-1]]
+        for frame, m in reversed(self._kept):
+            if len(out) == self.n:
+                break
+            if out[-1][0].time_s - frame.time_s >= self.min_step_s:
+                out.append((frame, m))
+        return out + [out[-1]] * (self.n - len(out))
+
+    def look(self, view: View) -> tuple[Image, FloatArray]:
+        """The view in every picture of the history, moved with the camera (whole px).
+
+        Returns:
+            uint8 [T, H, W, 3] newest first, and the view's float32 [4] place in 0..1 of the picture.
+        """
+        newest = self._kept[-1][0]
+        r = view.region
+        centre = np.array([r.x0 + r.width / 2, r.y0 + r.height / 2, 1.0])
+        pictures: list[Image] = []
+        last: Frame | None = None
+        for frame, m in self.chosen():
+            if frame is last:
+                pictures.append(pictures[-1])
+                continue
+            region = r
+            if frame is not newest and not np.array_equal(m, np.eye(3)):
+                was = np.linalg.solve(m, centre)
+                region = Region(r.x0 + round(was[0] - centre[0]), r.y0 + round(was[1] - centre[1]), r.width, r.height)
+            pictures.append(frame.crop(region, view.width, view.height))
+            last = frame
+        return np.stack(pictures), normalised(r, newest.width, newest.height)

@@ -1,0 +1,56 @@
+"""Variation that keeps the motion true: every frame of a crop gets the same change, save for noise and compression."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from tracker.types import Image
+
+
+def vary_colour(frames: Image, rng: np.random.Generator) -> Image:
+    """Exposure, contrast, white balance, saturation, gamma: one draw for all frames [T, H, W, 3] uint8."""
+    ramp = np.arange(256, dtype=np.float32)
+    gain = np.exp(rng.normal(0, 0.15)) * np.exp(rng.normal(0, 0.05, 3))
+    bias = rng.normal(0, 12)
+    gamma = np.exp(rng.normal(0, 0.15))
+    tables = [
+        np.clip(255 * (np.clip(ramp * gain[c] + bias, 0, 255) / 255) ** gamma, 0, 255).astype(np.uint8)
+        for c in range(3)
+    ]
+    out = np.stack([t[frames[..., c]] for c, t in enumerate(tables)], -1)
+    if rng.random() < 0.25:  # towards grey, all the way in a third of the cases (infrared and grey cameras)
+        k = 1.0 if rng.random() < 0.33 else rng.uniform(0, 1)
+        grey = out.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+        out = np.clip(out * (1 - k) + grey[..., None] * k, 0, 255).astype(np.uint8)
+    return out
+
+
+def vary_sensor(frames: Image, rng: np.random.Generator) -> Image:
+    """Blur, sensor noise and compression of a crop [T, H, W, 3] uint8; noise differs from frame to frame."""
+    if rng.random() < 0.12:
+        sigma = rng.uniform(0.4, 1.0)
+        frames = np.stack([cv2.GaussianBlur(f, (0, 0), sigma) for f in frames])
+    if rng.random() < 0.25:
+        sigma = rng.uniform(1, 7)
+        noise = rng.standard_normal(frames.shape[1:3], dtype=np.float32) * sigma
+        rolled = [np.roll(noise, tuple(rng.integers(-40, 40, 2)), (0, 1)) for _ in frames]
+        frames = np.clip(frames + np.stack(rolled)[..., None], 0, 255).astype(np.uint8)
+    if rng.random() < 0.15:
+        quality = int(rng.integers(35, 90))
+        done = [cv2.imdecode(cv2.imencode(".jpg", f, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], 1) for f in frames]
+        frames = np.stack(done)
+    return frames
+
+
+def blend_ghost(frames: Image, rng: np.random.Generator) -> Image:
+    """Broadcast frame-rate conversion: a frame is a mixture of itself and the one before (two ghost balls).
+
+    The newest frame is left mostly itself, so that its label stays true.
+    """
+    out = frames.copy()
+    k = int(rng.integers(0, len(frames) - 1)) if len(frames) > 1 else 0
+    if len(frames) > 1:
+        a = rng.uniform(0.15, 0.4)
+        out[k] = cv2.addWeighted(frames[k], 1 - a, frames[k + 1], a, 0)
+    return out

@@ -1,0 +1,198 @@
+"""Clips on disk as arrays, so that two cores train at full speed: decoded once, shrunk to the working width, mapped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from tracker.errors import TrackerError
+from tracker.geometry import whole
+from tracker.labels.dataset import Clip
+from tracker.labels.schema import LabelTable
+from tracker.motion.camera import CameraMotionEstimator
+from tracker.types import Frame, Visibility
+from tracker.video import open_video
+
+CACHE_VERSION = 3
+CAMERA_WIDTH = 320  # width of the grey pictures the camera motion is estimated on
+
+
+@dataclass(frozen=True, eq=False)
+class CachedClip:
+    """One clip, decoded.
+
+    Attributes:
+        frames: uint8 [N, H, W, 3] RGB, memory-mapped, W at most the working width.
+        number: int64 [N] frame numbers; time_s: float64 [N].
+        repeated, gap: bool [N].
+        camera: float64 [N, 2, 3] motion since the frame before, in px of ``frames``.
+        visibility: int64 [N] (-1 where nobody looked); xy, wh: float64 [N, 2] px of ``frames``; trust: float64 [N].
+        scale: px of ``frames`` per source px.
+    """
+
+    name: str
+    sport: str
+    venue: str
+    split: str
+    kind: str
+    frames: np.ndarray
+    number: np.ndarray
+    time_s: np.ndarray
+    repeated: np.ndarray
+    gap: np.ndarray
+    camera: np.ndarray
+    visibility: np.ndarray
+    xy: np.ndarray
+    wh: np.ndarray
+    trust: np.ndarray
+    scale: float
+
+    def __len__(self) -> int:
+        return len(self.number)
+
+    def history(self, i: int, n: int, min_step_s: float = 0.02) -> list[int]:
+        """Row ``i`` and the n-1 distinct pictures before it, newest first.
+
+        Repeated pictures are skipped (they would make every difference zero), breaks in time are not crossed, and
+        steps shorter than ``min_step_s`` (60 fps material) are widened; where history ends its oldest row repeats.
+        """
+        rows = [i]
+        j = i
+        while len(rows) < n:
+            k = j
+            while k > 0 and not self.gap[k]:
+                k -= 1
+                if not self.repeated[k] and self.time_s[rows[-1]] - self.time_s[k] >= min_step_s:
+                    break
+            else:
+                k = rows[-1]
+            if k == rows[-1]:
+                rows += [rows[-1]] * (n - len(rows))
+                break
+            rows.append(k)
+            j = k
+        return rows
+
+    def shift(self, i: int, j: int, x: float, y: float) -> tuple[float, float]:
+        """How far the background at (x, y) of row ``i`` lay from there in the earlier row ``j``, px of ``frames``."""
+        p = np.array([x, y])
+        for k in range(i, j, -1):
+            m = self.camera[k]
+            p = np.linalg.solve(m[:, :2], p - m[:, 2])
+        return float(p[0] - x), float(p[1] - y)
+
+
+def cache_clips(
+    clips: Sequence[Clip], folder: str | Path, working_width: int, model_trust: float, quiet: bool = False
+) -> list[CachedClip]:
+    """Opens the cached form of every clip, making what is missing.
+
+    Raises:
+        TrackerError: a clip or its labels cannot be read; nothing half-made is left.
+    """
+    folder = Path(folder)
+    out = []
+    for clip in tqdm(list(clips), desc="cache", unit="clip", disable=quiet or None, leave=False):
+        out.append(_open_or_make(clip, folder, working_width, model_trust))
+    return out
+
+
+def _open_or_make(clip: Clip, folder: Path, working_width: int, model_trust: float) -> CachedClip:
+    if clip.labels is None:
+        raise TrackerError(f"clip {clip.name} has no labels; training needs them (tracker propagate makes some)")
+    stamp = [CACHE_VERSION, working_width, str(clip.media.resolve()), _mtime(clip.media)]
+    key = hashlib.sha256(json.dumps(stamp).encode()).hexdigest()[:10]
+    home = folder / f"{clip.name}-{key}"
+    if not (home / "meta.npz").exists():
+        _make(clip, home, working_width)
+    try:
+        meta = np.load(home / "meta.npz", allow_pickle=False)
+        frames = np.load(home / "frames.npy", mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, KeyError) as e:
+        raise TrackerError(f"the cache {home} is damaged; delete it and run again") from e
+    scale = float(meta["scale"])
+    labels = LabelTable.read(clip.labels)
+    n = len(meta["number"])
+    row_of = {int(f): i for i, f in enumerate(meta["number"])}
+    visibility = np.full(n, int(Visibility.NOT_JUDGED))
+    xy, wh, trust = np.full((n, 2), np.nan), np.full((n, 2), np.nan), np.zeros(n)
+    for k in range(len(labels.frame)):
+        row = row_of.get(int(labels.frame[k]))
+        if row is None:
+            continue
+        visibility[row] = labels.visibility[k]
+        xy[row] = (labels.xy[k] + 0.5) * scale - 0.5
+        wh[row] = labels.wh[k] * scale
+        trust[row] = model_trust if labels.source[k] in ("model", "propagated") else 1.0
+    return CachedClip(
+        clip.name, clip.sport, clip.venue, clip.split, clip.kind, frames, meta["number"], meta["time_s"],
+        meta["repeated"], meta["gap"], meta["camera"], visibility, xy, wh, trust, scale,
+    )  # fmt: skip
+
+
+def _mtime(path: Path) -> float:
+    """Time of the last change of a file, or of the newest file of a folder."""
+    if path.is_dir():
+        return max((p.stat().st_mtime for p in path.iterdir()), default=0.0)
+    return path.stat().st_mtime
+
+
+def _make(clip: Clip, home: Path, working_width: int) -> None:
+    part = home.with_name(f".{home.name}.{os.getpid()}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        with open_video(clip.media, stills=clip.kind == "stills") as video:
+            _store(video, part, clip.kind == "stills", working_width)
+        if home.exists():
+            shutil.rmtree(home)
+        os.replace(part, home)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _store(video: Iterable[Frame], part: Path, stills: bool, working_width: int) -> None:
+    estimator: CameraMotionEstimator | None = None
+    rows: dict[str, list] = {k: [] for k in ("number", "time_s", "repeated", "gap", "camera")}
+    raw = part / "frames.raw"
+    w = h = 0
+    scale = 1.0
+    identity = np.array([[1.0, 0, 0], [0, 1.0, 0]])
+    with open(raw, "wb") as f:
+        for frame in video:
+            if not w:
+                scale = min(1.0, working_width / frame.width)
+                w, h = round(frame.width * scale), round(frame.height * scale)
+            f.write(frame.crop(whole(frame.width, frame.height), w, h).tobytes())
+            motion = identity
+            if not stills:
+                gw, gh = CAMERA_WIDTH, max(1, round(CAMERA_WIDTH * frame.height / frame.width))
+                if estimator is None or frame.gap:
+                    estimator = CameraMotionEstimator()
+                camera, cut = estimator.update(frame.grey(gw, gh), frame.width / gw, frame.height / gh)
+                motion = camera.matrix.copy()
+                motion[:, 2] *= scale
+                rows["gap"].append(frame.gap or cut)
+            else:
+                rows["gap"].append(True)
+            rows["camera"].append(motion)
+            rows["number"].append(frame.index)
+            rows["time_s"].append(frame.time_s)
+            rows["repeated"].append(frame.repeated and not stills)
+    n = len(rows["number"])
+    mapped = np.memmap(raw, np.uint8, "r", shape=(n, h, w, 3))
+    out = np.lib.format.open_memmap(part / "frames.npy", "w+", np.uint8, (n, h, w, 3))
+    for i in range(n):
+        out[i] = mapped[i]
+    out.flush()
+    del mapped, out
+    raw.unlink()
+    np.savez(part / "meta.npz", scale=scale, **{k: np.array(v) for k, v in rows.items()})

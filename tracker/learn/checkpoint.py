@@ -1,0 +1,53 @@
+"""Checkpoints: tensors and plain values only, so that a stranger's file can be loaded without running code."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tracker.config import Config, config_from_dict
+from tracker.errors import TrackerError
+from tracker.learn.network import OneBall, build
+
+FORMAT = "oneball-checkpoint-1"
+
+
+def save_checkpoint(path: str | Path, state: dict[str, Any]) -> None:
+    """Writes beside, then renames: a killed run leaves the former checkpoint whole."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        torch.save({"format": FORMAT, **state}, part)
+        os.replace(part, path)
+    except OSError as e:
+        raise TrackerError(f"cannot write {path}: {e.strerror or e}; free some space") from e
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def load_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Raises TrackerError when the file is missing, damaged or not ours."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as e:
+        raise TrackerError(f"no checkpoint at {path}; train first or give another path") from e
+    except Exception as e:  # torch raises many kinds for a damaged or hostile file
+        raise TrackerError(f"{path} is not a checkpoint of this program (it cannot be loaded safely)") from e
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise TrackerError(f"{path} is not a checkpoint of this program (format {FORMAT} expected)")
+    return state
+
+
+def model_from(state: dict[str, Any], path: str | Path = "checkpoint") -> tuple[OneBall, Config]:
+    """The averaged network of a checkpoint, in evaluation mode, and the configuration that made it."""
+    config = config_from_dict(state["config"], where=str(path))
+    model = build(config.model)
+    try:
+        model.load_state_dict(state["ema"])
+    except (RuntimeError, KeyError) as e:
+        raise TrackerError(f"{path}: the weights do not fit the configuration stored beside them") from e
+    return model.eval(), config

@@ -1,0 +1,205 @@
+"""A checkpoint becomes model.onnx: uint8 pixels in, peaks out, everything a runtime needs inside."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tracker.config import Config
+from tracker.detect.model import FORMAT, METADATA_KEY
+from tracker.errors import TrackerError, missing_extra
+from tracker.learn.network import STRIDE, OneBall, count_macs, count_parameters
+
+OPSET = 17
+MULTIPLE = 16
+
+
+class PeakModel(nn.Module):
+    """The network with its input and output made plain.
+
+    Differences between frames and the division by 255 are linear, so they are folded into the first convolution: the
+    graph casts the pixels and nothing else. Peaks are local maxima (3x3 cells) of the logits; only the K best get a
+    sigmoid, their offset and their radius.
+    """
+
+    def __init__(self, model: OneBall, top_k: int) -> None:
+        super().__init__()
+        self.net = model
+        self.top_k = top_k
+        self.net.stem = _folded_stem(model)
+
+    def forward(self, frames: Tensor, roi: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """frames uint8 [B, T, H, W, 3], roi float32 [B, 4] -> xy [B, K, 2], score [B, K], radius [B, K]."""
+        b, t, h, w = frames.shape[0], frames.shape[1], frames.shape[2], frames.shape[3]
+        x = frames.permute(0, 1, 4, 2, 3).reshape(b, t * 3, h, w).float()
+        maps = self.net.from_stack(x, roi)
+        heat = maps.heat
+        peaks = torch.where(F.max_pool2d(heat, 3, 1, 1) == heat, heat, torch.full_like(heat, -30.0)).flatten(1)
+        logit, index = torch.topk(peaks, self.top_k, dim=1)
+        wide = heat.shape[3]
+        cy = torch.div(index, wide, rounding_mode="floor")
+        cx = index - cy * wide
+        rest = torch.cat([maps.offset, maps.log_radius], 1).flatten(2)
+        picked = torch.gather(rest, 2, index[:, None, :].expand(-1, 3, -1))
+        u = (cx.float() + picked[:, 0] + 0.5) * STRIDE - 0.5
+        v = (cy.float() + picked[:, 1] + 0.5) * STRIDE - 0.5
+        return torch.stack([u, v], 2), torch.sigmoid(logit), torch.exp(picked[:, 2].clamp(-2, 6))
+
+
+def _folded_stem(model: OneBall) -> nn.Sequential:
+    """The first convolution for raw 0..255 pictures [now, before, ...] in place of [now, now - before, ...] in 0..1."""
+    conv = model.stem[0]
+    assert isinstance(conv, nn.Conv2d)
+    weight = conv.weight.detach().clone()
+    n = model.config.frames
+    if model.config.differences:
+        parts = list(weight.split(3, dim=1))
+        parts[0] = sum(parts[1:], parts[0].clone())
+        weight = torch.cat([parts[0], *[-p for p in parts[1:]]], 1)
+    folded = nn.Conv2d(3 * n, conv.out_channels, conv.kernel_size, conv.stride, conv.padding, bias=False)  # type: ignore[arg-type]
+    folded.weight.data.copy_(weight / 255)
+    return nn.Sequential(folded, *list(model.stem)[1:])
+
+
+def export_onnx(
+    model: OneBall,
+    config: Config,
+    path: str | Path,
+    *,
+    operating_point: dict[str, Any],
+    extra: dict[str, Any] | None = None,
+    name: str = "oneball",
+) -> dict[str, Any]:
+    """Writes the model file and returns its metadata (parameters, MACs and all).
+
+    Args:
+        model: in evaluation mode; it is left as it was.
+        operating_point: ``threshold``, ``keep_threshold`` and how they were chosen.
+    """
+    try:
+        import onnx
+    except ImportError as e:
+        raise missing_extra("onnx", "train", "exporting") from e
+    import copy
+
+    peak = PeakModel(copy.deepcopy(model), config.detect.top_k).eval()
+    n = config.model.frames
+    frames = torch.zeros(1, n, 96, 128, 3, dtype=torch.uint8)
+    roi = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            peak, (frames, roi), buffer, opset_version=OPSET, dynamo=False,
+            input_names=["frames", "roi"], output_names=["xy", "score", "radius"],
+            dynamic_axes={
+                "frames": {0: "batch", 2: "height", 3: "width"}, "roi": {0: "batch"},
+                "xy": {0: "batch"}, "score": {0: "batch"}, "radius": {0: "batch"},
+            },
+        )  # fmt: skip
+    proto = onnx.load_model_from_string(buffer.getvalue())
+    d = config.detect
+    meta = {
+        "format": FORMAT, "name": name, "sport": config.sport, "frames": n, "multiple": MULTIPLE,
+        "top_k": d.top_k, "working_width": config.data.working_width, "operating_point": operating_point,
+        "parameters": count_parameters(model),
+        "macs_fovea": count_macs(model, d.fovea_height, d.fovea_width, n),
+        "macs_scan": count_macs(model, _up(d.scan_width * 9 / 16), d.scan_width, n),
+        "config": config.to_dict(), **(extra or {}),
+    }  # fmt: skip
+    onnx.helper.set_model_props(proto, {METADATA_KEY: json.dumps(meta, sort_keys=True)})
+    proto.doc_string = "One ball: uint8 frames of a view in, peaks out. Contract: docs/onnx.md of the project."
+    onnx.checker.check_model(proto)
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_bytes(proto.SerializeToString())
+        os.replace(part, path)
+    except OSError as e:
+        raise TrackerError(f"cannot write {path}: {(e.strerror or str(e)).lower()}") from e
+    finally:
+        part.unlink(missing_ok=True)
+    return meta
+
+
+def _up(pixels: float) -> int:
+    return -(-int(np.ceil(pixels)) // MULTIPLE) * MULTIPLE
+
+
+@torch.no_grad()
+def parity(model: OneBall, path: str | Path, frames: np.ndarray, roi: np.ndarray, top_k: int) -> dict[str, float]:
+    """Largest differences between the file run by onnxruntime and the network in torch, on given views.
+
+    The torch side is the plain network (differences and division not folded), so the folding is tested too.
+
+    Args:
+        frames: uint8 [B, T, H, W, 3]; roi: float32 [B, 4].
+
+    Returns:
+        ``score`` (absolute, of the best peak) and ``xy_px`` (of best peaks with a score over 0.1).
+    """
+    from tracker.detect.model import BallModel
+
+    xy, score, _ = BallModel(path).run(frames, roi)
+    x = torch.from_numpy(frames).permute(0, 1, 4, 2, 3).float() / 255
+    maps = model(x, torch.from_numpy(roi))
+    flat = maps.heat.flatten(1)
+    best, index = flat.max(1)
+    wide = maps.heat.shape[3]
+    cell = torch.stack([index % wide, torch.div(index, wide, rounding_mode="floor")], 1).float()
+    off = torch.gather(maps.offset.flatten(2), 2, index[:, None, None].expand(-1, 2, 1))[:, :, 0]
+    uv = ((cell + off + 0.5) * STRIDE - 0.5).numpy()
+    p = torch.sigmoid(best).numpy()
+    sure = p > 0.1
+    d_xy = np.abs(uv - xy[:, 0])[sure]
+    return {"score": float(np.abs(p - score[:, 0]).max()), "xy_px": float(d_xy.max()) if sure.any() else 0.0}
+
+
+def parity_views(config: Config, video: str | None = None, count: int = 12) -> tuple[np.ndarray, np.ndarray]:
+    """Views of real frames (or of a synthetic clip) to compare on: uint8 [B, T, H, W, 3] and float32 [B, 4]."""
+    from tracker.detect.views import History, fovea_view
+    from tracker.types import Frame
+    from tracker.video import open_video
+
+    d, n = config.detect, config.model.frames
+    rng = np.random.default_rng(0)
+    history = History(n)
+    frames, rois = [], []
+
+    def look(frame: Frame) -> None:
+        history.push(frame, None)
+        if len(history) >= n:
+            at = rng.uniform([0, 0], [frame.width, frame.height])
+            size = (_up(d.fovea_width), _up(d.fovea_height))
+            view = fovea_view(frame.width, frame.height, at, size, config.data.working_width)
+            f, r = history.look(view)
+            frames.append(f)
+            rois.append(r)
+
+    if video is not None:
+        with open_video(video, config=config.video) as source:
+            for frame in source:
+                look(frame)
+                if len(frames) == count:
+                    break
+    else:
+        from tracker.synth import SynthConfig, render_clip
+
+        clip = render_clip(SynthConfig(seconds=1.0, width=640, height=360), rng)
+        for i, (image, _) in enumerate(clip):
+            look(Frame(i, i / 30, image))
+            if len(frames) == count:
+                break
+    if not frames:
+        raise TrackerError(f"{video}: too few frames to check the export on")
+    return np.stack(frames), np.stack(rois)

@@ -1,0 +1,84 @@
+"""One training run from data sets to model.onnx."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tracker.config import Config
+from tracker.errors import TrackerError
+from tracker.files import prepare_folder
+from tracker.labels.dataset import Clip, load_dataset
+from tracker.learn.cache import CachedClip, cache_clips
+from tracker.learn.checkpoint import load_checkpoint, model_from
+from tracker.learn.export import export_onnx
+from tracker.learn.trainer import train
+
+SHARED_VENUE = "several"  # a clip of pictures from many venues; it stays in every fold
+
+
+def gather(data_paths: Sequence[str], config: Config) -> list[Clip]:
+    """The labelled clips named on the command line, by TRACKER_DATA, or none when only rendered clips are wanted."""
+    paths = list(data_paths) or [p for p in [os.environ.get("TRACKER_DATA", "")] if p]
+    if not paths:
+        if config.data.synthetic_share < 1:
+            raise TrackerError(
+                "no data to train on; give --data FOLDER or set TRACKER_DATA, or data.synthetic_share=1 to learn "
+                "from rendered clips alone"
+            )
+        return []
+    clips = [c for p in paths for c in load_dataset(p) if c.labels is not None and c.kind != "tracks"]
+    if config.data.sports:
+        clips = [c for c in clips if c.sport in config.data.sports or c.sport == "any"]
+    return clips
+
+
+def divide(clips: Sequence[CachedClip], config: Config) -> tuple[list[CachedClip], list[CachedClip]]:
+    """Training clips and the clips the validation curve is drawn on.
+
+    With ``leave_out_venue`` the latter are that venue's training clips, otherwise the split ``val``.
+    """
+    out = config.data.leave_out_venue
+    known = {c.venue for c in clips if c.split in config.data.splits}
+    if out is not None and out not in known:
+        raise TrackerError(f"no training clip has the venue '{out}'; there are: {', '.join(sorted(known))}")
+    learn = [c for c in clips if c.split in config.data.splits and (out is None or c.venue != out)]
+    held = [c for c in clips if (c.venue == out if out is not None else c.split == "val")]
+    if not learn:
+        raise TrackerError(f"no clip is left to train on (splits {', '.join(config.data.splits)}, without venue {out})")
+    return learn, held
+
+
+def run_training(
+    config: Config, data_paths: Sequence[str], out: Path, *, resume: bool, do_export: bool, quiet: bool
+) -> Iterator[str]:
+    """Trains and exports; yields lines to show."""
+    clips = gather(data_paths, config)
+    out = prepare_folder(out)
+    cached = cache_clips(clips, config.data.cache_dir, config.data.working_width, config.data.model_weight, quiet)
+    learn, held = divide(cached, config)
+    last = train(learn, held, config, out, resume=resume, quiet=quiet, data_digest=digest(clips))
+    if int(os.environ.get("RANK", 0)) != 0:
+        return
+    yield f"checkpoint {last}; curves {out / 'curves.png'}"
+    if do_export:
+        state = load_checkpoint(last)
+        model, trained = model_from(state, last)
+        point = {"threshold": 0.5, "keep_threshold": 0.15, "rule": "default; choose one with tracker eval"}
+        meta = export_onnx(
+            model, trained, out / "model.onnx", operating_point=point,
+            extra={"data_digest": state["data_digest"], "steps": state["step"]}, name=out.name,
+        )  # fmt: skip
+        yield f"model {out / 'model.onnx'}: {meta['parameters']:,} parameters"
+
+
+def digest(clips: Sequence[Clip]) -> str:
+    """Short hash of the label files' contents."""
+    h = hashlib.sha256()
+    for c in sorted(clips, key=lambda c: c.name):
+        h.update(c.name.encode())
+        if c.labels is not None:
+            h.update(c.labels.read_bytes())
+    return h.hexdigest()[:12]

@@ -1,0 +1,134 @@
+"""Video -> detect -> track: one frame in, one state out. What every command that looks at video runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tracker.config import Config
+from tracker.detect.detector import Detector
+from tracker.detect.model import BallModel
+from tracker.geometry import reference_scale
+from tracker.motion.camera import CameraMotionEstimator
+from tracker.track.online import BallTracker
+from tracker.types import BallState, CameraMotion, Detections, Frame, Status
+from tracker.video import VideoSource
+
+CAMERA_WIDTH = 320  # px of the longer side of the grey picture that camera motion is measured on
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """What is known after one frame: the state, what the detector claimed, the camera's motion, how it was looked at.
+
+    ``look`` is ``fovea``, ``scan``, ``both``, ``repeat`` (no new picture) or ``still``.
+    """
+
+    frame: Frame
+    state: BallState
+    detections: Detections
+    camera: CameraMotion | None
+    cut: bool
+    look: str
+
+
+class Pipeline:
+    """Online and causal: feed frames in order with :meth:`step`.
+
+    While the track is sure it looks closely at where the ball should be (the fovea) and every ``scan_every`` frames
+    at the whole picture as well, so that a wrong lock is noticed and a second ball seen. Otherwise, or when the close
+    look finds nothing, it scans the whole picture and looks closely at the best claims.
+    """
+
+    def __init__(self, model: BallModel, config: Config, width: int, height: int) -> None:
+        self.config = config
+        self.detector = Detector(model, config.detect, width, height)
+        self.tracker = BallTracker(
+            config.track, width=width, height=height,
+            start_threshold=self.detector.start_threshold, keep_threshold=self.detector.keep_threshold,
+        )  # fmt: skip
+        longer = max(width, height)
+        k = min(1.0, CAMERA_WIDTH / longer)
+        self._grey = (max(1, round(width * k)), max(1, round(height * k)))
+        self._grey_scale = (width / self._grey[0], height / self._grey[1])
+        self._sure_px = config.detect.sure_sd_px / reference_scale(width)
+        self.reset()
+
+    def reset(self) -> None:
+        self.tracker.reset()
+        self.detector.history.clear()
+        self._camera = CameraMotionEstimator()
+        self._since_scan = 0
+        self._candidates = 0
+
+    def step(self, frame: Frame) -> Step:
+        if frame.gap:
+            self.reset()
+        if frame.repeated and len(self.detector.history):
+            nothing = Detections.empty()
+            state = self.tracker.step(frame.index, frame.time_s, _counted(nothing, self._candidates), repeated=True)
+            return Step(frame, state, nothing, None, False, "repeat")
+        camera, cut = self._camera.update(frame.grey(*self._grey), *self._grey_scale)
+        if cut:
+            self.detector.history.clear()
+        self.detector.history.push(frame, camera)
+        detections, look = self._look(frame.time_s, camera, cut)
+        self._candidates = detections.candidates
+        state = self.tracker.step(frame.index, frame.time_s, detections, camera=camera, cut=cut)
+        return Step(frame, state, detections, camera, cut, look)
+
+    def still(self, frame: Frame) -> Step:
+        """One picture by itself, without a tracker: the best claim, if it is good enough."""
+        history = self.detector.history
+        history.clear()
+        history.push(frame, None)
+        d = self.detector.scan(fine=True)
+        self._candidates = d.candidates
+        return Step(frame, best_claim(frame, d, self.detector.start_threshold), d, None, False, "still")
+
+    def _look(self, time_s: float, camera: CameraMotion, cut: bool) -> tuple[Detections, str]:
+        detect = self.config.detect
+        expected = None if cut or not detect.foveate else self.tracker.prediction(time_s, camera)
+        self._since_scan += 1
+        close: Detections | None = None
+        if expected is not None and expected.sd_px <= self._sure_px:
+            close = self.detector.fovea(expected.xy)
+            found = len(close) > 0 and close.score[0] >= self.detector.keep_threshold
+            if found and self._since_scan < detect.scan_every:
+                return close, "fovea"
+        self._since_scan = 0
+        wide = self.detector.scan()
+        if close is not None and close.region is not None:
+            return self.detector.join(close, [close.region], wide), "both"
+        return (self.detector.verify(wide) if detect.foveate else wide), "scan"
+
+
+def best_claim(frame: Frame, d: Detections, threshold: float) -> BallState:
+    """The best detection as a state of its own, LOST below the threshold."""
+    import numpy as np
+
+    if not len(d) or d.score[0] < threshold:
+        return BallState.lost(frame.index, frame.time_s, d.candidates)
+    cov = np.diag([max(1.0, float(np.nan_to_num(d.radius_px[0], nan=2.0)) / 2) ** 2] * 2 + [np.nan] * 2)
+    return BallState(
+        frame.index, frame.time_s, d.xy[0], np.full(2, np.nan), cov, Status.DETECTED,
+        float(d.score[0]), float(d.radius_px[0]), d.candidates,
+    )  # fmt: skip
+
+
+def _counted(d: Detections, candidates: int) -> Detections:
+    return Detections(d.xy, d.score, d.radius_px, d.region, candidates)
+
+
+def track_video(video: VideoSource, model: BallModel, config: Config, *, stills: bool = False) -> Iterator[Step]:
+    """Tracks the ball through an opened video, a step per frame, in flat memory.
+
+    A source whose picture size changes in mid-stream starts afresh with the new size.
+    """
+    pipeline: Pipeline | None = None
+    size = (0, 0)
+    for frame in video:
+        if pipeline is None or size != (frame.width, frame.height):
+            size = (frame.width, frame.height)
+            pipeline = Pipeline(model, config, *size)
+        yield pipeline.still(frame) if stills else pipeline.step(frame)

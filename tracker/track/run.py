@@ -1,0 +1,111 @@
+"""One run of ``tracker infer``: the pipeline over a source, results written as they come."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from tracker import __version__
+from tracker.config import Config
+from tracker.detect.model import BallModel
+from tracker.errors import TrackerError
+from tracker.files import atomic_write, prepare_folder
+from tracker.track.pipeline import Step, track_video
+from tracker.trajectory import TrajectoryWriter
+from tracker.types import Status
+from tracker.video import VideoSource, open_video
+
+
+@dataclass
+class Counts:
+    """Running totals of a run."""
+
+    frames: int = 0
+    status: dict[str, int] = field(default_factory=lambda: {str(s): 0 for s in Status})
+    multi: int = 0
+    looks: dict[str, int] = field(default_factory=dict)
+
+    def add(self, step: Step) -> None:
+        self.frames += 1
+        self.status[str(step.state.status)] += 1
+        self.multi += step.state.candidates > 1
+        self.looks[step.look] = self.looks.get(step.look, 0) + 1
+
+
+def infer(
+    video: str, config: Config, *, out: str | Path | None = None, model: str | Path | None = None,
+    overlay: bool = False,
+    stills: bool = False, fps: float | None = None, max_frames: int | None = None, quiet: bool = True,
+) -> dict[str, Any]:  # fmt: skip
+    """Tracks the ball through ``video`` and writes trajectory.csv and summary.json (and overlay.mp4) into ``out``.
+
+    Returns:
+        the summary. Ctrl-C ends the run early: files are valid for what was done and ``interrupted`` is true.
+
+    Raises:
+        TrackerError: bad source, bad model, or nowhere to write. A run that yields no frame writes nothing.
+    """
+    net = BallModel(model, threads=config.detect.threads)
+    with open_video(video, config=config.video, stills=stills, fps=fps) as source:
+        folder = prepare_folder(out if out is not None else Path("runs") / safe_name(source.info.name))
+        began = time.perf_counter()
+        counts, interrupted = _track(source, net, config, folder, overlay, stills, max_frames, quiet)
+        seconds = time.perf_counter() - began
+        if not counts.frames:
+            raise TrackerError(f"{video}: no frame could be decoded; is it a video?")
+        stats = source.stats
+        n = counts.frames
+        summary: dict[str, Any] = {
+            "video": source.info.name, "out": str(folder), "frames": n, "width": source.info.width,
+            "height": source.info.height, "seconds": round(seconds, 3), "fps_achieved": round(n / seconds, 2),
+            "share": {k: round(v / n, 4) for k, v in counts.status.items()}, "count": counts.status,
+            "frames_multi_candidate": counts.multi, "looks": counts.looks, "frames_damaged": stats.damaged,
+            "frames_repeated": stats.repeated, "model": net.info.name, "model_hash": net.info.digest,
+            "threshold": net.info.threshold if config.detect.threshold is None else config.detect.threshold,
+            "config_hash": config.digest("video", "detect", "track"), "version": __version__,
+            "interrupted": interrupted,
+        }  # fmt: skip
+    with atomic_write(folder / "summary.json") as f:
+        json.dump(summary, f, indent=1)
+    return summary
+
+
+def _track(
+    source: VideoSource, net: BallModel, config: Config, folder: Path, overlay: bool, stills: bool,
+    max_frames: int | None, quiet: bool,
+) -> tuple[Counts, bool]:  # fmt: skip
+    from tracker.commands.common import progress
+
+    counts, interrupted = Counts(), False
+    info = source.info
+    steps = track_video(source, net, config, stills=stills)
+    total = min((v for v in (info.frames_hint, max_frames) if v), default=None)
+    with contextlib.ExitStack() as stack:
+        file: IO = stack.enter_context(atomic_write(folder / "trajectory.csv"))
+        writer = TrajectoryWriter(file)
+        painter = None
+        if overlay:
+            from tracker.render.sink import OverlaySink
+
+            painter = stack.enter_context(OverlaySink(folder / "overlay.mp4", info))
+        try:
+            for step in progress(steps, total=total, quiet=quiet, desc=info.name):
+                writer.write(step.state)
+                if painter:
+                    painter.add(step.frame, step.state)
+                counts.add(step)
+                if counts.frames == max_frames:
+                    break
+        except KeyboardInterrupt:  # what was done is kept
+            interrupted = True
+    return counts, interrupted
+
+
+def safe_name(name: str) -> str:
+    """A file name out of anything: no separators, no leading dots."""
+    return re.sub(r"[^\w.-]+", "_", Path(name).stem or name).strip("._") or "video"
