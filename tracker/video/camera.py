@@ -22,7 +22,12 @@ def open_camera(number: int, config: VideoConfig) -> VideoSource:
     Raises:
         TrackerError: there is none, another program holds it, or it gives no picture.
     """
-    capture = cv2.VideoCapture(number)
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # the error below says it in one line
+    try:
+        capture = cv2.VideoCapture(number)
+    finally:
+        cv2.utils.logging.setLogLevel(level)
     if not capture.isOpened():
         capture.release()
         raise TrackerError(f"cannot open camera {number}: none there, no right to use it, or another program holds it")
@@ -57,7 +62,9 @@ def _read(capture: cv2.VideoCapture, rate: float, config: VideoConfig, stats: Vi
             misses = 0
             h, w = bgr.shape[:2]
             if w * h > config.max_pixels:
-                raise TrackerError(f"the camera gives {w} x {h} pixels, more than video.max_pixels = {config.max_pixels}")
+                raise TrackerError(
+                    f"the camera gives {w} x {h} pixels, more than video.max_pixels = {config.max_pixels}"
+                )
             if size is None:
                 size = (w, h)
             elif size != (w, h):

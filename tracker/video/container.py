@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import logging
 import re
+import struct
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,6 +20,8 @@ from urllib.parse import urlsplit
 
 import av
 import av.error
+from av.container.core import Flags
+from av.stream import Disposition
 
 from tracker.config import VideoConfig
 from tracker.errors import TrackerError
@@ -50,7 +54,15 @@ def open_file(path: Path, config: VideoConfig, fps: float | None) -> VideoSource
     options = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
 
     def connect() -> Any:  # the explicit protocol keeps names such as "concat:a|b" or "http:x" names
-        return _connect("file:" + str(path.absolute()), str(path), options, config)
+        try:
+            return _connect("file:" + str(path.absolute()), str(path), options, config)
+        except TrackerError:
+            if _lacks_index(path):
+                raise TrackerError(
+                    f"{path} is cut off: its index, which this kind of file has at the end, is missing; "
+                    "copy or record it again (a program such as untrunc may rescue it)"
+                ) from None
+            raise
 
     return _Stream(connect, _safe_name(path.stem), str(path), "file", False, config, fps).start()
 
@@ -99,11 +111,34 @@ def _connect(
     """Opens a container, every failure told in one line."""
     options = options | {"max_pixels": str(config.max_pixels)}
     try:
-        return av.open(file, "r", options=options, timeout=timeout)
+        container = av.open(file, "r", options=options, timeout=timeout)
+        # PyAV asks FFmpeg to invent missing presentation times; with reordered frames in AVI they come out shuffled
+        container.flags &= ~int(Flags.gen_pts.value)
+        return container
     except (av.error.ExitError, TimeoutError) as e:
         raise TrackerError(f"cannot open {shown}: no answer within {config.open_timeout_s:g} s") from e
     except (av.error.FFmpegError, OSError, ValueError, UnicodeError) as e:
         raise TrackerError(f"cannot open {shown}: {_reason(e, shown)}") from e
+
+
+def _lacks_index(path: Path) -> bool:
+    """An MP4 or MOV that begins well and holds no ``moov`` box among its outermost ones."""
+    size = path.stat().st_size
+    with path.open("rb") as f:
+        at, seen = 0, list[bytes]()
+        while at + 8 <= size and len(seen) < 1000:
+            f.seek(at)
+            head = f.read(16)
+            length, kind = int.from_bytes(head[:4], "big"), head[4:8]
+            if length == 1 and len(head) == 16:
+                length = int.from_bytes(head[8:16], "big")
+            if length >= 8 and at + length > size and kind == b"moov":
+                break  # the index itself is cut
+            seen.append(kind)
+            if length < 8:
+                break
+            at += length
+    return seen[:1] == [b"ftyp"] and b"moov" not in seen
 
 
 def _reason(e: Exception, shown: str) -> str:
@@ -130,9 +165,10 @@ class _Stream:
         self.connect, self.name, self.shown, self.kind, self.is_live = connect, name, shown, kind, is_live
         self.config, self.fps = config, fps
         self.stats = VideoStats()
+        self._container: Any = None
 
     def start(self) -> VideoSource:
-        container = self.connect()
+        container = self._container = self.connect()
         try:
             stream = self._choose(container)
             rate = sane_fps(self.fps, stream.average_rate, stream.guessed_rate, stream.base_rate)
@@ -155,7 +191,7 @@ class _Stream:
     def _choose(self, container: Any) -> Any:
         """The video stream to follow; cover art of a sound file is none."""
         for stream in container.streams.video:
-            if "attached_pic" in getattr(stream.disposition, "name", "").lower():
+            if stream.disposition & Disposition.attached_pic:
                 continue
             context = stream.codec_context
             if context is None:
@@ -195,9 +231,11 @@ class _Stream:
                 _log.debug("%s: %s", self.shown, e)
                 if self.is_live and self.kind == "stream":
                     container.close()
-                    container, stream = self._again(tries, e)
-                    if container is None:
+                    again = self._again()
+                    if again is None:
                         return
+                    container, stream = again
+                    self._container = container
                     lost = True
                 elif tries > _DEMUX_RETRIES or not isinstance(e, av.error.InvalidDataError):
                     self.stats.truncated = True
@@ -211,21 +249,23 @@ class _Stream:
         except (av.error.FFmpegError, ValueError):
             self.stats.damaged += 1
 
-    def _again(self, tries: int, error: Exception) -> tuple[Any, Any]:
-        if tries <= _RECONNECTS:
+    def _again(self) -> tuple[Any, Any] | None:
+        """Connects anew after a live stream broke off."""
+        for attempt in range(_RECONNECTS):
+            time.sleep(min(0.2 * 2**attempt, 2.0))
             try:
                 container = self.connect()
                 return container, self._choose(container)
             except TrackerError as e:
                 _log.debug("%s", e)
         self.stats.truncated = True
-        return None, None
+        return None
 
     def _frames(self, container: Any, stream: Any, rate: float) -> Iterator[Frame]:
         clock = Clock(rate)
         repeats = RepeatDetector(self.config.repeat_threshold)
         size: tuple[int, int] | None = None
-        index = -1
+        index, orientation = -1, (0, False)
         try:
             for picture, lost in self._pictures(container, stream):
                 index += 1
@@ -233,9 +273,11 @@ class _Stream:
                     self.stats.damaged += 1
                     continue
                 self._check_size(picture.width, picture.height)
-                time_s, gap = clock.feed(picture.time)
+                time_s, gap = clock.feed(_time_of(picture))
                 gap = gap or lost
-                planes = Planes(picture, *_orientation(picture))
+                if size is None or picture.key_frame:  # reading it costs 0.1 ms; it cannot change elsewhere
+                    orientation = _orientation(picture)
+                planes = Planes(picture, *orientation)
                 if size is None:
                     size = (planes.width, planes.height)
                 elif (planes.width, planes.height) != size:
@@ -248,7 +290,7 @@ class _Stream:
                 yield make_frame(planes, index, time_s, repeated=repeated, gap=gap)
                 del planes, picture
         finally:
-            container.close()
+            self._container.close()
 
 
 def make_frame(planes: Planes, index: int, time_s: float, *, repeated: bool = False, gap: bool = False) -> Frame:
@@ -287,9 +329,30 @@ class _Ahead:
         self._rest.close()  # type: ignore[attr-defined]
 
 
+def _time_of(picture: av.VideoFrame) -> float | None:
+    """Presentation time in s; where the container has none (AVI), the decoder hands them out in order of decoding."""
+    stamp = picture.dts if picture.pts is None else picture.pts
+    return None if stamp is None or not picture.time_base else float(stamp * picture.time_base)
+
+
 def _orientation(picture: av.VideoFrame) -> tuple[int, bool]:
-    """(counter-clockwise quarter turns, mirrored) that make a picture upright, from its display matrix."""
-    return round(picture.rotation / 90) % 4, False
+    """(counter-clockwise quarter turns, then mirrored) that make a picture upright, from its display matrix."""
+    data = picture.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return 0, False
+    raw = bytes(data)
+    if len(raw) < 36:
+        return 0, False
+    a, b, _, c, d = struct.unpack("=5i", raw[:20])  # x' = a x + c y, y' = b x + d y
+    turned = {0: (1, 0, 0, 1), 1: (0, -1, 1, 0), 2: (-1, 0, 0, -1), 3: (0, 1, -1, 0)}
+    best, match = (0, False), 0.0
+    for turns, (p, q, r, s) in turned.items():
+        for mirrored in (False, True):
+            sign = -1 if mirrored else 1
+            score = a * p * sign + b * q + c * r * sign + d * s
+            if score > match:
+                best, match = (turns, mirrored), score
+    return best
 
 
 def _scaled(planes: Planes, size: tuple[int, int]) -> Planes:

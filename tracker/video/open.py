@@ -48,14 +48,18 @@ def open_video(
     if fps is not None and not 0.1 <= fps <= 1000:
         raise TrackerError(f"{fps} frames per second is not possible; give a rate between 0.1 and 1000")
     if not text or "\0" in text:
-        raise TrackerError("no video given; name a file, a folder of pictures, a camera number, an address, or - for stdin")
+        raise TrackerError(
+            "no video given; name a file, a folder of pictures, a camera number, an address, or - for stdin"
+        )
     if isinstance(source, str):
         if text == "-":
             return container.open_stdin(stdin or sys.stdin.buffer, config, fps)
         scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", text)
         if scheme and not os.path.exists(text):
             if scheme[1].lower() not in SCHEMES:
-                raise TrackerError(f"cannot open {text}: '{scheme[1]}' is not supported; there are: {', '.join(SCHEMES)}")
+                raise TrackerError(
+                    f"cannot open {text}: '{scheme[1]}' is not supported; there are: {', '.join(SCHEMES)}"
+                )
             return container.open_network(text, config, fps)
         if re.fullmatch(r"\d{1,3}", text) and not os.path.exists(text):
             from tracker.video import camera

@@ -54,7 +54,7 @@ LAYOUTS = {
 # Kr, Kb by ITU-T H.273 matrix coefficients. 2 (unspecified) is read as BT.601, as swscale and OpenCV do.
 _KR_KB = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 7: (0.212, 0.087), 9: (0.2627, 0.0593), 10: (0.2627, 0.0593)}
 _BT601 = (0.299, 0.114)
-_FULL_RANGE = 2  # AVCOL_RANGE_JPEG
+_LIMITED_RANGE, _FULL_RANGE = 1, 2  # AVCOL_RANGE_MPEG, AVCOL_RANGE_JPEG; 0 = not said
 _STRIP = 64  # rows, even
 
 
@@ -94,7 +94,10 @@ class Planes:
         if layout is not None and any(p.line_size <= 0 for p in frame.planes):
             layout = None  # stored bottom-up: rare, let swscale handle it
         self.layout = layout
-        self._full = layout is not None and (layout.full or int(frame.color_range) == _FULL_RANGE)
+        flagged = int(frame.color_range)
+        self._full = layout is not None and (
+            layout.full or flagged == _FULL_RANGE or (layout.grey and flagged != _LIMITED_RANGE)
+        )
 
     # -- what a Frame offers ------------------------------------------------------------------------------------
 
