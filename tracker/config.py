@@ -28,29 +28,29 @@ _STRICT = ConfigDict(extra="forbid")
 class VideoConfig:
     """Reading video."""
 
-    max_pixels: int = Field(64_000_000, gt=0)  # a larger picture is refused (an 8K frame has 33 million)
+    max_pixels: int = Field(default=64_000_000, gt=0)  # a larger picture is refused (an 8K frame has 33 million)
     # largest difference of a small block, in grey levels, of a picture that repeats the last; 0 = never look
     # (benchmarks/results/repeats.md)
-    repeat_threshold: float = Field(20.0, ge=0)
-    open_timeout_s: float = Field(10.0, gt=0)  # network streams
+    repeat_threshold: float = Field(default=20.0, ge=0)
+    open_timeout_s: float = Field(default=10.0, gt=0)  # network streams
 
 
 @dataclass(config=_STRICT)
 class DetectConfig:
     """Running the network."""
 
-    threads: int = Field(1, ge=1, le=64)
-    top_k: int = Field(8, ge=2, le=64)
-    threshold: float | None = Field(None, ge=0, le=1)  # None: the operating threshold in the model's metadata
+    threads: int = Field(default=1, ge=1, le=64)
+    top_k: int = Field(default=8, ge=2, le=64)
+    threshold: float | None = Field(default=None, ge=0, le=1)  # None: the operating threshold in the model's metadata
     foveate: bool = True
-    fovea_width: int = Field(256, ge=64, le=2048)  # network px at working scale
-    fovea_height: int = Field(160, ge=64, le=2048)
-    scan_width: int = Field(512, ge=64, le=4096)  # network px of the picture's longer side in a scan
-    verify: int = Field(2, ge=0, le=8)  # claims of a scan that get a close look
-    verify_above: float = Field(0.05, ge=0, le=1)  # and the score from which they deserve one
-    floor: float = Field(0.02, ge=0, le=1)  # claims below this are not handed on
-    sure_sd_px: float = Field(25.0, gt=0)  # px at 1280 wide: a prediction this sure is followed with the fovea
-    scan_every: int = Field(6, ge=1, le=120)  # frames between looks at the whole picture while the track is sure
+    fovea_width: int = Field(default=256, ge=64, le=2048)  # network px at working scale
+    fovea_height: int = Field(default=160, ge=64, le=2048)
+    scan_width: int = Field(default=512, ge=64, le=4096)  # network px of the picture's longer side in a scan
+    verify: int = Field(default=2, ge=0, le=8)  # claims of a scan that get a close look
+    verify_above: float = Field(default=0.05, ge=0, le=1)  # and the score from which they deserve one
+    floor: float = Field(default=0.02, ge=0, le=1)  # claims below this are not handed on
+    sure_sd_px: float = Field(default=25.0, gt=0)  # px at 1280 wide: a prediction this sure is followed with the fovea
+    scan_every: int = Field(default=6, ge=1, le=120)  # frames between looks at the whole picture while the track is sure
 
 
 @dataclass(config=_STRICT)
@@ -61,44 +61,44 @@ class TrackConfig:
     """
 
     # motion
-    measurement_sd_px: float = Field(1.5, gt=0)
-    process_noise: float = Field(6e5, gt=0)  # spectral density of white-noise acceleration, px^2/s^3
+    measurement_sd_px: float = Field(default=1.5, gt=0)
+    process_noise: float = Field(default=6e5, gt=0)  # spectral density of white-noise acceleration, px^2/s^3
     gravity_px_s2: float = 600.0  # as seen in the picture; 0 for a camera from above
-    start_speed_px_s: float = Field(900.0, gt=0)  # sd of the velocity nobody knows yet
-    manoeuvre_speed_px_s: float = Field(700.0, gt=0)  # sd of the change of velocity by a hit, kick or bounce
-    manoeuvre_probability: float = Field(0.05, gt=0, lt=1)
-    max_speed_px_s: float = Field(3000.0, gt=0)
-    unsure_camera_sd_px: float = Field(15.0, ge=0)  # when the camera's motion could not be measured
+    start_speed_px_s: float = Field(default=900.0, gt=0)  # sd of the velocity nobody knows yet
+    manoeuvre_speed_px_s: float = Field(default=700.0, gt=0)  # sd of the change of velocity by a hit, kick or bounce
+    manoeuvre_probability: float = Field(default=0.05, gt=0, lt=1)
+    max_speed_px_s: float = Field(default=3000.0, gt=0)
+    unsure_camera_sd_px: float = Field(default=15.0, ge=0)  # when the camera's motion could not be measured
     # association
-    gate: float = Field(4.0, gt=0)  # standard deviations
-    gate_margin_px: float = Field(20.0, ge=0)
-    detection_probability: float = Field(0.75, gt=0, lt=1)
-    clutter_density: float = Field(5e-6, gt=0)  # false claims per px^2 and frame
-    score_weight: float = Field(0.5, ge=0)  # of log-odds of a score above those of the start threshold
-    score_limit: float = Field(4.0, ge=0)
+    gate: float = Field(default=4.0, gt=0)  # standard deviations
+    gate_margin_px: float = Field(default=20.0, ge=0)
+    detection_probability: float = Field(default=0.75, gt=0, lt=1)
+    clutter_density: float = Field(default=5e-6, gt=0)  # false claims per px^2 and frame
+    score_weight: float = Field(default=0.5, ge=0)  # of log-odds of a score above those of the start threshold
+    score_limit: float = Field(default=4.0, ge=0)
     birth_llr: float = -3.0
-    memory_s: float = Field(0.4, gt=0)  # track scores fade by 1/e within
-    beam: int = Field(8, ge=1, le=64)  # guesses carried
+    memory_s: float = Field(default=0.4, gt=0)  # track scores fade by 1/e within
+    beam: int = Field(default=8, ge=1, le=64)  # guesses carried
     # places that never move
-    static_radius_px: float = Field(3.0, gt=0)
-    static_after_s: float = Field(1.0, gt=0)
+    static_radius_px: float = Field(default=3.0, gt=0)
+    static_after_s: float = Field(default=1.0, gt=0)
     static_llr: float = 15.0  # a track there never counts for more: a few detections that move beat it
     # life of a track
-    confirm_hits: int = Field(3, ge=1)
-    tentative_coast_s: float = Field(0.05, ge=0)  # before confirmation
+    confirm_hits: int = Field(default=3, ge=1)
+    tentative_coast_s: float = Field(default=0.05, ge=0)  # before confirmation
     report_llr: float = 9.0  # evidence needed to claim a ball, unless its detection alone suffices
     report_any: bool = True
-    report_coast_s: float = Field(0.2, ge=0)  # claimed as PREDICTED
-    report_sd_px: float = Field(25.0, gt=0)
-    max_coast_s: float = Field(0.5, ge=0)  # followed silently (LOST, but it tells the fovea where to look)
-    gap_s: float = Field(0.5, gt=0)  # a longer gap in time is another path
+    report_coast_s: float = Field(default=0.2, ge=0)  # claimed as PREDICTED
+    report_sd_px: float = Field(default=25.0, gt=0)
+    max_coast_s: float = Field(default=0.5, ge=0)  # followed silently (LOST, but it tells the fovea where to look)
+    gap_s: float = Field(default=0.5, gt=0)  # a longer gap in time is another path
 
 
 @dataclass(config=_STRICT)
 class ModelConfig:
     """The network."""
 
-    frames: int = Field(3, ge=1, le=9)  # pictures the network sees: the newest and those before it
+    frames: int = Field(default=3, ge=1, le=9)  # pictures the network sees: the newest and those before it
     differences: bool = True  # older frames enter as differences to the newest
     coordconv: bool = True
     widths: tuple[int, int, int, int] = (16, 32, 64, 96)  # channels at strides 2, 4, 8, 16
@@ -108,25 +108,25 @@ class ModelConfig:
 class TrainConfig:
     """Training. A step is one batch of crops; an epoch is ``steps_per_epoch`` steps."""
 
-    epochs: int = Field(40, ge=1)
-    steps_per_epoch: int = Field(250, ge=1)
-    batch: int = Field(24, ge=1)
-    crop_width: int = Field(192, ge=32, multiple_of=16)  # network px
-    crop_height: int = Field(128, ge=32, multiple_of=16)
-    lr: float = Field(2e-3, gt=0)
-    weight_decay: float = Field(0.02, ge=0)
-    warmup_steps: int = Field(200, ge=0)
-    ema: float = Field(0.998, ge=0, lt=1)  # weight averaging; 0 turns it off
+    epochs: int = Field(default=40, ge=1)
+    steps_per_epoch: int = Field(default=250, ge=1)
+    batch: int = Field(default=24, ge=1)
+    crop_width: int = Field(default=192, ge=32, multiple_of=16)  # network px
+    crop_height: int = Field(default=128, ge=32, multiple_of=16)
+    lr: float = Field(default=2e-3, gt=0)
+    weight_decay: float = Field(default=0.02, ge=0)
+    warmup_steps: int = Field(default=200, ge=0)
+    ema: float = Field(default=0.998, ge=0, lt=1)  # weight averaging; 0 turns it off
     precision: Literal["fp32", "bf16"] = "fp32"
-    single_weight: float = Field(0.3, ge=0)  # price of a second peak
-    offset_weight: float = Field(0.2, ge=0)
-    radius_weight: float = Field(0.05, ge=0)
-    grad_clip: float = Field(5.0, gt=0)
+    single_weight: float = Field(default=0.3, ge=0)  # price of a second peak
+    offset_weight: float = Field(default=0.2, ge=0)
+    radius_weight: float = Field(default=0.05, ge=0)
+    grad_clip: float = Field(default=5.0, gt=0)
     seed: int = 0
-    workers: int = Field(1, ge=0, le=32)
-    threads: int = Field(1, ge=1, le=64)
-    validate_every: int = Field(5, ge=1)  # epochs between validations
-    checkpoint_every_s: float = Field(120.0, ge=0)
+    workers: int = Field(default=1, ge=0, le=32)
+    threads: int = Field(default=1, ge=1, le=64)
+    validate_every: int = Field(default=5, ge=1)  # epochs between validations
+    checkpoint_every_s: float = Field(default=120.0, ge=0)
     init_from: str | None = None  # weights to start from (fine-tuning)
 
 
@@ -137,15 +137,15 @@ class DataConfig:
     splits: tuple[str, ...] = ("train",)
     sports: tuple[str, ...] = ()  # empty: all
     leave_out_venue: str | None = None
-    synthetic_share: float = Field(0.0, ge=0, le=1)  # share of crops from rendered clips
-    paste_share: float = Field(0.15, ge=0, le=1)  # share of crops with a ball pasted into a place without one
+    synthetic_share: float = Field(default=0.0, ge=0, le=1)  # share of crops from rendered clips
+    paste_share: float = Field(default=0.15, ge=0, le=1)  # share of crops with a ball pasted into a place without one
     cache_dir: str = "cache"
-    working_width: int = Field(1280, ge=64, le=4096)  # a view at scale 1 shows the picture at this width
-    fovea_share: float = Field(0.6, ge=0, le=1)  # crops at the fovea's scale; the rest at the scan's
+    working_width: int = Field(default=1280, ge=64, le=4096)  # a view at scale 1 shows the picture at this width
+    fovea_share: float = Field(default=0.6, ge=0, le=1)  # crops at the fovea's scale; the rest at the scan's
     fovea_scale: tuple[float, float] = (0.8, 1.25)
     scan_scale: tuple[float, float] = (0.36, 0.6)
-    ball_share: float = Field(0.65, ge=0, le=1)  # crops around the ball; the rest where it is not
-    model_weight: float = Field(0.5, ge=0, le=1)  # trust in labels of source model
+    ball_share: float = Field(default=0.65, ge=0, le=1)  # crops around the ball; the rest where it is not
+    model_weight: float = Field(default=0.5, ge=0, le=1)  # trust in labels of source model
     augment: bool = True
 
 
