@@ -98,10 +98,10 @@ class Sprite:
         if y0 >= y1 or x0 >= x1:
             return None
         part = self.rgba[y0 - self.y0 : y1 - self.y0, x0 - self.x0 : x1 - self.x0]
-        alpha = np.ascontiguousarray(part[..., 3])
+        alpha = cv2.extractChannel(part, 3)
         keep = cv2.cvtColor(cv2.bitwise_not(alpha), cv2.COLOR_GRAY2BGR)
         ys, xs = slice(y0, y1), slice(x0, x1)
-        image[ys, xs] = cv2.add(cv2.multiply(image[ys, xs], keep, scale=1 / 255), part[..., :3])
+        image[ys, xs] = cv2.add(cv2.multiply(image[ys, xs], keep, scale=1 / 255), cv2.cvtColor(part, cv2.COLOR_BGRA2BGR))
         return ys, xs, alpha
 
 
@@ -254,7 +254,7 @@ def _racket(canvas: Image, at, joints: dict[str, FloatArray], scale: float) -> N
     axes = (round(0.17 * scale * 16), round(0.12 * scale * 16))
     strings = np.zeros_like(canvas)  # strings hide a fifth of what is behind
     cv2.ellipse(strings, at(hand + along * (1 + 0.05 / length)), axes, angle, 0, 360, (22, 22, 20, 50), -1, cv2.LINE_AA, _SHIFT)
-    keep = cv2.cvtColor(cv2.bitwise_not(np.ascontiguousarray(strings[..., 3])), cv2.COLOR_GRAY2BGRA)
+    keep = cv2.cvtColor(cv2.bitwise_not(cv2.extractChannel(strings, 3)), cv2.COLOR_GRAY2BGRA)
     canvas[:] = cv2.add(cv2.multiply(canvas, keep, scale=1 / 255), strings)
     cv2.ellipse(canvas, at(hand + along * (1 + 0.05 / length)), axes, angle, 0, 360, (30, 30, 34, 255), max(1, round(0.022 * scale)), cv2.LINE_AA, _SHIFT)
 
@@ -272,6 +272,5 @@ def _cloth(canvas: Image, phase: float) -> Image:
     folds = _FOLDS[k : k + h, k % (512 - min(w, 511)) :][:h, :w]
     if folds.shape != (h, w):
         return canvas
-    rgb = cv2.multiply(canvas[..., :3], cv2.cvtColor(folds, cv2.COLOR_GRAY2BGR), scale=1 / 255)
-    canvas[..., :3] = rgb
-    return canvas
+    relief = cv2.cvtColor(folds, cv2.COLOR_GRAY2BGRA)  # its alpha is 255: the figure's outline stays
+    return cv2.multiply(canvas, relief, scale=1 / 255)

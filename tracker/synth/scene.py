@@ -228,17 +228,23 @@ def _surroundings(canvas: Image, camera: Camera, field: Field, rng: np.random.Ge
         outward = -outward / np.hypot(*outward)
         if outward @ (a - [(x0 + x1) / 2, (y0 + y1) / 2]) < 0:
             outward = -outward
-        ground = rng.integers(0, 256, 3) if rng.random() < 0.5 else np.asarray(field.outer) * 0.5
+        ground = _paint_colour(rng) if rng.random() < 0.5 else np.asarray(field.outer) * rng.uniform(0.35, 0.8)
         ink = np.array([240, 240, 240]) if ground.mean() < 140 else rng.integers(0, 80, 3)
         for i in range(pieces):
             p, q = a + (b - a) * i / pieces, a + (b - a) * (i + 1) / pieces
             _behind(canvas, camera, field, p, q, outward, dim, rng)
             if field.board_m > 0:
                 if field.mixed_boards:
-                    ground, ink = rng.integers(0, 256, 3), rng.integers(0, 256, 3)
+                    ground, ink = _paint_colour(rng), _paint_colour(rng)
                 h = field.board_m
                 texture = marks(360, max(12, int(40 * h)), rng, ground, ink)
                 paint_plane(canvas, camera, texture, np.array([[*p, h], [*q, h], [*q, 0], [*p, 0]]))
+
+
+def _paint_colour(rng: np.random.Generator) -> FloatArray:
+    """Paints are seldom of full saturation."""
+    c = rng.uniform(0, 255, 3)
+    return c + rng.uniform(0.1, 0.7) * (c.mean() - c)
 
 
 def _behind(canvas: Image, camera: Camera, field: Field, p: FloatArray, q: FloatArray, outward: FloatArray, dim: float, rng: np.random.Generator) -> None:
