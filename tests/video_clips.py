@@ -73,7 +73,7 @@ def encode(
 def with_display_matrix(source: Path, target: Path, a: int, b: int, c: int, d: int) -> Path:
     """A copy of an MP4 whose track header says x' = a x + c y, y' = b x + d y."""
     data = bytearray(source.read_bytes())
-    at = data.find(b"tkhd") + 40
+    at = data.find(b"tkhd") + 44
     data[at : at + 36] = struct.pack(">9i", a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
     target.write_bytes(data)
     return target
