@@ -109,7 +109,7 @@ def _connect(
     file: Any, shown: str, options: dict[str, str], config: VideoConfig, timeout: tuple[float, float] | None = None
 ) -> Any:
     """Opens a container, every failure told in one line."""
-    options = options | {"max_pixels": str(config.max_pixels)}
+    options = options | {"max_pixels": _decoder_limit(config)}
     try:
         container = av.open(file, "r", options=options, timeout=timeout)
         # PyAV asks FFmpeg to invent missing presentation times; with reordered frames in AVI they come out shuffled
@@ -119,6 +119,11 @@ def _connect(
         raise TrackerError(f"cannot open {shown}: no answer within {config.open_timeout_s:g} s") from e
     except (av.error.FFmpegError, OSError, ValueError, UnicodeError) as e:
         raise TrackerError(f"cannot open {shown}: {_reason(e, shown)}") from e
+
+
+def _decoder_limit(config: VideoConfig) -> str:
+    """FFmpeg's own bound on a picture it allocates. It counts rows rounded up to 64 pixels; the exact check is ours."""
+    return str(config.max_pixels + 64 * 65536)
 
 
 def _lacks_index(path: Path) -> bool:
@@ -199,7 +204,7 @@ class _Stream:
             self._check_size(context.width or 0, context.height or 0)
             stream.thread_type = "SLICE"  # frame threads would delay live frames, and blur which frame was damaged
             context.thread_count = 1
-            context.options = {"max_pixels": str(self.config.max_pixels)}
+            context.options = {"max_pixels": _decoder_limit(self.config)}
             return stream
         raise TrackerError(f"{self.shown} holds no video (only sound or other data)")
 

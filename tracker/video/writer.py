@@ -18,7 +18,7 @@ from tracker.errors import TrackerError
 from tracker.types import Image
 
 _FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".avi": "avi"}
-_TICKS = 90_000  # per second: the time base of presentation times
+_TICKS = 60_000  # per second: whole numbers for 24, 25, 30, 60 and 60000/1001 fps; MPEG-4 allows up to 65,535
 
 
 class VideoWriter:
