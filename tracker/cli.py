@@ -19,6 +19,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "infer": ("tracker.commands.infer", "Track the ball in a video: trajectory.csv, summary.json, overlay."),
     "train": ("tracker.commands.train", "Train a network on labelled and synthetic clips."),
     "export": ("tracker.commands.export", "Write a checkpoint as one ONNX file and check it against torch."),
+    "eval": ("tracker.commands.eval", "Score a model or trajectories against labels: table, JSON, HTML report."),
+    "crossval": ("tracker.commands.crossval", "Train and score with one venue left out, each in turn."),
     "synth": ("tracker.commands.synth", "Render a synthetic clip with exact labels."),
 }
 

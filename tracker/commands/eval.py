@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from tracker.commands.common import config_options
 from tracker.errors import TrackerError
 
 
@@ -58,9 +59,9 @@ from tracker.errors import TrackerError
 )
 @click.option("--partial", is_flag=True, help="Score trajectories that end early.")
 @click.option("--no-pictures", is_flag=True, help="Leave the crops out of the report.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override of the configuration.")
 @click.option("--seed", default=0, show_default=True, help="Of the bootstrap.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
+@config_options
 def command(
     dataset: Path,
     model: Path | None,
@@ -80,9 +81,10 @@ def command(
     save: Path | None,
     partial: bool,
     no_pictures: bool,
-    overrides: tuple[str, ...],
     seed: int,
     quiet: bool,
+    config_path: str | None,
+    overrides: tuple[str, ...],
 ) -> None:
     """Measure exactly how a model, or trajectories already made, fail on labelled clips.
 
@@ -120,7 +122,7 @@ def command(
     else:
         from tracker.evaluate.live import model_runner
 
-        runner, name = model_runner(model, offline=offline, overrides=overrides, save=save)
+        runner, name = model_runner(model, offline=offline, config_path=config_path, overrides=overrides, save=save)
         first = score(runner, name)
     second = None
     if against is not None:

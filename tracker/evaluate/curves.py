@@ -11,6 +11,7 @@ Per judged frame with the ball visible or absent (occluded frames are left out),
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -71,7 +72,10 @@ def pool_evidence(parts: Sequence[Evidence]) -> Evidence:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Curve:
-    """Rates over T rising thresholds; every array is float64 [T]. A claim counts when its score >= threshold."""
+    """Rates over T rising thresholds; every array is float64 [T]. A claim counts when its score >= threshold.
+
+    ``false_alarm_rate`` is NaN where no frame is without a ball.
+    """
 
     threshold: NDArray[np.float64]
     recall: NDArray[np.float64]
@@ -130,7 +134,7 @@ def curve(e: Evidence, thresholds: NDArray[np.float64] | None = None) -> Curve:
         precision,
         2 * precision * recall / np.maximum(1e-9, precision + recall),
         at_least(e.false) / max(1, visible + absent),
-        at_least(e.false[e.visibility == 0]) / max(1, absent),
+        at_least(e.false[e.visibility == 0]) / absent if absent else np.full(len(t), np.nan),
         at_least(e.second) / max(1, len(e.visibility)),
         at_least(np.where(e.top_true, e.top, -np.inf)) / max(1, visible),
         len(e.visibility),
@@ -149,6 +153,7 @@ class OperatingPoint:
     tolerance_px: float
     frames: int
     clips: int
+    keep_threshold: float | None = None  # lowest score that may continue a track, where the model states one
     target: float | None = None
     cost_fp: float | None = None
     cost_fn: float | None = None
@@ -234,7 +239,7 @@ def operating_point(
     return OperatingPoint(
         threshold=threshold,
         rule=rule,
-        expected={k: round(v, 6) for k, v in c.at(best).items()},
+        expected={k: round(v, 6) for k, v in c.at(best).items() if math.isfinite(v)},
         tolerance_px=tolerance_px,
         frames=c.frames,
         clips=clips,

@@ -8,7 +8,6 @@ from html import escape
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tracker import __version__
 from tracker.evaluate import svg
@@ -19,25 +18,25 @@ _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _STYLE = """
 :root{color-scheme:light;--ink:#0f172a;--soft:#64748b;--line:#e2e8f0;--card:#f8fafc}
 *{box-sizing:border-box}body{font:15px/1.45 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;color:var(--ink);
-margin:0 auto;max-width:1160px;padding:24px 32px 60px;background:#fff}
+margin:0 auto;max-width:1220px;padding:24px 28px 60px;background:#fff}
 h1{font-size:25px;margin:0 0 2px}h2{font-size:18px;margin:34px 0 8px}h3{font-size:15px;margin:18px 0 6px}
 p{margin:4px 0;max-width:90ch}.soft{color:var(--soft)}code{font-size:13px}
 .cards{display:flex;flex-wrap:wrap;gap:10px;margin:16px 0}
 .card{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:9px 14px;min-width:128px}
 .card b{display:block;font-size:22px;font-variant-numeric:tabular-nums}.card small{color:var(--soft)}
-.card.bad b{color:#b91c1c}
-table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:13.5px;width:100%}
-th,td{padding:4px 7px;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
-th{font-weight:600;color:var(--soft)}th:first-child,td:first-child,td.l,th.l{text-align:left}
+.card.bad b{color:#b91c1c}td .soft{font-size:11px}
+table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:12.5px;width:100%}
+th,td{padding:4px 5px;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
+th{font-weight:600;color:var(--soft);white-space:normal;vertical-align:bottom;line-height:1.2}th:first-child,td:first-child,td.l,th.l{text-align:left}
 td.l{white-space:normal}tr.sum td{font-weight:600;border-top:2px solid var(--ink)}
-.wide{overflow-x:auto}.row{display:flex;flex-wrap:wrap;gap:18px}svg{max-width:100%;height:auto}
+.wide{overflow-x:auto}.row{display:flex;flex-wrap:wrap;gap:12px}svg{max-width:100%;height:auto}
 svg text{font-size:11.5px;fill:#475569}svg .t{font-size:13px;font-weight:600;fill:var(--ink)}svg .s{font-size:10px}
 svg .g{stroke:#e2e8f0;fill:none}svg .d{stroke:#94a3b8;stroke-dasharray:3 4;fill:none}
 svg .m{fill:#fff;stroke:#0f172a;stroke-width:2}
 .legend{font-size:12.5px;color:#475569;display:flex;flex-wrap:wrap;gap:4px 14px;margin:2px 0 8px}
 .legend span{display:inline-flex;align-items:center;gap:5px}
 .legend i{width:12px;height:12px;border-radius:2px;display:inline-block}
-.chart{max-width:400px}.tiles{display:flex;flex-wrap:wrap;gap:12px}figure{margin:0;width:260px}
+.chart{width:350px}.tiles{display:flex;flex-wrap:wrap;gap:12px}figure{margin:0;width:260px}
 figcaption{font-size:12.5px;line-height:1.35;margin-top:3px}.none{background:#e2e8f0}
 .note{border-left:3px solid #94a3b8;padding:2px 12px;margin:8px 0}
 .note.real{border-color:#15803d}
@@ -79,7 +78,7 @@ def _cards(g: dict[str, Any]) -> str:
     strict, legacy = g["rates"]["@5"]["recall"], r["recall_legacy"]
     multi = p["multi_ball"]
     cards = [
-        ("F1 within 5 px", _f(p["@5"]["f1"]), _span(i["f1"]), False),
+        ("F1 within 5 px", _f(p["@5"]["f1"]), f"95 %: {_span(i['f1'])}", False),
         ("F1 within 10 px", _f(p["@10"]["f1"]), f"worst clip {_f(p['@10']['worst_f1'])}", False),
         ("Recall within 5 px", _f(strict), f"legacy reading {_f(legacy)}", False),
         ("Precision within 5 px", _f(p["@5"]["precision"]), _span(i["precision"]), False),
@@ -178,8 +177,8 @@ def _curves(data: dict[str, Any]) -> str:
         return "<h2>Curves</h2><p>No scores were handed out, so there are no curves.</p>"
     marks = [
         (p["expected"]["recall"], p["expected"]["precision"], p["expected"]["fpr"], p["expected"]["multi_ball"],
-         p["threshold"], _rule(p))
-        for p in data["operating_points"]
+         p["threshold"], "ABCDEFGH"[i % 8])
+        for i, p in enumerate(data["operating_points"])
     ]  # fmt: skip
     pr = svg.chart(
         [svg.Line(c["recall"], c["precision"], "all claims")],
@@ -207,7 +206,7 @@ def _curves(data: dict[str, Any]) -> str:
         title="Everything over the threshold",
         x_label="threshold",
         y_label="rate",
-        marks=[(m[4], m[3], "") for m in marks],
+        marks=[(m[4], m[3], m[5]) for m in marks],
     )
     charts = "".join(f"<div class='chart'>{x}</div>" for x in (pr, roc, rates))
     return (
@@ -222,10 +221,10 @@ def _operating(data: dict[str, Any]) -> str:
         return ""
     keys = ("recall", "precision", "f1", "fpr", "false_alarm_rate", "multi_ball")
     rows = "".join(
-        f"<tr><td>{escape(_rule(p))}</td><td>{p['threshold']:.4g}</td>"
-        + "".join(f"<td>{_f(p['expected'][k])}</td>" for k in keys)
+        f"<tr><td>{'ABCDEFGH'[i % 8]}: {escape(_rule(p))}</td><td>{p['threshold']:.4g}</td>"
+        + "".join(f"<td>{_f(p['expected'].get(k))}</td>" for k in keys)
         + "</tr>"
-        for p in points
+        for i, p in enumerate(points)
     )
     names = ("recall", "precision", "F1", "false-positive rate", "false alarms", "2+ claims")
     ths = "".join(f"<th>{k}</th>" for k in names)
@@ -260,7 +259,9 @@ def _sheets(failures: Sequence[Failure]) -> str:
     out = ["<h2>Worst failures by kind</h2>"]
     out.append(
         "<p class='soft'>One tile per run of frames. "
-        f"{_swatch('truth', svg.GOOD)} {_swatch('claim', svg.BAD)} {_swatch('further claims', svg.FAIR)}</p>"
+        f"Two parts of the picture side by side where truth and claim are far apart. "
+        f"{_swatch('&#9711; truth', svg.GOOD)} {_swatch('&#10005; claim', svg.BAD)} "
+        f"{_swatch('&#10005; further claims', svg.FAIR)}</p>"
     )
     for kind, title in KINDS.items():
         chosen = [f for f in failures if f.kind == kind]
@@ -270,34 +271,39 @@ def _sheets(failures: Sequence[Failure]) -> str:
 
 
 def _swatch(text: str, colour: str) -> str:
-    return f'<span style="color:{colour}">&#9711; {text}</span>'
+    return f'<span style="color:{colour}">{text}</span>'
 
 
 def _tile(f: Failure) -> str:
-    k = TILE_W / f.region.width
-
-    def place(p: NDArray[np.float64]) -> tuple[float, float]:
-        return (p[0] - f.region.x0) * k, (p[1] - f.region.y0) * k
-
-    body = (
-        f'<image width="{TILE_W}" height="{TILE_H}" href="data:image/jpeg;base64,{f.jpeg}"/>'
-        if f.jpeg
-        else f'<rect width="{TILE_W}" height="{TILE_H}" fill="#cbd5e1"/><text x="8" y="18">no picture</text>'
-    )
-    for i, claim in enumerate(f.claims):
-        x, y = place(claim)
-        colour = svg.BAD if i == 0 else svg.FAIR
-        body += f'<path d="M{x - 9:.1f} {y - 9:.1f}l18 18m0 -18l-18 18" stroke="#fff" stroke-width="3.5" opacity=".7"/>'
-        body += f'<path d="M{x - 9:.1f} {y - 9:.1f}l18 18m0 -18l-18 18" stroke="{colour}" stroke-width="1.8"/>'
-    if all(map(math.isfinite, f.truth)):
-        x, y = place(f.truth)
-        body += f'<circle cx="{x:.1f}" cy="{y:.1f}" r="13" fill="none" stroke="#fff" stroke-width="4" opacity=".7"/>'
-        body += f'<circle cx="{x:.1f}" cy="{y:.1f}" r="13" fill="none" stroke="{svg.GOOD}" stroke-width="2.2"/>'
+    body = "".join(_panel(f, i) for i in range(len(f.regions)))
     caption = f"<b>{escape(f.clip.name)}</b> frame {f.frame}<br>{escape(f.note)}"
     return (
         f'<figure><svg viewBox="0 0 {TILE_W} {TILE_H}" width="260" role="img" aria-label="{escape(f.note)}">'
         f"{body}</svg><figcaption>{caption}</figcaption></figure>"
     )
+
+
+def _panel(f: Failure, i: int) -> str:
+    """One part of a tile, its own coordinate system, with what lies in it drawn on top."""
+    region, w = f.regions[i], f.panel_w
+    k = w / region.width
+    body = (
+        f'<image width="{w}" height="{TILE_H}" preserveAspectRatio="none" href="data:image/jpeg;base64,{f.jpegs[i]}"/>'
+        if i < len(f.jpegs) and f.jpegs[i]
+        else f'<rect width="{w}" height="{TILE_H}" fill="#cbd5e1"/><text x="8" y="18">no picture</text>'
+    )
+    for n, claim in enumerate(f.claims):
+        x, y = (claim - (region.x0, region.y0)) * k
+        colour = svg.BAD if n == 0 else svg.FAIR
+        body += f'<path d="M{x - 9:.1f} {y - 9:.1f}l18 18m0 -18l-18 18" stroke="#fff" stroke-width="3.5" opacity=".7"/>'
+        body += f'<path d="M{x - 9:.1f} {y - 9:.1f}l18 18m0 -18l-18 18" stroke="{colour}" stroke-width="1.8"/>'
+    if np.isfinite(f.truth).all():
+        x, y = (f.truth - (region.x0, region.y0)) * k
+        body += f'<circle cx="{x:.1f}" cy="{y:.1f}" r="13" fill="none" stroke="#fff" stroke-width="4" opacity=".7"/>'
+        body += f'<circle cx="{x:.1f}" cy="{y:.1f}" r="13" fill="none" stroke="{svg.GOOD}" stroke-width="2.2"/>'
+    gap = f'<path d="M0 0V{TILE_H}" stroke="#fff" stroke-width="4"/>' if i else ""
+    frame = f'x="{i * w}" width="{w}" height="{TILE_H}" viewBox="0 0 {w} {TILE_H}"'
+    return f'<svg {frame} overflow="hidden">{body}{gap}</svg>'
 
 
 def _words() -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tracker.evaluate import bootstrap, calibration, curves
 from tracker.evaluate.candidates import claims_of_reports
 from tracker.evaluate.counts import (
+    COLUMNS,
     as_dict,
     continuity,
     count,
@@ -32,7 +33,8 @@ from tracker.labels.schema import LabelTable
 SWEEP = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 15.0, 20.0, 30.0, 40.0)
 MAIN = 5.0  # tolerance of intervals, comparisons, curves and calibration
 TRACK = 10.0  # tolerance of completeness and fragmentation
-BLOCK_S = 2.0
+BLOCKS_S = (2.0, 1.0, 0.5)  # the longest that gives enough bootstrap blocks is used
+ENOUGH_BLOCKS = 20
 SEED = 20240501
 Runner = Callable[[Clip], ClipRun]
 
@@ -51,10 +53,9 @@ class ClipEvaluation:
     detector_claims: bool
     notes: tuple[str, ...]
 
-    @property
-    def block(self) -> int:
-        """Frames of one bootstrap block: about two seconds; isolated pictures stand alone."""
-        return 1 if self.clip.kind == "stills" else max(1, round(BLOCK_S * (self.clip.fps or 25.0)))
+    def block(self, seconds: float) -> int:
+        """Frames of one bootstrap block of about this length; isolated pictures stand alone."""
+        return 1 if self.clip.kind == "stills" else max(1, round(seconds * (self.clip.fps or 25.0)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,12 +127,20 @@ def evaluate(
 
 
 def units(clips: Sequence[ClipEvaluation], tolerance: float = MAIN) -> tuple[NDArray[np.int64], str]:
-    """Bootstrap units [U, C] and their name: clips where there are enough, else blocks of about two seconds."""
+    """Bootstrap units [U, C] and their name: clips where there are enough of them, else blocks of frames."""
     clips = sorted(clips, key=lambda c: c.clip.name)
     if len(clips) >= bootstrap.MIN_CLIPS:
         return np.stack([count(c.table, tolerance) for c in clips]), "clips"
-    parts = [count_blocks(c.table, tolerance, c.block) for c in clips]
-    return (np.concatenate(parts) if parts else np.empty((0, 14), np.int64)), "blocks of 2 s"
+    for seconds in BLOCKS_S:
+        out = _blocks(clips, tolerance, seconds)
+        if len(out) >= ENOUGH_BLOCKS:
+            break
+    return out, f"blocks of {seconds:g} s"
+
+
+def _blocks(clips: Sequence[ClipEvaluation], tolerance: float, seconds: float) -> NDArray[np.int64]:
+    parts = [count_blocks(c.table, tolerance, c.block(seconds)) for c in clips]
+    return np.concatenate(parts) if parts else np.empty((0, len(COLUMNS)), np.int64)
 
 
 def pooled(clips: Sequence[ClipEvaluation], rng: np.random.Generator) -> dict[str, Any]:
@@ -238,7 +247,7 @@ def _gap(e: Evaluation, sport: str, rng: np.random.Generator) -> dict[str, Any] 
     if not train or not val:
         return None
     shared = sorted({c.clip.venue for c in train} & {c.clip.venue for c in val})
-    a, b = (np.concatenate([count_blocks(c.table, MAIN, c.block) for c in s]) for s in (train, val))
+    a, b = (_blocks(s, MAIN, BLOCKS_S[0]) for s in (train, val))
     if not len(a) or not len(b):
         return None
     return train_val_gap(a, b, rng, shared_venues=tuple(shared))

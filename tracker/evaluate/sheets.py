@@ -15,7 +15,7 @@ from tracker.evaluate.candidates import separate_claims
 from tracker.evaluate.frames import runs
 from tracker.evaluate.run import ClipEvaluation, Evaluation
 from tracker.labels.dataset import Clip
-from tracker.types import Region
+from tracker.types import Image, Region
 
 KINDS = {
     "missed": "Missed: the ball is visible, nothing is reported",
@@ -25,6 +25,7 @@ KINDS = {
 }
 TILE_W, TILE_H = 280, 210
 MIN_VIEW_PX = 150.0  # width of a crop at 1280 wide
+MAX_VIEW_PX = 360.0  # wider than this, a ball of five pixels is not seen any more
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,7 +36,8 @@ class Failure:
         kind: one of :data:`KINDS`. clip: the clip. frame: its worst frame. run: consecutive frames that fail so.
         truth: float64 [2] source px (NaN when absent). claims: float64 [C, 2] what is claimed (the report first).
         severity: for ordering; note: what to print.
-        region: part of the picture shown; jpeg: base64 of it, empty where the picture could not be read.
+        regions: parts of the picture shown side by side: one, or two where truth and claim are far apart.
+        jpegs: base64 of each, empty where the picture could not be read.
     """
 
     kind: str
@@ -46,8 +48,13 @@ class Failure:
     claims: NDArray[np.float64]
     severity: float
     note: str
-    region: Region
-    jpeg: str = ""
+    regions: tuple[Region, ...]
+    jpegs: tuple[str, ...] = ()
+
+    @property
+    def panel_w(self) -> int:
+        """Width of each part in px of the page."""
+        return TILE_W // len(self.regions)
 
 
 def pick_failures(e: Evaluation, per_kind: int = 8, per_clip: int = 3, threshold: float | None = None) -> list[Failure]:
@@ -71,11 +78,9 @@ def pick_failures(e: Evaluation, per_kind: int = 8, per_clip: int = 3, threshold
 
 def add_pictures(failures: Sequence[Failure], say: Callable[[str], None] = lambda _: None) -> list[Failure]:
     """Reads the crops from the clips' media. What cannot be read stays without a picture, and ``say`` is told why."""
-    import cv2
-
     from tracker.video import open_video
 
-    pictures: dict[int, str] = {}
+    pictures: dict[int, tuple[str, ...]] = {}
     for media in dict.fromkeys(f.clip.media for f in failures):
         wanted: dict[int, list[int]] = {}
         for i, f in enumerate(failures):
@@ -85,16 +90,21 @@ def add_pictures(failures: Sequence[Failure], say: Callable[[str], None] = lambd
             with open_video(media, stills=_stills(failures, media)) as source:
                 for frame in source:
                     for i in wanted.pop(frame.index, []):
-                        crop = frame.crop(failures[i].region, TILE_W, TILE_H)
-                        bgr = cv2.cvtColor(crop, cv2.COLOR_RGB2BGR)
-                        ok, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 88])
-                        if ok:
-                            pictures[i] = base64.b64encode(data.tobytes()).decode("ascii")
+                        crops = (frame.crop(r, failures[i].panel_w, TILE_H) for r in failures[i].regions)
+                        pictures[i] = tuple(map(_jpeg, crops))
                     if not wanted:
                         break
         except (TrackerError, OSError) as error:
             say(f"no pictures of {media.name}: {error}")
-    return [replace(f, jpeg=pictures.get(i, "")) for i, f in enumerate(failures)]
+    return [replace(f, jpegs=pictures.get(i, ())) for i, f in enumerate(failures)]
+
+
+def _jpeg(image: Image) -> str:
+    """uint8 RGB [H, W, 3] -> base64 of a JPEG file."""
+    import cv2
+
+    ok, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 88])
+    return base64.b64encode(data.tobytes()).decode("ascii") if ok else ""
 
 
 def _stills(failures: Sequence[Failure], media: Path) -> bool:
@@ -103,21 +113,30 @@ def _stills(failures: Sequence[Failure], media: Path) -> bool:
 
 def _make(c: ClipEvaluation, i: int, run: int, claims: NDArray[np.float64], severity: float, note: str) -> Failure:
     t = c.table
-    region = view(np.vstack([t.truth[i : i + 1], claims]), c.clip)
-    return Failure("", c.clip, int(t.frame[i]), run, t.truth[i], claims, severity, note, region)
+    regions = views(np.vstack([t.truth[i : i + 1], claims]), c.clip)
+    return Failure("", c.clip, int(t.frame[i]), run, t.truth[i], claims, severity, note, regions)
 
 
-def view(points: NDArray[np.float64], clip: Clip) -> Region:
-    """A part of the picture in the shape of a tile that shows all points [P, 2] (NaN ones are ignored)."""
+def views(points: NDArray[np.float64], clip: Clip) -> tuple[Region, ...]:
+    """Parts of the picture, each large enough to see a ball, that show the points float64 [P, 2] (NaN are ignored).
+
+    One part where the points are close together; else two side by side, about the first point and the one farthest
+    from it.
+    """
     points = points[np.isfinite(points).all(1)]
     if len(points) == 0:
         points = np.array([[clip.width / 2, clip.height / 2]])
-    low, high = points.min(0), points.max(0)
-    middle = (low + high) / 2
-    least = MIN_VIEW_PX * clip.width / 1280
-    w = max(least, (high[0] - low[0]) * 1.5, (high[1] - low[1]) * 1.5 * TILE_W / TILE_H)
-    w = min(w, max(clip.width, clip.height * TILE_W / TILE_H))
-    h = w * TILE_H / TILE_W
+    px = clip.width / 1280
+    spread = np.ptp(points, axis=0)
+    w = max(MIN_VIEW_PX * px, spread[0] * 1.5, spread[1] * 1.5 * TILE_W / TILE_H)
+    if w <= MAX_VIEW_PX * px:
+        return (_about((points.min(0) + points.max(0)) / 2, w, w * TILE_H / TILE_W, clip),)
+    far = points[np.argmax(np.hypot(*(points - points[0]).T))]
+    w = MIN_VIEW_PX * px * 0.6
+    return tuple(_about(p, w, w * TILE_H / (TILE_W // 2), clip) for p in (points[0], far))
+
+
+def _about(middle: NDArray[np.float64], w: float, h: float, clip: Clip) -> Region:
     x0 = _fit(middle[0] - w / 2, w, clip.width)
     y0 = _fit(middle[1] - h / 2, h, clip.height)
     return Region(round(x0) - 0.5, round(y0) - 0.5, float(max(1, round(w))), float(max(1, round(h))))

@@ -1,0 +1,76 @@
+"""Runs a model over the clips that are to be scored, keeping everything the detector claimed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from tracker.config import Config, load_config
+from tracker.errors import TrackerError
+from tracker.evaluate.candidates import CandidateTable
+from tracker.evaluate.reading import ClipRun
+from tracker.evaluate.run import Runner
+from tracker.labels.dataset import Clip
+from tracker.trajectory import Trajectory
+from tracker.types import BallState, Detections
+
+
+def model_runner(
+    model: str | Path | None,
+    *,
+    offline: bool = False,
+    config_path: str | Path | None = None,
+    overrides: Iterable[str] = (),
+    save: str | Path | None = None,
+) -> tuple[Runner, str]:
+    """What runs a model on a clip, and the model's name.
+
+    Args:
+        model: ONNX file; None: the bundled one.
+        offline: the two-pass path over the whole clip instead of the causal tracker.
+        save: folder to keep NAME/trajectory.csv and NAME/candidates.csv in.
+
+    Raises:
+        TrackerError: no model, a bad configuration, or no offline path.
+    """
+    from tracker.detect.model import BallModel
+
+    config = load_config(config_path, overrides)
+    net = BallModel(model, threads=config.detect.threads)
+    if offline:
+        raise TrackerError("the offline path cannot be scored directly yet; give its results with --trajectories")
+
+    def run(clip: Clip) -> ClipRun:
+        result = track_clip(clip, net, config)
+        if save is not None:
+            folder = Path(save) / clip.name
+            result.trajectory.to_csv(folder / "trajectory.csv")
+            if result.candidates is not None:
+                result.candidates.to_csv(folder / "candidates.csv")
+        return result
+
+    return run, net.info.name or net.path.stem
+
+
+def track_clip(clip: Clip, net: object, config: Config) -> ClipRun:
+    """One clip through the online pipeline.
+
+    A repeated frame shows the same picture as the one before, so the claims of that one are its claims, too.
+    """
+    from tracker.track.pipeline import track_video
+    from tracker.video import open_video
+
+    states: list[BallState] = []
+    claims: list[tuple[int, Detections]] = []
+    stills = clip.kind == "stills"
+    began = time.perf_counter()
+    last = Detections.empty()
+    with open_video(clip.media, config=config.video, stills=stills, fps=clip.fps or None) as source:
+        for step in track_video(source, net, config, stills=stills):  # type: ignore[arg-type]
+            if step.look != "repeat":
+                last = step.detections
+            states.append(step.state)
+            claims.append((step.state.frame, last))
+    seconds = time.perf_counter() - began
+    return ClipRun(Trajectory.from_states(states), True, CandidateTable.from_detections(claims), seconds=seconds)
