@@ -49,8 +49,8 @@ class DetectConfig:
     verify: int = Field(default=2, ge=0, le=8)  # claims of a scan that get a close look
     verify_above: float = Field(default=0.05, ge=0, le=1)  # and the score from which they deserve one
     floor: float = Field(default=0.02, ge=0, le=1)  # claims below this are not handed on
-    sure_sd_px: float = Field(default=25.0, gt=0)  # px at 1280 wide: a prediction this sure is followed with the fovea
-    scan_every: int = Field(default=6, ge=1, le=120)  # frames between looks at the whole picture while the track is sure
+    sure_sd_px: float = Field(default=25.0, gt=0)  # px at 1280 wide: predictions this sure are followed closely
+    scan_every: int = Field(default=6, ge=1, le=120)  # frames between scans while the track is sure
 
 
 @dataclass(config=_STRICT)
@@ -76,18 +76,21 @@ class TrackConfig:
     clutter_density: float = Field(default=5e-6, gt=0)  # false claims per px^2 and frame
     score_weight: float = Field(default=0.5, ge=0)  # of log-odds of a score above those of the start threshold
     score_limit: float = Field(default=4.0, ge=0)
+    speed_weight: float = Field(1.0, ge=0)  # of the log of how much slower than slow_px_s a path is
+    slow_px_s: float = Field(120.0, gt=0)  # clutter mostly is, a ball in play mostly is not
     birth_llr: float = -3.0
     memory_s: float = Field(default=0.4, gt=0)  # track scores fade by 1/e within
     beam: int = Field(default=8, ge=1, le=64)  # guesses carried
     # places that never move
     static_radius_px: float = Field(default=3.0, gt=0)
     static_after_s: float = Field(default=1.0, gt=0)
+    static_speed_px_s: float = Field(60.0, ge=0)  # slower is at rest
     static_llr: float = 15.0  # a track there never counts for more: a few detections that move beat it
     # life of a track
     confirm_hits: int = Field(default=3, ge=1)
     tentative_coast_s: float = Field(default=0.05, ge=0)  # before confirmation
     report_llr: float = 9.0  # evidence needed to claim a ball, unless its detection alone suffices
-    report_any: bool = True
+    report_any: int = 0
     report_coast_s: float = Field(default=0.2, ge=0)  # claimed as PREDICTED
     report_sd_px: float = Field(default=25.0, gt=0)
     max_coast_s: float = Field(default=0.5, ge=0)  # followed silently (LOST, but it tells the fovea where to look)
@@ -145,6 +148,9 @@ class DataConfig:
     fovea_scale: tuple[float, float] = (0.8, 1.25)
     scan_scale: tuple[float, float] = (0.36, 0.6)
     ball_share: float = Field(default=0.65, ge=0, le=1)  # crops around the ball; the rest where it is not
+    hard_share: float = Field(default=0.2, ge=0, le=1)  # crops around places the network took for the ball
+    mine_every: int = Field(default=3, ge=0)  # epochs between searches for such places; 0 turns them off
+    mine_looks: int = Field(default=60, ge=0)  # frames looked at in one search
     model_weight: float = Field(default=0.5, ge=0, le=1)  # trust in labels of source model
     augment: bool = True
 
@@ -220,6 +226,24 @@ def config_from_dict(data: dict[str, Any], where: str = "the configuration") -> 
         first = e.errors()[0]
         key = ".".join(str(p) for p in first["loc"])
         raise TrackerError(f"{where}: {key}: {first['msg'].lower()} (got {first.get('input')!r})") from e
+
+
+def stored_config(data: dict[str, Any], where: str) -> Config:
+    """The configuration kept inside a checkpoint or model file.
+
+    Its network must be understood to the letter; settings of other sections that this version no longer knows had
+    their effect when the file was made and are passed over.
+    """
+    known = {f.name: f for f in fields(Config)}
+    sample, kept = Config(), {}
+    for name, value in data.items():
+        if name not in known:
+            continue
+        section = getattr(sample, name)
+        if is_dataclass(section) and name != "model" and isinstance(value, dict):
+            value = {k: v for k, v in value.items() if k in {f.name for f in fields(section)}}
+        kept[name] = value
+    return config_from_dict(kept, where)
 
 
 def _refuse_unknown(data: dict[str, Any], cls: Any, prefix: str, where: str) -> None:

@@ -14,11 +14,10 @@ def vary_colour(frames: Image, rng: np.random.Generator) -> Image:
     gain = np.exp(rng.normal(0, 0.15)) * np.exp(rng.normal(0, 0.05, 3))
     bias = rng.normal(0, 12)
     gamma = np.exp(rng.normal(0, 0.15))
-    tables = [
-        np.clip(255 * (np.clip(ramp * gain[c] + bias, 0, 255) / 255) ** gamma, 0, 255).astype(np.uint8)
-        for c in range(3)
-    ]
-    out = np.stack([t[frames[..., c]] for c, t in enumerate(tables)], -1)
+    exposed = np.clip(ramp[:, None] * gain + bias, 0, 255) / 255
+    table = np.clip(255 * exposed**gamma, 0, 255).astype(np.uint8)[None]
+    flat = cv2.LUT(frames.reshape(-1, frames.shape[2], 3), table)
+    out = flat.reshape(frames.shape)
     if rng.random() < 0.25:  # towards grey, all the way in a third of the cases (infrared and grey cameras)
         k = 1.0 if rng.random() < 0.33 else rng.uniform(0, 1)
         grey = out.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from tracker.config import Config, config_from_dict
+from tracker.config import Config, stored_config
 from tracker.errors import TrackerError
 from tracker.learn.network import OneBall, build
 
@@ -44,7 +44,7 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
 
 def model_from(state: dict[str, Any], path: str | Path = "checkpoint") -> tuple[OneBall, Config]:
     """The averaged network of a checkpoint, in evaluation mode, and the configuration that made it."""
-    config = config_from_dict(state["config"], where=str(path))
+    config = stored_config(state["config"], where=str(path))
     model = build(config.model)
     try:
         model.load_state_dict(state["ema"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,6 +16,8 @@ from tracker.geometry import normalised, resample_image, snapped, source_to_netw
 from tracker.learn.augment import blend_ghost, vary_colour, vary_sensor
 from tracker.learn.cache import CachedClip
 from tracker.learn.loss import Targets
+from tracker.learn.mining import HardPlaces
+from tracker.synth.ball import paste_ball
 from tracker.types import Image, Region, Visibility
 
 
@@ -31,6 +34,10 @@ class Crop:
     weight: float
 
 
+# ball radii in px of a 1280-wide picture (benchmarks/results/synth_realism.md)
+PASTED_RADIUS_PX = {"tennis": (1.6, 4.5), "football": (2.0, 6.0), "american_football": (2.5, 7.0)}
+
+
 class CropSampler:
     """Draws crops from cached clips.
 
@@ -39,7 +46,13 @@ class CropSampler:
     """
 
     def __init__(
-        self, clips: Sequence[CachedClip], config: DataConfig, n_frames: int, size: tuple[int, int], seed: int
+        self,
+        clips: Sequence[CachedClip],
+        config: DataConfig,
+        n_frames: int,
+        size: tuple[int, int],
+        seed: int,
+        hard_file: str | Path | None = None,
     ) -> None:
         self.clips, self.config, self.n_frames = list(clips), config, n_frames
         self.width, self.height = size
@@ -54,38 +67,51 @@ class CropSampler:
         if not mass.sum() > 0:
             raise ValueError("no labelled frame to train on")
         self.p_clip = mass / mass.sum()
-        self.hard: dict[tuple[int, int], np.ndarray] = {}  # (clip, row) -> false peaks [K, 2], mined in training
+        self.hard = HardPlaces(hard_file)
+        self._drawn = 0
 
     def draw(self) -> Crop:
         rng, cfg = self.rng, self.config
-        ci = int(rng.choice(len(self.clips), p=self.p_clip))
+        if self._drawn % 256 == 0:
+            self.hard.refresh()
+        self._drawn += 1
+        false: np.ndarray | None = None
+        if self.hard.places and rng.random() < cfg.hard_share:
+            keys = list(self.hard.places)
+            ci, row = keys[int(rng.integers(len(keys)))]
+            false = self.hard.places[ci, row]
+        else:
+            ci = int(rng.choice(len(self.clips), p=self.p_clip))
+            row = int(rng.choice(self.judged[ci]))
         clip = self.clips[ci]
-        row = int(rng.choice(self.judged[ci]))
         rows = self._history(clip, row)
         low, high = cfg.fovea_scale if rng.random() < cfg.fovea_share else cfg.scan_scale
         w = clip.frames.shape[2]
         scale = float(np.exp(rng.uniform(np.log(low), np.log(high)))) * cfg.working_width / w
         extent = np.array([self.width, self.height]) / scale
         ball = clip.xy[row] if clip.visibility[row] > 0 else None
-        centre = self._centre(clip, ci, row, ball, extent)
+        centre = self._centre(clip, ball, false, extent)
         region = snapped(Region(centre[0] - extent[0] / 2, centre[1] - extent[1] / 2, extent[0], extent[1]))
         frames = self._cut(clip, row, rows, region)
         return self._finish(clip, row, frames, region, scale)
 
     def _history(self, clip: CachedClip, row: int) -> list[int]:
         step = 0.02
-        if self.config.augment and self.rng.random() < 0.08:  # half the frame rate
+        if self.config.augment and self.rng.random() < 0.12:  # half the frame rate
             step = 0.055
+            if self.rng.random() < 0.5:  # a picture alone, as at the start of a scene
+                return [row] * self.n_frames
         return clip.history(row, self.n_frames, step)
 
-    def _centre(self, clip: CachedClip, ci: int, row: int, ball: np.ndarray | None, extent: np.ndarray) -> np.ndarray:
+    def _centre(
+        self, clip: CachedClip, ball: np.ndarray | None, false: np.ndarray | None, extent: np.ndarray
+    ) -> np.ndarray:
         rng = self.rng
         h, w = clip.frames.shape[1:3]
+        if false is not None:
+            return false[int(rng.integers(len(false)))] + rng.uniform(-0.45, 0.45, 2) * extent
         if ball is not None and rng.random() < self.config.ball_share:
             return ball + rng.uniform(-0.5, 0.5, 2) * (extent - 8)
-        false = self.hard.get((ci, row))
-        if false is not None and len(false) and rng.random() < 0.6:
-            return false[int(rng.integers(len(false)))] + rng.uniform(-0.4, 0.4, 2) * extent
         low, high = np.minimum(extent / 2, [w / 2, h / 2]), np.maximum([w, h] - extent / 2, [w / 2, h / 2])
         return rng.uniform(low - extent * 0.1, high + extent * 0.1)
 
@@ -108,6 +134,12 @@ class CropSampler:
         visible = clip.visibility[row] in (Visibility.VISIBLE, Visibility.HARD)
         hidden = clip.visibility[row] == Visibility.OCCLUDED
         radius = float(np.nanmin(clip.wh[row]) / 2 * scale) if np.isfinite(clip.wh[row]).any() else np.nan
+        empty = not inside or clip.visibility[row] == Visibility.ABSENT
+        if empty and rng.random() < self.config.paste_share / (1 - self.config.ball_share + 1e-6):
+            unit = scale * w / self.config.working_width  # network px per px of a picture at working width
+            frames, xy, radius = self._paste(clip.sport, frames, unit)
+            inside = visible = bool(np.isfinite(xy).all())
+            hidden = False
         if self.config.augment:
             frames = vary_sensor(vary_colour(frames, rng), rng)
             if rng.random() < 0.05:
@@ -120,6 +152,21 @@ class CropSampler:
             np.ascontiguousarray(frames), roi, xy if inside and visible else np.zeros(2),
             float(inside and visible), xy if inside and hidden else nan, radius, float(clip.trust[row]),
         )  # fmt: skip
+
+
+    def _paste(self, sport: str, frames: Image, unit: float) -> tuple[Image, np.ndarray, float]:
+        """A rendered ball on a short flight into frames [T, H, W, 3] (newest first) that show none."""
+        rng = self.rng
+        kind = sport if sport in PASTED_RADIUS_PX else ("football" if rng.random() < 0.3 else "tennis")
+        low, high = PASTED_RADIUS_PX[kind]
+        radius = float(np.exp(rng.uniform(np.log(low), np.log(high)))) * unit
+        at = rng.uniform([6, 6], [self.width - 7, self.height - 7])
+        speed = float(abs(rng.normal(0, 14))) * unit
+        blur = max(0.45, float(rng.uniform(0.45, 1.0)) * unit)
+        done, truth = paste_ball(
+            list(frames[::-1]), rng, sport=kind, xy=at, radius_px=radius, speed_px=speed, psf_px=blur
+        )
+        return np.stack(done[::-1]), truth[-1, :2], radius
 
 
 @dataclass
@@ -153,13 +200,15 @@ class CropBatches(IterableDataset):
         size: tuple[int, int],
         batch: int,
         seed: int,
+        hard_file: str | Path | None = None,
     ) -> None:
         self.args = (clips, config, n_frames, size)
+        self.hard_file = hard_file
         self.batch, self.seed = batch, seed
 
     def __iter__(self) -> Iterator[Batch]:
         info = torch.utils.data.get_worker_info()
         worker = info.id if info else 0
-        sampler = CropSampler(*self.args, seed=self.seed * 1009 + worker)
+        sampler = CropSampler(*self.args, seed=self.seed * 1009 + worker, hard_file=self.hard_file)
         while True:
             yield collate([sampler.draw() for _ in range(self.batch)])

@@ -65,7 +65,7 @@ def _folded_stem(model: OneBall) -> nn.Sequential:
         parts = list(weight.split(3, dim=1))
         parts[0] = sum(parts[1:], parts[0].clone())
         weight = torch.cat([parts[0], *[-p for p in parts[1:]]], 1)
-    folded = nn.Conv2d(3 * n, conv.out_channels, conv.kernel_size, conv.stride, conv.padding, bias=False)  # type: ignore[arg-type]
+    folded = nn.Conv2d(3 * n, conv.out_channels, conv.kernel_size, conv.stride, conv.padding, bias=False)
     folded.weight.data.copy_(weight / 255)
     return nn.Sequential(folded, *list(model.stem)[1:])
 

@@ -25,6 +25,7 @@ from tracker.learn.cache import CachedClip
 from tracker.learn.checkpoint import load_checkpoint, save_checkpoint
 from tracker.learn.crops import Batch, CropBatches, CropSampler, collate
 from tracker.learn.loss import one_ball_loss
+from tracker.learn.mining import HardPlaces, mine
 from tracker.learn.network import OneBall, build, count_parameters
 
 PARTS = ("loss", "heat", "single", "offset", "radius")
@@ -78,7 +79,7 @@ def train(
     model = build(config.model).to(device)
     if cfg.init_from:
         _start_from(model, cfg.init_from)
-    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = model.to(memory_format=torch.channels_last)
     decays = [p for p in model.parameters() if p.ndim > 1]
     rest = [p for p in model.parameters() if p.ndim <= 1]
     groups = [{"params": decays, "weight_decay": cfg.weight_decay}, {"params": rest, "weight_decay": 0.0}]
@@ -95,7 +96,10 @@ def train(
         ema.state = state["ema"]
         step, rows = state["step"], state["log"]
     wrapped: nn.Module = DistributedDataParallel(model) if world > 1 else model
-    batches = _stream(clips, config, seed=cfg.seed + 7919 * (step + 1) + 104729 * rank)
+    hard = HardPlaces(out / "hard.npy")
+    hard.refresh()
+    rng = np.random.default_rng([cfg.seed, rank, step])
+    batches = _stream(clips, config, hard.path, seed=cfg.seed + 7919 * (step + 1) + 104729 * rank)
     probe = _probe(held_out, config)
     show = rank == 0 and not quiet
     if show:
@@ -138,6 +142,8 @@ def train(
                 if rank == 0 and probe and (epoch % cfg.validate_every == 0 or step == total):
                     row |= {f"val_{k}": v for k, v in validation_loss(model, ema, probe, config, device).items()}
                 rows.append(row)
+                if rank == 0 and config.data.mine_every and epoch % config.data.mine_every == 0 and step < total:
+                    _mine(model, ema, clips, config, hard, rng)
                 if show:
                     val = f"  val {row['val_loss']:.4f}" if "val_loss" in row else ""
                     tqdm.write(f"epoch {epoch:3d}  loss {row['loss']:.4f}{val}")
@@ -173,9 +179,18 @@ def _forward(model: nn.Module, batch: Batch, config: Config, device: torch.devic
     )
 
 
-def _stream(clips: Sequence[CachedClip], config: Config, seed: int) -> Iterator[Batch]:
+def _mine(
+    model: OneBall, ema: Ema, clips: Sequence[CachedClip], config: Config, hard: HardPlaces, rng: np.random.Generator
+) -> None:
+    with averaged(model, ema):
+        looks, wide = config.data.mine_looks, config.data.working_width
+        hard.write(mine(model, clips, rng, looks=looks, working_width=wide))
+
+
+def _stream(clips: Sequence[CachedClip], config: Config, hard_file: Path | None, seed: int) -> Iterator[Batch]:
     cfg = config.train
-    data = CropBatches(clips, config.data, config.model.frames, (cfg.crop_width, cfg.crop_height), cfg.batch, seed)
+    size = (cfg.crop_width, cfg.crop_height)
+    data = CropBatches(clips, config.data, config.model.frames, size, cfg.batch, seed, hard_file)
     loader = DataLoader(
         data, batch_size=None, num_workers=cfg.workers, prefetch_factor=4 if cfg.workers else None,
         worker_init_fn=_quiet_worker if cfg.workers else None,
@@ -208,13 +223,22 @@ def validation_loss(
     model: OneBall, ema: Ema, probe: Sequence[Batch], config: Config, device: torch.device
 ) -> dict[str, float]:
     """Mean loss of the averaged weights over the fixed crops."""
+    with averaged(model, ema):
+        done = [_forward(model, b, config, device) for b in probe]
+    return {k: float(np.mean([float(d[k]) for d in done])) for k in PARTS}
+
+
+@contextlib.contextmanager
+def averaged(model: OneBall, ema: Ema) -> Iterator[None]:
+    """The model with its averaged weights, in evaluation mode, for the length of a block."""
     kept = {k: v.detach().clone() for k, v in model.state_dict().items()}
     model.load_state_dict(ema.state)
     model.eval()
-    done = [_forward(model, b, config, device) for b in probe]
-    model.train()
-    model.load_state_dict(kept)
-    return {k: float(np.mean([float(d[k]) for d in done])) for k in PARTS}
+    try:
+        yield
+    finally:
+        model.load_state_dict(kept)
+        model.train()
 
 
 def _schedule(step: int, total: int, warmup: int) -> float:
