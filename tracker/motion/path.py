@@ -1,0 +1,312 @@
+"""The best path of one ball through all candidates of all frames at once.
+
+A greedy tracker decides frame by frame and cannot take a step back. Here every pair of candidates that a ball could
+have joined is an edge, every two edges that meet are judged by how much the velocity changes, and dynamic programming
+(Viterbi's) finds the cheapest chain of edges. Costs are negative logarithms of probabilities, so they add up and the
+distance between the best and the second best path says how sure the choice is.
+
+A frame in which the path uses no candidate costs ``miss``; a path may also end and start anew (``lost``), which is
+how absences and long occlusions are paid for. Change of velocity is a mixture: free flight (small, in proportion to
+the speed) or contact (hit, bounce, kick: any new velocity).
+
+Source: the second-order trellis of Magee, Tracking multiple vehicles using foreground, background and motion models,
+2004, and of Wolf, Viterbi, Dixon, Finding the best set of K paths through a trellis, 1989.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from tracker.types import FloatArray
+
+FREE, ANCHOR, ABSENT = 0, 1, 2  # what is known of a step
+
+
+@dataclass(frozen=True, slots=True)
+class PathCosts:
+    """Costs in nats, lengths in px of a 1280-wide picture (multiplied by ``unit`` for others).
+
+    Tuned by leaving one clip out: benchmarks/results/propagation.md.
+    """
+
+    unit: float = 1.0  # source px per px of a 1280-wide picture
+    max_gap: int = 4  # steps an edge may span; 4 = three frames without a candidate
+    max_speed: float = 4500.0  # px/s
+    position_sd: float = 1.2  # of a candidate's centre
+    speed_sd: float = 0.07  # change of velocity per step in flight, as a share of the speed
+    acceleration_sd: float = 1500.0  # px/s^2: gravity, drag and perspective on slow balls
+    contact: float = 0.08  # probability of a contact in a step
+    contact_speed_sd: float = 900.0  # px/s: what a contact adds
+    miss: float = 3.0  # per step without a candidate, inside an edge
+    lost: float = 2.5  # per step without a path
+    end: float = 3.0  # the path breaks off
+    birth: float = 9.0  # the path starts anew somewhere
+    fan: int = 24  # edges kept per candidate
+    beam: float = 45.0  # nats above the best at which an edge is given up
+
+
+@dataclass(slots=True)
+class Step:
+    """Candidates of one moment.
+
+    Attributes:
+        time_s: moment of the motion (not of the display, where pictures are repeated).
+        xy: float64 [N, 2] px in one common, camera-free view.
+        cost: float64 [N] nats: minus the log-likelihood ratio of ball against clutter.
+        sd: float64 [N] px, the candidate's own standard deviation.
+        kind: FREE, ANCHOR (exactly one candidate, the path must pass it) or ABSENT (no path here).
+    """
+
+    time_s: float
+    xy: FloatArray
+    cost: FloatArray
+    sd: FloatArray
+    kind: int = FREE
+
+
+@dataclass(slots=True)
+class Path:
+    """The chosen candidates.
+
+    Attributes:
+        choice: int64 [T] index into the step's candidates, -1 where the path uses none.
+        lost: bool [T] the path did not exist here (absent or hidden for long).
+        cost: total, nats.
+        node_cost: list of float64 [N]: cost of the best path through each candidate, minus ``cost`` (0 = on the path).
+        none_cost: float64 [T]: the same for the best path that uses no candidate in this step.
+    """
+
+    choice: np.ndarray
+    lost: np.ndarray
+    cost: float
+    node_cost: list[FloatArray]
+    none_cost: FloatArray
+
+
+@dataclass(slots=True)
+class _Edges:
+    """Edges that end in one step, sorted by their end node; ``table`` [N, I] lists those of each node (-1 = none)."""
+
+    origin: np.ndarray  # [E] step the edge starts in, -1 for a birth
+    start: np.ndarray  # [E] node there
+    end: np.ndarray  # [E] node here
+    velocity: FloatArray  # [E, 2], NaN for a birth
+    dt: FloatArray  # [E]
+    extra: FloatArray  # [E] miss + candidate (+ birth) cost
+    best: FloatArray  # [E] cheapest path that ends with this edge
+    before: np.ndarray  # [E] the edge before it (in step ``origin``), -1 for a birth
+    turn: FloatArray  # [E, I] cost of turning into it from each edge of its start node
+    table: np.ndarray
+
+
+def best_path(steps: list[Step], costs: PathCosts) -> Path:
+    """Finds the cheapest path.
+
+    Args:
+        steps: in order of time. Two steps may have the same time.
+        costs: see there.
+
+    Returns:
+        the path and, for each candidate, what it would cost to insist on it.
+    """
+    count = len(steps)
+    edges: list[_Edges] = []
+    lost = np.full(count + 1, np.inf)  # lost[k]: cheapest history that is lost after step k-1
+    lost[0] = 0.0
+    lost_from = np.full(count + 1, -2)  # -1: was lost before, e: edge e ended in step k-2
+    for k, step in enumerate(steps):
+        edges.append(_edges_into(k, steps, edges, lost, costs))
+        if step.kind != ANCHOR:
+            stay = lost[k] + (0.0 if step.kind == ABSENT else costs.lost)
+            lost[k + 1], lost_from[k + 1] = stay, -1
+            if k and len(edges[k - 1].best):
+                e = int(np.argmin(edges[k - 1].best))
+                leave = edges[k - 1].best[e] + costs.end + (0.0 if step.kind == ABSENT else costs.lost)
+                if leave < stay:
+                    lost[k + 1], lost_from[k + 1] = leave, e
+    tail, lost_tail = _backward(steps, edges, costs)
+    return _result(steps, edges, lost, lost_from, tail, lost_tail, costs)
+
+
+def _edges_into(k: int, steps: list[Step], edges: list[_Edges], lost: FloatArray, costs: PathCosts) -> _Edges:
+    step = steps[k]
+    n = len(step.xy)
+    parts: list[tuple] = []
+    if n and np.isfinite(lost[k]):
+        first = 0.0 if k == 0 else costs.birth
+        extra = step.cost + first
+        parts.append(
+            (np.full(n, -1), np.full(n, -1), np.arange(n), np.full((n, 2), np.nan), np.full(n, np.nan), extra,
+             lost[k] + extra, np.full(n, -1), np.full((n, costs.fan), np.inf))
+        )  # fmt: skip
+    for s in range(k - 1, max(-1, k - 1 - costs.max_gap), -1):
+        if n == 0:
+            break
+        dt = step.time_s - steps[s].time_s
+        part = _edges_between(s, steps, edges, step, dt, (k - s - 1) * costs.miss, costs)
+        if part is not None:
+            parts.append(part)
+        if steps[s].kind != FREE:  # an anchor must be passed, an absence cannot be bridged
+            break
+    if not parts:
+        z, i = np.zeros(0), np.zeros(0, dtype=np.int64)
+        empty = np.zeros((0, costs.fan))
+        return _Edges(i, i, i, np.zeros((0, 2)), z, z, z, i, empty, np.full((n, costs.fan), -1))
+    cols = [np.concatenate(c) for c in zip(*parts, strict=True)]
+    best, end = cols[6], cols[2]
+    order = np.lexsort((best, end))
+    order = order[best[order] <= best.min() + costs.beam]
+    rank = np.arange(len(order)) - np.searchsorted(end[order], end[order])
+    order = order[rank < costs.fan]
+    rank = rank[rank < costs.fan]
+    table = np.full((n, costs.fan), -1)
+    table[end[order], rank] = np.arange(len(order))
+    return _Edges(*(c[order] for c in cols), table)
+
+
+def _edges_between(
+    s: int, steps: list[Step], edges: list[_Edges], step: Step, dt: float, miss: float, costs: PathCosts
+) -> tuple | None:
+    before, into = steps[s], edges[s]
+    if len(into.best) == 0:
+        return None
+    reach = costs.max_speed * costs.unit * dt + 3 * costs.position_sd * costs.unit
+    gap = step.xy[None] - before.xy[:, None]
+    far = reach + before.sd[:, None] + step.sd[None]
+    start, end = np.nonzero((gap**2).sum(axis=2) <= far**2)
+    live = into.table[start, 0] >= 0
+    start, end = start[live], end[live]
+    if len(start) == 0:
+        return None
+    delta = gap[start, end]
+    rows = into.table[start]  # [E, I] edges that end where this one starts
+    turn = _turn_cost(into, rows, steps, delta, dt, before.sd[start], step.sd[end], costs)
+    turn[rows < 0] = np.inf
+    total = into.best[rows] + turn
+    pick = np.argmin(total, axis=1)
+    at = np.arange(len(start))
+    extra = step.cost[end] + miss
+    velocity = delta / dt if dt > 0 else np.zeros_like(delta)
+    return (
+        np.full(len(start), s), start, end, velocity, np.full(len(start), dt), extra, total[at, pick] + extra,
+        rows[at, pick], turn,
+    )  # fmt: skip
+
+
+def _turn_cost(
+    into: _Edges, rows: np.ndarray, steps: list[Step], delta: FloatArray, dt: float, sd_here: FloatArray,
+    sd_next: FloatArray, costs: PathCosts,
+) -> FloatArray:  # fmt: skip
+    """Cost [E, I] of going on by ``delta`` [E, 2] after each of the edges ``rows`` [E, I]."""
+    unit = costs.unit
+    velocity = into.velocity[rows]  # [E, I, 2]
+    dt_before = into.dt[rows]
+    born = ~np.isfinite(velocity[..., 0])
+    velocity = np.where(born[..., None], 0.0, velocity)
+    ratio = np.where(born | (dt_before <= 0), 0.0, dt / np.where(dt_before > 0, dt_before, 1.0))
+    miss2 = ((delta[:, None] - velocity * dt) ** 2).sum(axis=2)
+    sd_before = _start_sd(into, steps)[rows]
+    base = (costs.position_sd * unit) ** 2
+    noise = (base + sd_next**2)[:, None] + (base + sd_here[:, None] ** 2) * (1 + ratio) ** 2
+    noise = noise + (base + sd_before**2) * ratio**2
+    speed = np.maximum(np.hypot(velocity[..., 0], velocity[..., 1]), 1e-9)
+    flight = noise + (costs.speed_sd * speed * dt) ** 2 + (costs.acceleration_sd * unit * dt * dt) ** 2
+    hit = noise + (costs.contact_speed_sd * unit * dt) ** 2
+    steps_spanned = 1.0
+    p = min(0.5, costs.contact * steps_spanned)
+    log_flight = math.log(1 - p) - miss2 / (2 * flight) - np.log(flight)
+    log_hit = math.log(p) - miss2 / (2 * hit) - np.log(hit)
+    # relative to the flight's own peak at one px of noise, so that a smooth path costs about nothing
+    log_flight = np.where(born, -np.inf, log_flight)
+    log_hit = np.where(born, log_hit - math.log(p), log_hit)
+    return math.log(unit**2) - np.logaddexp(log_flight, log_hit)
+
+
+def _start_sd(into: _Edges, steps: list[Step]) -> FloatArray:
+    sd = np.zeros(len(into.best))
+    for s in np.unique(into.origin):
+        if s >= 0:
+            mine = into.origin == s
+            sd[mine] = steps[s].sd[into.start[mine]]
+    return sd
+
+
+def _backward(steps: list[Step], edges: list[_Edges], costs: PathCosts) -> tuple[list[FloatArray], FloatArray]:
+    """Cost of the best continuation after each edge, and after being lost at the end of step k-1."""
+    count = len(steps)
+    tail = [np.full(len(e.best), np.inf) for e in edges]
+    lost = np.full(count + 1, np.inf)
+    lost[count] = 0.0
+    if count:
+        tail[count - 1][:] = 0.0
+    for k in range(count - 1, -1, -1):
+        e = edges[k]
+        if steps[k].kind != ANCHOR:
+            price = 0.0 if steps[k].kind == ABSENT else costs.lost
+            lost[k] = min(lost[k], lost[k + 1] + price)
+            if k:
+                np.minimum(tail[k - 1], lost[k + 1] + price + costs.end, out=tail[k - 1])
+        if len(e.best) == 0:
+            continue
+        after = e.extra + tail[k]
+        births = e.origin == -1
+        if births.any():
+            lost[k] = min(lost[k], float(after[births].min()))
+        for s in np.unique(e.origin[~births]):
+            mine = np.nonzero(e.origin == s)[0]
+            rows = edges[s].table[e.start[mine]]
+            value = after[mine][:, None] + e.turn[mine]
+            ok = rows >= 0
+            np.minimum.at(tail[s], rows[ok], value[ok])
+    return tail, lost
+
+
+def _result(
+    steps: list[Step], edges: list[_Edges], lost: FloatArray, lost_from: np.ndarray, tail: list[FloatArray],
+    lost_tail: FloatArray, costs: PathCosts,
+) -> Path:  # fmt: skip
+    count = len(steps)
+    choice, is_lost = np.full(count, -1), np.zeros(count, dtype=bool)
+    if count == 0:
+        return Path(choice, is_lost, 0.0, [], np.zeros(0))
+    k, e = count, -1  # e = -1: lost after step k-1
+    last = edges[-1].best
+    if len(last) and last.min() <= lost[count]:
+        k, e = count - 1, int(np.argmin(last))
+    total = float(last[e]) if e >= 0 else float(lost[count])
+    while k >= 0 and not (e < 0 and k == 0):
+        if e < 0:
+            is_lost[k - 1] = True
+            came = int(lost_from[k])
+            if came >= 0:
+                k, e = k - 2, came
+            else:
+                k -= 1
+            continue
+        choice[k] = edges[k].end[e]
+        origin, before = int(edges[k].origin[e]), int(edges[k].before[e])
+        k, e = (k, -1) if origin < 0 else (origin, before)
+    node_cost, none_cost = _marginals(steps, edges, lost, tail, lost_tail, total, costs)
+    return Path(choice, is_lost, total, node_cost, none_cost)
+
+
+def _marginals(
+    steps: list[Step], edges: list[_Edges], lost: FloatArray, tail: list[FloatArray], lost_tail: FloatArray,
+    total: float, costs: PathCosts,
+) -> tuple[list[FloatArray], FloatArray]:  # fmt: skip
+    count = len(steps)
+    node_cost = [np.full(len(s.xy), np.inf) for s in steps]
+    none_cost = np.full(count, np.inf)
+    for k, e in enumerate(edges):
+        through = e.best + tail[k] - total
+        np.minimum.at(node_cost[k], e.end, through)
+        for s in np.unique(e.origin[e.origin >= 0]):
+            if s < k - 1:
+                cheapest = float(through[e.origin == s].min())
+                none_cost[s + 1 : k] = np.minimum(none_cost[s + 1 : k], cheapest)
+        if steps[k].kind != ANCHOR and np.isfinite(lost[k + 1]):
+            none_cost[k] = min(none_cost[k], float(lost[k + 1] + lost_tail[k + 1] - total))
+    return node_cost, none_cost
