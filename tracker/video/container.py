@@ -68,7 +68,7 @@ def open_file(path: Path, config: VideoConfig, fps: float | None) -> VideoSource
 
 
 def open_stdin(file: BinaryIO, config: VideoConfig, fps: float | None, name: str = "stdin") -> VideoSource:
-    """A stream of bytes that cannot be rewound."""
+    """A stream of bytes. Rewound where it can be (``< file.mp4``): an MP4 may keep its index at the end."""
 
     class Pipe:
         name = "standard input"
@@ -76,10 +76,17 @@ def open_stdin(file: BinaryIO, config: VideoConfig, fps: float | None, name: str
         def read(self, n: int) -> bytes:
             return file.read(n) or b""
 
+    class Seekable(Pipe):
+        def seek(self, offset: int, whence: int = 0) -> int:
+            return file.seek(offset, whence)
+
+        def tell(self) -> int:
+            return file.tell()
+
     options = {"protocol_whitelist": "pipe", "format_whitelist": FORMATS}
 
     def connect() -> Any:
-        return _connect(Pipe(), "standard input", options, config)
+        return _connect(Seekable() if file.seekable() else Pipe(), "standard input", options, config)
 
     return _Stream(connect, _safe_name(name), "standard input", "stdin", False, config, fps).start()
 

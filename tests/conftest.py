@@ -1,0 +1,46 @@
+"""Shared fixtures: small rendered clips, made once per test run."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tracker.synth import SynthConfig, render_clip
+from tracker.types import Label
+
+
+@pytest.fixture(scope="session")
+def tennis_frames() -> tuple[list[np.ndarray], list[Label]]:
+    """30 frames of 640x360 with their labels."""
+    clip = render_clip(SynthConfig(seconds=1.0, width=640, height=360), np.random.default_rng(7))
+    images, labels = zip(*clip, strict=True)
+    return list(images), list(labels)
+
+
+@pytest.fixture(scope="session")
+def tennis_video(tmp_path_factory: pytest.TempPathFactory, tennis_frames) -> Path:
+    """The same as a video file with its label file beside it."""
+    from tracker.labels.schema import write_labels
+    from tracker.video import VideoWriter
+
+    images, labels = tennis_frames
+    folder = tmp_path_factory.mktemp("clips")
+    path = folder / "rally.mp4"
+    writer = VideoWriter(path, 640, 360, 30.0)
+    for i, image in enumerate(images):
+        writer.write(image, i / 30)
+    writer.close()
+    write_labels(folder / "rally.labels.csv", labels)
+    return path
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The folder of real labelled footage; tests that need it are skipped without it."""
+    where = os.environ.get("TRACKER_DATA")
+    if not where:
+        pytest.skip("set TRACKER_DATA to a folder of real labelled clips to run this")
+    return Path(where)

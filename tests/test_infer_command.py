@@ -1,0 +1,269 @@
+"""tracker infer as a user runs it: a process, files, exit codes."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tracker.trajectory import COLUMNS, Trajectory
+
+
+def run(*args: object, cwd: Path | None = None, code: str | None = None, **kwargs) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tracker", *map(str, args)] if code is None else [sys.executable, "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=120, **kwargs)
+
+
+def assert_refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
+    assert done.returncode == 2, done.stderr
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("error: "), done.stderr
+    for w in words:
+        assert w in lines[0], lines[0]
+
+
+@pytest.fixture(scope="module")
+def result(tennis_video, tmp_path_factory):
+    out = tmp_path_factory.mktemp("run")
+    return run("infer", tennis_video, "--out", out, "--overlay", "--json"), out
+
+
+def test_writes_one_row_per_frame_and_a_summary(result):
+    done, out = result
+    assert done.returncode == 0, done.stderr
+    rows = list(csv.DictReader(open(out / "trajectory.csv")))
+    assert tuple(rows[0]) == COLUMNS
+    assert [int(r["frame"]) for r in rows] == list(range(30))
+    assert all((r["x"] == "") == (r["status"] == "lost") for r in rows)
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary == json.loads(done.stdout)
+    assert summary["frames"] == 30 and not summary["interrupted"]
+    assert abs(sum(summary["share"].values()) - 1) < 0.01
+    assert {"model_hash", "config_hash", "fps_achieved", "frames_multi_candidate"} <= set(summary)
+
+
+def test_the_overlay_is_a_video_of_equal_length(result):
+    from tracker.video import open_video
+
+    with open_video(result[1] / "overlay.mp4") as video:
+        assert sum(1 for _ in video) == 30
+
+
+def test_trajectory_files_round_trip(result, tmp_path):
+    a = Trajectory.from_csv(result[1] / "trajectory.csv")
+    a.to_csv(tmp_path / "again.csv")
+    assert (tmp_path / "again.csv").read_text() == (result[1] / "trajectory.csv").read_text()
+
+
+def test_the_module_form_is_the_same_command(tennis_video, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "tracker.infer", str(tennis_video), "--max-frames", "3", "--quiet"],
+        capture_output=True, text=True, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "runs" / "rally" / "trajectory.csv").exists()
+
+
+def test_runs_where_torch_cannot_be_imported(tennis_video, tmp_path):
+    code = (
+        "import sys\n"
+        "for name in ('torch', 'torchvision', 'ultralytics'): sys.modules[name] = None\n"
+        "import tracker\n"
+        "from tracker.cli import main\n"
+        f"main(['infer', {str(tennis_video)!r}, '--max-frames', '4', '--quiet', '--out', {str(tmp_path)!r}])\n"
+    )
+    done = run(code=code)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "summary.json").exists()
+
+
+def test_starts_without_the_heavy_packages(tennis_video, tmp_path):
+    code = (
+        "import sys\n"
+        "from tracker.cli import group\n"
+        f"group.main(['infer', {str(tennis_video)!r}, '--max-frames', '4', '--quiet', '--out', {str(tmp_path)!r}],"
+        " standalone_mode=False)\n"
+        "print([m for m in ('torch', 'scipy', 'filterpy', 'pandas', 'matplotlib') if m in sys.modules])\n"
+    )
+    done = run(code=code)
+    assert done.stdout.strip().endswith("[]"), done.stdout + done.stderr
+
+
+def test_training_without_torch_names_the_extra(tmp_path):
+    (tmp_path / "c.yaml").write_text("sport: tennis\n")
+    code = (
+        "import sys\nsys.modules['torch'] = None\nfrom tracker.cli import main\n"
+        f"main(['train', {str(tmp_path / 'c.yaml')!r}])\n"
+    )
+    assert_refused(run(code=code), "oneball[train]")
+
+
+def test_pictures_in_a_folder_one_by_one(tennis_frames, tmp_path):
+    import cv2
+
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for i in (3, 4, 9):
+        cv2.imwrite(str(folder / f"{i:04d}.png"), tennis_frames[0][i][..., ::-1])
+    done = run("infer", folder, "--stills", "--out", tmp_path / "o", "--quiet")
+    assert done.returncode == 0, done.stderr
+    t = Trajectory.from_csv(tmp_path / "o" / "trajectory.csv")
+    assert t.frame.tolist() == [3, 4, 9]
+    assert set(t.status.tolist()) <= {"detected", "lost"}
+
+
+def test_reads_standard_input(tennis_video, tmp_path):
+    command = [sys.executable, "-m", "tracker", "infer", "-", "--out", str(tmp_path), "--max-frames", "5", "--quiet"]
+    with open(tennis_video, "rb") as f:
+        done = subprocess.run(command, stdin=f, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len(Trajectory.from_csv(tmp_path / "trajectory.csv")) == 5
+
+
+@pytest.mark.parametrize(
+    "name, content, words",
+    [
+        ("missing.mp4", None, ["no such file"]),
+        ("text.mp4", b"this is no video\n" * 50, ["text.mp4"]),
+        ("empty.mp4", b"", ["empty"]),
+        ("noise.mp4", bytes(range(256)) * 64, ["noise.mp4"]),
+    ],
+)
+def test_bad_videos_are_refused_in_one_line(tmp_path, name, content, words):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    done = run("infer", tmp_path / name, "--out", tmp_path / "out")
+    assert_refused(done, *words)
+    assert not (tmp_path / "out" / "trajectory.csv").exists()
+
+
+def test_an_empty_folder_is_refused(tmp_path):
+    (tmp_path / "pictures").mkdir()
+    assert_refused(run("infer", tmp_path / "pictures", "--out", tmp_path / "out"), "pictures")
+
+
+def test_a_truncated_video_gives_what_is_there(tennis_video, tmp_path):
+    whole = tennis_video.read_bytes()
+    remux = tmp_path / "rally.mkv"  # an mp4's index is at its end; matroska survives a break
+    import av
+
+    with av.open(str(tennis_video)) as a, av.open(str(remux), "w") as b:
+        stream = b.add_stream_from_template(a.streams.video[0])
+        for packet in a.demux(a.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = stream
+                b.mux(packet)
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(remux.read_bytes()[: len(whole) // 2])
+    done = run("infer", cut, "--out", tmp_path / "o", "--quiet")
+    assert done.returncode == 0, done.stderr
+    assert 3 <= len(Trajectory.from_csv(tmp_path / "o" / "trajectory.csv")) < 30
+
+
+def test_a_tiny_video_runs_or_is_refused_clearly(tmp_path):
+    import cv2
+    import numpy as np
+
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "0.png"), np.zeros((1, 1, 3), np.uint8))
+    done = run("infer", folder, "--out", tmp_path / "o", "--quiet")
+    if done.returncode:
+        assert_refused(done)
+    else:
+        assert Trajectory.from_csv(tmp_path / "o" / "trajectory.csv").status.tolist() == ["lost"]
+
+
+def test_a_model_that_is_no_onnx_is_refused(tennis_video, tmp_path):
+    (tmp_path / "m.onnx").write_bytes(b"not a model" * 100)
+    assert_refused(run("infer", tennis_video, "--model", tmp_path / "m.onnx", "--out", tmp_path / "o"), "not an ONNX")
+    assert_refused(run("infer", tennis_video, "--model", tmp_path / "no.onnx", "--out", tmp_path / "o"), "cannot read")
+
+
+def test_an_onnx_of_another_program_is_refused(tennis_video, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    x = onnx.helper.make_tensor_value_info("x", 1, [1])
+    y = onnx.helper.make_tensor_value_info("y", 1, [1])
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Identity", ["x"], ["y"])], "g", [x], [y])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, tmp_path / "m.onnx")
+    done = run("infer", tennis_video, "--model", tmp_path / "m.onnx", "--out", tmp_path / "o")
+    assert_refused(done, "another program")
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("detect:\n  tresholds: 1\n", ["detect.tresholds", "did you mean"]),
+        ("detect:\n  threads: many\n", ["detect.threads", "integer"]),
+        ("detect: [1, 2\n", ["not valid YAML"]),
+        ("- a\n- b\n", ["mapping"]),
+    ],
+)
+def test_bad_configurations_are_refused(tennis_video, tmp_path, text, words):
+    (tmp_path / "c.yaml").write_text(text)
+    done = run("infer", tennis_video, "--config", tmp_path / "c.yaml", "--out", tmp_path / "o")
+    assert_refused(done, "c.yaml", *words)
+
+
+def test_a_bad_label_row_is_named_in_training(tennis_video, tmp_path):
+    import shutil
+
+    shutil.copy(tennis_video, tmp_path / "rally.mp4")
+    (tmp_path / "rally.labels.csv").write_text("frame,visibility,x,y\n0,1,10,10\n1,1,,\n")
+    (tmp_path / "c.yaml").write_text(f"data:\n  cache_dir: {tmp_path / 'cache'}\n  splits: [train, val]\n")
+    done = run("train", tmp_path / "c.yaml", "--data", tmp_path, "--out", tmp_path / "o", "--quiet")
+    assert_refused(done, "rally.labels.csv", "3")
+
+
+def test_output_under_a_regular_file_is_refused(tennis_video, tmp_path):
+    (tmp_path / "file").write_text("x")
+    assert_refused(run("infer", tennis_video, "--out", tmp_path / "file" / "sub"), "--out")
+
+
+def test_a_full_disk_leaves_nothing_half_written(tennis_video, tmp_path):
+    def small_files() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # writing past the limit is then an error, as on a full disk
+        resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600))
+
+    done = run("infer", tennis_video, "--out", tmp_path / "o", "--quiet", preexec_fn=small_files)
+    assert_refused(done, "space")
+    assert [p.name for p in (tmp_path / "o").iterdir()] == []
+
+
+def test_interrupting_leaves_valid_files(tennis_frames, tmp_path):
+    import cv2
+
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for i in range(400):
+        cv2.imwrite(str(folder / f"{i:04d}.jpg"), tennis_frames[0][i % 30][..., ::-1])
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tracker", "infer", str(folder), "--out", str(tmp_path / "o"), "--json"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+    deadline = time.monotonic() + 30
+    while not list(tmp_path.glob("o/.trajectory*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.7)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    summary = json.loads(out)
+    assert summary["interrupted"]
+    assert 0 < len(Trajectory.from_csv(tmp_path / "o" / "trajectory.csv")) == summary["frames"] < 400
+    assert not list(tmp_path.glob("o/.*"))
+
+
+def test_unknown_commands_and_options_are_one_line():
+    assert_refused(run("infre", "x"), "did you mean 'infer'")
+    assert_refused(run("infer", "x", "--overly"), "--overlay")
+    assert "Example" in run("infer", "--help").stdout
