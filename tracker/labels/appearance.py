@@ -127,4 +127,6 @@ def _floor() -> FloatArray:
 def _by_strength(features: FloatArray) -> FloatArray:
     if len(features) == 0:
         return np.zeros(0)
-    return 1.5 * (features[:, FEATURES.index("dog_small")] - 3.0) - (features[:, FEATURES.index("ring_background")] - 1.0)
+    return 1.5 * (features[:, FEATURES.index("dog_small")] - 3.0) - (
+        features[:, FEATURES.index("ring_background")] - 1.0
+    )

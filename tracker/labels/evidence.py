@@ -232,7 +232,9 @@ def _camera_step(before: Image, now: Image) -> tuple[FloatArray, bool]:
     h, w = now.shape
     corner = np.array([[0, 0, 1], [2 * w, 0, 1], [0, 2 * h, 1], [2 * w, 2 * h, 1]], dtype=np.float64).T
     moved_corner = matrix @ corner
-    if np.abs(moved_corner[:2] / moved_corner[2] - corner[:2]).max() < 0.7:  # a tripod stays a tripod, errors must not add up
+    if (
+        np.abs(moved_corner[:2] / moved_corner[2] - corner[:2]).max() < 0.7
+    ):  # a tripod stays a tripod, errors must not add up
         matrix = np.eye(3)
     cut = False
     if np.abs(before.astype(np.int16) - now).mean() > CUT_DIFFERENCE / 2:

@@ -1,0 +1,102 @@
+"""Rauch-Tung-Striebel smoothing: what the future says of the past.
+
+Source: Rauch, Tung, Striebel, Maximum likelihood estimates of linear dynamic systems, AIAA Journal 3(8), 1965. The
+plain smoother equals ``filterpy.kalman.KalmanFilter.rts_smoother`` (a test holds them equal) and takes other things
+besides: irregular steps, missing measurements, mixtures of models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tracker.motion.imm import BallMotion, ImmFilter, ImmStep, ball_models, change_probabilities
+from tracker.motion.kalman import predict, update
+from tracker.motion.models import H4, cv_model
+from tracker.types import CameraMotion, FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Smoothed:
+    """Attributes: x float64 [T, 4]; p float64 [T, 4, 4]; weight float64 [T, M] probability of each way of moving."""
+
+    x: FloatArray
+    p: FloatArray
+    weight: FloatArray
+
+    @property
+    def sd_px(self) -> FloatArray:
+        """float64 [T]: root of the mean of the two axis variances."""
+        return np.sqrt(np.maximum((self.p[:, 0, 0] + self.p[:, 1, 1]) / 2, 0))
+
+
+def rts(steps: Sequence[ImmStep]) -> Smoothed:
+    """Backward pass over the record of a filter (one model or several)."""
+    n = len(steps)
+    x, p = np.array([s.x for s in steps]), np.array([s.p for s in steps])
+    weight = np.array([s.weight for s in steps])
+    for k in range(n - 2, -1, -1):
+        after = steps[k + 1]
+        gain = np.linalg.lstsq(after.p_predicted.T, after.cross.T, rcond=1e-12)[0].T
+        x[k] = steps[k].x + gain @ (x[k + 1] - after.x_predicted)
+        p[k] = steps[k].p + gain @ (p[k + 1] - after.p_predicted) @ gain.T
+        p[k] = (p[k] + p[k].T) / 2
+        ratio = weight[k + 1] / np.maximum(after.weight_predicted, 1e-300)
+        back = steps[k].weight * (after.change @ ratio)
+        weight[k] = back / max(back.sum(), 1e-300)
+    return Smoothed(x, p, weight)
+
+
+def smooth_imm(
+    time_s: FloatArray, xy: FloatArray, sd_px: FloatArray, motion: BallMotion,
+    cameras: Sequence[CameraMotion | None] | None = None,
+) -> Smoothed:  # fmt: skip
+    """Filters and smooths a track with flight, contact and rolling.
+
+    Args:
+        time_s: float64 [T], not falling; equal times are fine.
+        xy: float64 [T, 2] measurements in px, NaN = missing. At least one must be there.
+        sd_px: float64 [T] their standard deviation (ignored where missing).
+        cameras: the camera's motion into each step's picture; the result is in each picture's own px.
+
+    Raises:
+        ValueError: falling times, or no measurement at all.
+    """
+    first = _first_state(xy, sd_px, motion)
+    imm = ImmFilter(
+        *first, ball_models(motion), lambda dt: change_probabilities(dt, motion),
+        np.array([1 - motion.rolling_share - 0.02, 0.02, motion.rolling_share]),
+    )  # fmt: skip
+    for k in range(len(time_s)):
+        if k:
+            imm.predict(float(time_s[k] - time_s[k - 1]), cameras[k] if cameras is not None else None)
+        imm.update(xy[k], np.eye(2) * sd_px[k] ** 2 if np.isfinite(xy[k]).all() else np.eye(2))
+    return rts(imm.steps)
+
+
+def smooth_cv(time_s: FloatArray, xy: FloatArray, sd_px: FloatArray, q: float, unit: float = 1.0) -> Smoothed:
+    """The same with one constant-velocity model (``q`` in px^2/s^3)."""
+    x, p = _first_state(xy, sd_px, BallMotion(unit=unit))
+    one = np.ones(1)
+    steps: list[ImmStep] = []
+    for k in range(len(time_s)):
+        x_predicted, p_predicted, cross = x, p, p.copy()
+        if k:
+            f, noise = cv_model(float(time_s[k] - time_s[k - 1]), q)
+            cross = p @ f.T
+            x_predicted, p_predicted = predict(x, p, f, noise)
+        measured = xy[k] if np.isfinite(xy[k]).all() else None
+        x, p, *_ = update(x_predicted, p_predicted, measured, np.eye(2) * sd_px[k] ** 2, H4)
+        steps.append(ImmStep(x, p, x_predicted, p_predicted, cross, one, np.eye(1), one))
+    return rts(steps)
+
+
+def _first_state(xy: FloatArray, sd_px: FloatArray, motion: BallMotion) -> tuple[FloatArray, FloatArray]:
+    there = np.isfinite(xy).all(axis=1)
+    if not there.any():
+        raise ValueError("a track needs at least one measurement")
+    start = xy[np.argmax(there)]
+    wide = (1000.0 * motion.unit) ** 2
+    return np.array([*start, 0.0, 0.0]), np.diag([wide, wide, 2 * wide, 2 * wide])
