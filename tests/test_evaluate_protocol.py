@@ -70,7 +70,7 @@ def test_golden_files_are_met_to_the_last_digit(tmp_path):
 def test_random_clips_equal_the_reference(tmp_path):
     scorer = reference()
     mine, theirs = [], []
-    for seed in range(1000, 1150):
+    for seed in range(1000, 1080):
         case = maker.random_case(seed)
         t, labels = maker.write_case(case, tmp_path)
         theirs.append(scorer.score(t, labels, case["width"]))
@@ -99,7 +99,7 @@ def test_edges_equal_the_reference(tmp_path, labels, trajectory):
     assert same(ours(t, lab, 1280), scorer.score(t, lab, 1280))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 10**6))
 def test_any_clip_equals_the_reference(tmp_path, seed):
     scorer = reference()

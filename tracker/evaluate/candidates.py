@@ -8,7 +8,9 @@ threshold is exactly the strong part of what survives at a low one, and one pass
 from __future__ import annotations
 
 import csv
+import io
 import math
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,30 +79,24 @@ class CandidateTable:
         Raises:
             TrackerError: names the file and the row.
         """
-        reader = csv.reader(read_text(path, max_bytes=512 << 20).splitlines())
-        header = [c.strip() for c in next(reader, [])]
+        text = read_text(path, max_bytes=512 << 20)
+        header = [c.strip() for c in next(csv.reader(text[: text.find("\n") + 1 or None].splitlines()), [])]
         try:
             at = [header.index(c) for c in ("frame", "x", "y", "score")]
         except ValueError:
             raise TrackerError(f"{path}: candidates need the columns frame,x,y,score; found {header}") from None
-        values: list[tuple[float, ...]] = []
-        last = 0.0
-        for n, row in enumerate(reader, start=2):
-            if not row:
-                continue
-            try:
-                v = tuple(float(row[i]) for i in at)
-            except (ValueError, IndexError):
-                raise TrackerError(f"{path}, row {n}: frame,x,y,score must be numbers, got {row[:4]}") from None
-            if not all(map(math.isfinite, v)) or not v[0].is_integer() or v[0] < 0 or not 0 <= v[3] <= 1:
-                raise TrackerError(
-                    f"{path}, row {n}: needs a frame number, a finite x,y and a score in 0..1, got {row[:4]}"
-                )
-            if v[0] < last:
-                raise TrackerError(f"{path}, row {n}: frame {v[0]:.0f} after frame {last:.0f}; frames must not fall")
-            last = v[0]
-            values.append(v)
-        a = np.array(values, np.float64).reshape(-1, 4)
+        try:  # the compiled reader cannot say which row is wrong, so what it does not like is read again, row by row
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # a file without claims is no reason for a warning
+                a = np.loadtxt(io.StringIO(text), delimiter=",", skiprows=1, usecols=at, comments=None, ndmin=2)
+            a = a.reshape(-1, 4)
+            frame, score = a[:, 0], a[:, 3]
+            fine = np.isfinite(a).all() and (frame == np.floor(frame)).all() and (frame >= 0).all()
+            fine = fine and (np.diff(frame) >= 0).all() and (score >= 0).all() and (score <= 1).all()
+        except ValueError:
+            fine = False
+        if not fine:
+            a = _read_rows(path, text, at)
         return cls.of(a[:, 0], a[:, 1:3], a[:, 3])
 
     def to_csv(self, path: str | Path) -> None:
@@ -166,6 +162,30 @@ def separate_claims(
     xy = np.where(np.isfinite(score)[..., None], np.take_along_axis(xy, order[..., None], 1), np.nan)
     width_used = max(1, int(np.isfinite(score).sum(1).max())) if len(score) else 1
     return ClaimGrid(xy[:, :width_used], score[:, :width_used])
+
+
+def _read_rows(path: str | Path, text: str, at: list[int]) -> NDArray[np.float64]:
+    """float64 [M, 4] frame, x, y, score; raises at the first bad row."""
+    reader = csv.reader(text.splitlines())
+    next(reader)
+    values: list[tuple[float, ...]] = []
+    last = 0.0
+    for n, row in enumerate(reader, start=2):
+        if not row:
+            continue
+        try:
+            v = tuple(float(row[i]) for i in at)
+        except (ValueError, IndexError):
+            raise TrackerError(f"{path}, row {n}: frame,x,y,score must be numbers, got {row[:4]}") from None
+        if not all(map(math.isfinite, v)) or not v[0].is_integer() or v[0] < 0 or not 0 <= v[3] <= 1:
+            raise TrackerError(
+                f"{path}, row {n}: needs a frame number, a finite x,y and a score in 0..1, got {row[:4]}"
+            )
+        if v[0] < last:
+            raise TrackerError(f"{path}, row {n}: frame {v[0]:.0f} after frame {last:.0f}; frames must not fall")
+        last = v[0]
+        values.append(v)
+    return np.array(values, np.float64).reshape(-1, 4)
 
 
 def claims_of_reports(table: FrameTable) -> CandidateTable:

@@ -69,7 +69,7 @@ def pick_failures(e: Evaluation, per_kind: int = 8, per_clip: int = 3, threshold
             ("missed", _missed), ("wrong place", _wrong), ("false alarm", _alarms), ("second ball", _second)
         ):  # fmt: skip
             worst = sorted(make(c, threshold), key=lambda f: -f.severity)
-            found += [replace(f, kind=kind) for f in worst[:per_clip]]
+            found += [_failure(kind, c, f) for f in worst[:per_clip]]
     out = []
     for kind in KINDS:
         out += sorted((f for f in found if f.kind == kind), key=lambda f: -f.severity)[:per_kind]
@@ -111,10 +111,22 @@ def _stills(failures: Sequence[Failure], media: Path) -> bool:
     return any(f.clip.media == media and f.clip.kind == "stills" for f in failures)
 
 
-def _make(c: ClipEvaluation, i: int, run: int, claims: NDArray[np.float64], severity: float, note: str) -> Failure:
-    t = c.table
-    regions = views(np.vstack([t.truth[i : i + 1], claims]), c.clip)
-    return Failure("", c.clip, int(t.frame[i]), run, t.truth[i], claims, severity, note, regions)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Found:
+    """A run of failing frames: its worst frame as index into the table, its length, what to draw and to print."""
+
+    at: int
+    run: int
+    claims: NDArray[np.float64]
+    severity: float
+    note: str
+
+
+def _failure(kind: str, c: ClipEvaluation, f: _Found) -> Failure:
+    truth = c.table.truth[f.at]
+    regions = views(np.vstack([truth[None], f.claims]), c.clip)
+    frame = int(c.table.frame[f.at])
+    return Failure(kind, c.clip, frame, f.run, truth, f.claims, f.severity, f.note, regions)
 
 
 def views(points: NDArray[np.float64], clip: Clip) -> tuple[Region, ...]:
@@ -146,39 +158,39 @@ def _fit(start: float, extent: float, size: float) -> float:
     return (size - extent) / 2 if extent >= size else min(max(start, 0.0), size - extent)
 
 
-def _missed(c: ClipEvaluation, _: float | None) -> list[Failure]:
+def _missed(c: ClipEvaluation, _: float | None) -> list[_Found]:
     t = c.table
     out = []
     for a, b in runs(t.seen & ~t.reported, t.frame):
         clear = np.flatnonzero(t.visibility[a:b] == 1)
         i = int(a + (clear[len(clear) // 2] if len(clear) else (b - a) // 2))
         severity = (b - a) + (1000 if len(clear) else 0)  # a missed clear ball is worse than a missed faint one
-        out.append(_make(c, i, int(b - a), np.empty((0, 2)), severity, f"{b - a} frames, {_class(t.visibility[i])}"))
+        out.append(_Found(i, int(b - a), np.empty((0, 2)), severity, f"{b - a} frames, {_class(t.visibility[i])}"))
     return out
 
 
-def _wrong(c: ClipEvaluation, _: float | None) -> list[Failure]:
+def _wrong(c: ClipEvaluation, _: float | None) -> list[_Found]:
     t = c.table
     out = []
     for a, b in runs(t.seen & t.reported & (t.error_px > 5.0), t.frame):
         i = int(a + np.argmax(t.error_px[a:b]))
         e = float(t.error_px[i])
         note = f"{e:.0f} px away, {b - a} frames{_score(t.score[i])}"
-        out.append(_make(c, i, int(b - a), t.claim[i : i + 1], min(e, 1e6) * np.sqrt(b - a), note))
+        out.append(_Found(i, int(b - a), t.claim[i : i + 1], min(e, 1e6) * np.sqrt(b - a), note))
     return out
 
 
-def _alarms(c: ClipEvaluation, _: float | None) -> list[Failure]:
+def _alarms(c: ClipEvaluation, _: float | None) -> list[_Found]:
     t = c.table
     out = []
     for a, b in runs(t.reported & (t.visibility == 0), t.frame):
         scores = np.nan_to_num(t.score[a:b], nan=-1.0)
         i = int(a + np.argmax(scores))
-        out.append(_make(c, i, int(b - a), t.claim[i : i + 1], float(b - a), f"{b - a} frames{_score(t.score[i])}"))
+        out.append(_Found(i, int(b - a), t.claim[i : i + 1], float(b - a), f"{b - a} frames{_score(t.score[i])}"))
     return out
 
 
-def _second(c: ClipEvaluation, threshold: float | None) -> list[Failure]:
+def _second(c: ClipEvaluation, threshold: float | None) -> list[_Found]:
     t = c.table
     if c.run.candidates is None and not t.has_claims:
         return []
@@ -195,7 +207,7 @@ def _second(c: ClipEvaluation, threshold: float | None) -> list[Failure]:
             shown, text = grid.xy[i, :n], f"{n} claims, second{_score(grid.second[i])}, {b - a} frames"
             shown = shown[np.isfinite(shown).all(1)]
         severity = float(b - a) if grid is None else float(grid.second[i]) + 0.01 * (b - a)
-        out.append(_make(c, i, int(b - a), shown, severity, text))
+        out.append(_Found(i, int(b - a), shown, severity, text))
     return out
 
 
