@@ -152,9 +152,13 @@ def _make(clip: Clip, home: Path, working_width: int) -> None:
     try:
         with open_video(clip.media, stills=clip.kind == "stills") as video:
             _store(video, part, clip.kind == "stills", working_width)
-        if home.exists():
+        if home.exists() and not (home / "meta.npz").exists():
             shutil.rmtree(home)
-        os.replace(part, home)
+        try:
+            os.replace(part, home)
+        except OSError:
+            if not (home / "meta.npz").exists():  # otherwise another process made it in the meantime
+                raise
     finally:
         shutil.rmtree(part, ignore_errors=True)
 

@@ -16,6 +16,7 @@ from tracker.geometry import normalised, resample_image, snapped, source_to_netw
 from tracker.learn.augment import blend_ghost, vary_colour, vary_sensor
 from tracker.learn.cache import CachedClip
 from tracker.learn.loss import Targets
+from tracker.learn.occlusion import OcclusionMasker, Seen
 from tracker.learn.mining import HardPlaces
 from tracker.synth.ball import paste_ball
 from tracker.types import Image, Region, Visibility
@@ -23,7 +24,10 @@ from tracker.types import Image, Region, Visibility
 
 @dataclass
 class Crop:
-    """One sample: frames uint8 [T, H, W, 3] newest first, roi float32 [4], and the truth in network px."""
+    """One sample: frames uint8 [T, H, W, 3] newest first, roi float32 [4], and the truth in network px.
+
+    ``present`` is the wanted confidence: 1 for a visible ball, 0 for none, between for one that a mask hides.
+    """
 
     frames: Image
     roi: np.ndarray
@@ -57,6 +61,7 @@ class CropSampler:
         self.clips, self.config, self.n_frames = list(clips), config, n_frames
         self.width, self.height = size
         self.rng = np.random.default_rng(seed)
+        self.masker = OcclusionMasker(config)
         self.judged = [np.flatnonzero((c.visibility >= 0) & ~c.repeated) for c in self.clips]
         mass = np.array(
             [
@@ -93,7 +98,8 @@ class CropSampler:
         centre = self._centre(clip, ball, false, extent)
         region = snapped(Region(centre[0] - extent[0] / 2, centre[1] - extent[1] / 2, extent[0], extent[1]))
         frames = self._cut(clip, row, rows, region)
-        return self._finish(clip, row, frames, region, scale)
+        frames, seen = self.masker.apply(clip, row, rows, region, frames, rng)
+        return self._finish(clip, row, frames, region, scale, seen)
 
     def _history(self, clip: CachedClip, row: int) -> list[int]:
         step = 0.02
@@ -124,7 +130,9 @@ class CropSampler:
             out.append(resample_image(clip.frames[r], moved, self.width, self.height))
         return np.stack(out)
 
-    def _finish(self, clip: CachedClip, row: int, frames: Image, region: Region, scale: float) -> Crop:
+    def _finish(
+        self, clip: CachedClip, row: int, frames: Image, region: Region, scale: float, seen: Seen
+    ) -> Crop:
         rng = self.rng
         h, w = clip.frames.shape[1:3]
         roi = normalised(region, w, h)
@@ -132,7 +140,8 @@ class CropSampler:
         xy = source_to_network(clip.xy[row], region, self.width, self.height)
         inside = bool(np.all((xy > -0.5) & (xy < [self.width - 0.5, self.height - 0.5])))
         visible = clip.visibility[row] in (Visibility.VISIBLE, Visibility.HARD)
-        hidden = clip.visibility[row] == Visibility.OCCLUDED
+        hidden = clip.visibility[row] == Visibility.OCCLUDED or (visible and seen.unknown)
+        visible = visible and not hidden
         radius = float(np.nanmin(clip.wh[row]) / 2 * scale) if np.isfinite(clip.wh[row]).any() else np.nan
         empty = not inside or clip.visibility[row] == Visibility.ABSENT
         if empty and rng.random() < self.config.paste_share / (1 - self.config.ball_share + 1e-6):
@@ -150,7 +159,7 @@ class CropSampler:
                 roi = np.array([1 - roi[2], roi[1], 1 - roi[0], roi[3]], np.float32)
         return Crop(
             np.ascontiguousarray(frames), roi, xy if inside and visible else np.zeros(2),
-            float(inside and visible), xy if inside and hidden else nan, radius, float(clip.trust[row]),
+            seen.confidence if inside and visible else 0.0, xy if inside and hidden else nan, radius, float(clip.trust[row]),
         )  # fmt: skip
 
 

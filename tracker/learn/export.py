@@ -137,7 +137,7 @@ def _up(pixels: float) -> int:
 
 
 @torch.no_grad()
-def parity(model: OneBall, path: str | Path, frames: np.ndarray, roi: np.ndarray, top_k: int) -> dict[str, float]:
+def parity(model: OneBall, path: str | Path, frames: np.ndarray, roi: np.ndarray) -> dict[str, float]:
     """Largest differences between the file run by onnxruntime and the network in torch, on given views.
 
     The torch side is the plain network (differences and division not folded), so the folding is tested too.

@@ -20,7 +20,8 @@ class Targets:
 
     Attributes:
         xy: float32 [B, 2] ball centre in network px (any value where there is no ball).
-        present: float32 [B] 1 where the view holds a visible ball, 0 where it holds none.
+        present: float32 [B] wanted confidence: 1 where the view holds a visible ball, 0 where it holds none, between
+            where the ball is hidden and its way tells about where it is.
         ignore_xy: float32 [B, 2] centre of a place not to be judged (an occluded ball), NaN where there is none.
         radius: float32 [B] ball radius in network px, NaN where unknown.
         weight: float32 [B] trust in the label.
@@ -67,7 +68,8 @@ def one_ball_loss(maps: Maps, t: Targets, *, single: float, offset: float, radiu
     mass = peak.sum(1)
     seen = (t.present > 0) & (mass > 0)
     log_p_ball = (flat * peak).sum(1) / mass.clamp_min(1e-6) - log_z
-    ce = torch.where(seen, -log_p_ball, log_z)
+    share = t.present * seen  # a hidden ball is wanted with the confidence it deserves, "no ball" with the rest
+    ce = share * -log_p_ball + (1 - share) * log_z
 
     near = (d2 <= OFFSET_REACH_CELLS**2).float() * here
     n_near = near.sum((1, 2)).clamp_min(1)

@@ -1,0 +1,134 @@
+"""Views: what the network is shown, and the way back to source pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tracker.config import DetectConfig
+from tracker.detect.detector import Detector, distinct
+from tracker.detect.model import BallModel
+from tracker.detect.views import History, fovea_view, scan_view
+from tracker.geometry import (
+    cell_to_network,
+    network_to_cell,
+    network_to_source,
+    resample_image,
+    source_to_network,
+    whole,
+)
+from tracker.types import CameraMotion, Detections, Frame, Region
+
+
+def dotted(width: int, height: int, x: int, y: int, size: int = 2) -> np.ndarray:
+    image = np.full((height, width, 3), 40, np.uint8)
+    image[y - size : y + size + 1, x - size : x + size + 1] = 250
+    return image
+
+
+def centroid(image: np.ndarray) -> np.ndarray:
+    w = image[..., 0].astype(float) - 40
+    w[w < 5] = 0
+    ys, xs = np.mgrid[: w.shape[0], : w.shape[1]]
+    return np.array([(xs * w).sum(), (ys * w).sum()]) / w.sum()
+
+
+def test_coordinates_round_trip():
+    rng = np.random.default_rng(0)
+    region = Region(100.5, -7.5, 640, 360)
+    xy = rng.uniform(0, 900, (50, 2))
+    uv = source_to_network(xy, region, 512, 288)
+    assert np.allclose(network_to_source(uv, region, 512, 288), xy)
+    assert np.allclose(cell_to_network(network_to_cell(uv, 2), 2), uv)
+
+
+@pytest.mark.parametrize("size", [(1920, 1080), (1280, 720), (640, 360), (1080, 1920), (719, 481)])
+def test_a_dot_is_found_where_it_is_in_scan_and_fovea(size):
+    width, height = size
+    x, y = int(width * 0.61), int(height * 0.37)
+    image = dotted(width, height, x, y, 4)
+    for view in (
+        scan_view(width, height, 512, 16),
+        fovea_view(width, height, np.array([x + 30.0, y - 20.0]), (256, 160), 1280),
+    ):
+        assert view.width % 16 == 0 and view.height % 16 == 0
+        shown = resample_image(image, view.region, view.width, view.height)
+        if min(view.region.x0, view.region.y0) < -1 or view.region.y0 + view.region.height > height:
+            shown = np.where(shown == 0, 40, shown)
+        assert np.allclose(view.to_source(centroid(shown)), [x, y], atol=1.0)
+
+
+def test_the_fovea_stays_inside_the_picture():
+    v = fovea_view(1920, 1080, np.array([3.0, 1075.0]), (256, 160), 1280)
+    assert v.region.x0 == -0.5 and v.region.y0 + v.region.height == 1079.5
+
+
+def test_history_moves_old_pictures_with_the_camera():
+    history = History(3)
+    for i in range(3):  # the content moves 6 px to the right per frame
+        history.push(
+            Frame(i, i / 30, dotted(320, 180, 100 + 6 * i, 90)),
+            CameraMotion(np.array([[1.0, 0, 6.0], [0, 1.0, 0]])) if i else None,
+        )
+    frames, roi = history.look(fovea_view(320, 180, np.array([112.0, 90.0]), (64, 48), 320))
+    assert frames.shape == (3, 48, 64, 3)
+    assert np.abs(frames[0].astype(int) - frames[2]).max() == 0
+    assert np.all((roi >= 0) & (roi <= 1))
+
+
+def test_history_without_a_past_repeats_its_oldest_picture():
+    history = History(3)
+    history.push(Frame(0, 0.0, dotted(320, 180, 50, 50)), None)
+    frames, _ = history.look(scan_view(320, 180, 320, 16))
+    assert np.array_equal(frames[0], frames[1]) and np.array_equal(frames[0], frames[2])
+
+
+def test_sixty_frames_a_second_are_seen_at_thirty():
+    history = History(3)
+    for i in range(8):
+        history.push(Frame(i, i / 60, dotted(64, 64, 20, 20)), None)
+    assert [f.index for f, _ in history.chosen()] == [7, 5, 3]
+
+
+def test_claims_near_a_better_one_are_the_same_ball():
+    xy = np.array([[0, 0], [5, 0], [20, 0], [20, 13.0]])
+    assert distinct(xy, 12) == [0, 2, 3]
+
+
+class TwoBalls:
+    """A stand-in for a model: claims at fixed places of the view."""
+
+    def __init__(self) -> None:
+        self.info = BallModel().info
+
+    def round_up(self, pixels: float) -> int:
+        return int(pixels)
+
+    def run(self, frames, roi):
+        b = len(frames)
+        xy = np.array([[100.0, 50.0], [100.0, 53.0], [130.0, 50.0], [200.0, 80.0]], np.float32)
+        score = np.array([0.99, 0.98, 0.97, 0.05], np.float32)
+        return np.repeat(xy[None], b, 0), np.repeat(score[None], b, 0), np.full((b, 4), 2.0, np.float32)
+
+
+def test_candidates_count_every_separate_claim_that_may_start_a_track():
+    detector = Detector(TwoBalls(), DetectConfig(threshold=0.5), 1280, 720)  # type: ignore[arg-type]
+    detector.history.push(Frame(0, 0.0, np.zeros((720, 1280, 3), np.uint8)), None)
+    assert detector.scan().candidates == 2  # 3 px apart is one ball, 30 px apart is two, 0.05 starts nothing
+
+
+def test_where_a_close_look_was_taken_it_has_the_word():
+    detector = Detector(TwoBalls(), DetectConfig(threshold=0.5), 1280, 720)  # type: ignore[arg-type]
+    wide = Detections(np.array([[110.0, 110.0], [500.0, 500.0]]), np.array([0.9, 0.8]), np.full(2, 3.0))
+    joined = detector.join(Detections.empty(), [Region(99.5, 99.5, 50, 50)], wide)
+    assert joined.xy.tolist() == [[500.0, 500.0]] and joined.candidates == 1
+
+
+def test_a_lazy_frame_gives_the_same_picture_as_an_eager_one(tennis_video):
+    from tracker.video import open_video
+
+    with open_video(tennis_video) as video:
+        frame = next(iter(video))
+        small = frame.crop(whole(640, 360), 320, 180).astype(int)
+        full = resample_image(frame.image, whole(640, 360), 320, 180).astype(int)
+    assert np.abs(small - full).mean() < 1.5

@@ -1,0 +1,223 @@
+"""Network, loss, sampler, trainer, export."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from onnx_contract import check_contract
+
+torch = pytest.importorskip("torch")
+
+from tracker.config import ModelConfig, load_config  # noqa: E402
+from tracker.detect.model import bundled_model  # noqa: E402
+from tracker.errors import TrackerError  # noqa: E402
+from tracker.labels.dataset import load_dataset  # noqa: E402
+from tracker.learn.cache import cache_clips  # noqa: E402
+from tracker.learn.checkpoint import load_checkpoint, model_from  # noqa: E402
+from tracker.learn.crops import CropSampler  # noqa: E402
+from tracker.learn.export import export_onnx, parity, parity_views  # noqa: E402
+from tracker.learn.loss import Targets, one_ball_loss  # noqa: E402
+from tracker.learn.mining import HardPlaces, mine  # noqa: E402
+from tracker.learn.network import Maps, build, coordinates  # noqa: E402
+from tracker.learn.trainer import train  # noqa: E402
+
+SMALL = [
+    "train.epochs=2", "train.steps_per_epoch=4", "train.batch=4", "train.crop_width=64", "train.crop_height=64",
+    "train.workers=0", "train.validate_every=1", "data.mine_every=1", "data.mine_looks=2",
+    "model.widths=[4,8,8,8]", "data.working_width=640",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def clips(tennis_video, tmp_path_factory):
+    found = [c for c in load_dataset(tennis_video.parent) if c.labels]
+    return cache_clips(found, tmp_path_factory.mktemp("cache"), 640, 0.5, quiet=True)
+
+
+def targets(xy, present=1.0, ignore=(np.nan, np.nan), radius=np.nan) -> Targets:
+    t = torch.tensor
+    return Targets(t([xy]).float(), t([present]), t([ignore]).float(), t([radius]).float(), t([1.0]))
+
+
+def maps_with_peaks(*cells: tuple[int, int], height: float = 4.0) -> Maps:
+    heat = torch.full((1, 1, 32, 48), -6.0)
+    for x, y in cells:
+        heat[0, 0, y, x] = height
+    return Maps(heat, torch.zeros(1, 2, 32, 48), torch.zeros(1, 1, 32, 48))
+
+
+def loss_of(maps: Maps, t: Targets) -> float:
+    return float(one_ball_loss(maps, t, single=0.3, offset=0.2, radius=0.05)["loss"])
+
+
+def test_coordinates_are_of_the_picture_not_of_the_view():
+    c = coordinates(torch.zeros(1, 1, 4, 8), torch.tensor([[0.5, 0.25, 1.0, 0.75]]))
+    assert c.shape == (1, 3, 4, 8)
+    assert float(c[0, 0, 0, 0]) == pytest.approx((0.5 + 0.5 * 0.5 / 8) * 2 - 1)
+    assert float(c[0, 1, -1, 0]) == pytest.approx((0.75 - 0.5 * 0.5 / 4) * 2 - 1)
+    assert float(c[0, 2, 0, 0]) == pytest.approx(-1.0)
+
+
+@pytest.mark.parametrize("coordconv", [True, False])
+def test_only_with_coordconv_does_the_place_on_the_picture_matter(coordconv):
+    torch.manual_seed(0)
+    net = build(ModelConfig(widths=(4, 8, 8, 8), coordconv=coordconv)).eval()
+    torch.nn.init.normal_(net.head.weight)
+    x = torch.rand(1, 3, 3, 64, 64)
+    a = net(x, torch.tensor([[0.0, 0.0, 0.5, 0.5]])).heat
+    b = net(x, torch.tensor([[0.5, 0.5, 1.0, 1.0]])).heat
+    assert bool((a != b).any()) == coordconv
+
+
+def test_a_second_peak_costs():
+    t = targets((20.5, 20.5))
+    assert loss_of(maps_with_peaks((10, 10)), t) < loss_of(maps_with_peaks((10, 10), (40, 25)), t) - 0.2
+
+
+def test_a_peak_in_a_frame_without_a_ball_costs_and_silence_does_not():
+    t = targets((0.0, 0.0), present=0.0)
+    assert loss_of(maps_with_peaks(), t) < 0.5 < loss_of(maps_with_peaks((10, 10)), t)
+
+
+def test_a_peak_at_an_occluded_ball_is_not_judged():
+    t = targets((0.0, 0.0), present=0.0, ignore=(20.5, 20.5))
+    assert loss_of(maps_with_peaks((10, 10)), t) == pytest.approx(loss_of(maps_with_peaks(), t), abs=1e-3)
+
+
+def test_a_missed_ball_costs_more_than_a_found_one():
+    t = targets((20.5, 20.5))
+    assert loss_of(maps_with_peaks((10, 10)), t) < loss_of(maps_with_peaks(), t)
+
+
+def test_unknown_radius_is_not_learnt():
+    t, u = targets((20.5, 20.5), radius=5.0), targets((20.5, 20.5))
+    a = one_ball_loss(maps_with_peaks((10, 10)), t, single=0, offset=0, radius=1)
+    b = one_ball_loss(maps_with_peaks((10, 10)), u, single=0, offset=0, radius=1)
+    assert float(a["radius"]) == pytest.approx(np.log(5), abs=1e-3) and float(b["radius"]) == 0
+
+
+def test_crops_hold_the_ball_where_they_say(clips):
+    config = replace(load_config().data, augment=False, paste_share=0.0, working_width=640, ball_share=1.0,
+                     fovea_scale=(1.0, 1.0), fovea_share=1.0)  # fmt: skip
+    sampler = CropSampler(clips, config, 3, (96, 64), seed=3)
+    clip = clips[0]
+    for _ in range(40):
+        crop = sampler.draw()
+        if not crop.present:
+            continue
+        x, y = (int(round(float(v))) for v in crop.xy)
+        row = min(range(len(clip)), key=lambda i: _distance(clip.frames[i], crop.frames[0], clip.xy[i], (x, y)))
+        assert _distance(clip.frames[row], crop.frames[0], clip.xy[row], (x, y)) < 2.0
+
+
+def _distance(picture: np.ndarray, crop: np.ndarray, at: np.ndarray, xy: tuple[int, int]) -> float:
+    """Mean difference of the 5x5 px around the ball in the picture and in the crop."""
+    if not np.isfinite(at).all():
+        return 255.0
+    px, py = (int(round(float(v))) for v in at)
+    a = picture[max(0, py - 2) : py + 3, max(0, px - 2) : px + 3].astype(float)
+    b = crop[max(0, xy[1] - 2) : xy[1] + 3, max(0, xy[0] - 2) : xy[0] + 3].astype(float)
+    return float(np.abs(a - b).mean()) if a.shape == b.shape and a.size else 255.0
+
+
+def test_equal_seeds_draw_equal_crops(clips):
+    draw = [CropSampler(clips, load_config().data, 3, (96, 64), seed=5).draw().frames for _ in range(2)]
+    assert np.array_equal(*draw)
+
+
+def test_hard_places_reach_the_sampler_and_are_not_the_ball(clips, tmp_path):
+    net = build(ModelConfig(widths=(4, 8, 8, 8))).eval()
+    with torch.no_grad():
+        net.head.weight.normal_()
+        net.head.bias[0] = 0.0
+    found = mine(net, clips, np.random.default_rng(0), looks=6, working_width=640)
+    assert found
+    for (c, row), xy in found.items():
+        assert np.hypot(*(xy - clips[c].xy[row]).T).min() > 6 or clips[c].visibility[row] == 0
+    writer, reader = HardPlaces(tmp_path / "h.npy"), HardPlaces(tmp_path / "h.npy")
+    writer.write(found)
+    reader.refresh()
+    assert {k: v.tolist() for k, v in reader.places.items()} == {k: v.tolist() for k, v in found.items()}
+
+
+@pytest.fixture(scope="module")
+def trained(clips, tmp_path_factory):
+    out = tmp_path_factory.mktemp("train")
+    config = load_config(None, SMALL)
+    return config, train(clips, clips, config, out, quiet=True), out
+
+
+def test_training_leaves_checkpoint_log_and_curves(trained):
+    _, last, out = trained
+    assert load_checkpoint(last)["step"] == 8
+    lines = (out / "log.csv").read_text().splitlines()
+    assert len(lines) == 3 and lines[0].startswith("epoch,step,seconds,loss") and lines[2].split(",")[8]
+    assert (out / "curves.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_equal_seeds_train_equal_weights(trained, clips, tmp_path):
+    config, last, _ = trained
+    again = train(clips, clips, config, tmp_path, quiet=True)
+    a, b = load_checkpoint(last)["ema"], load_checkpoint(again)["ema"]
+    assert all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_resuming_goes_on_from_the_checkpoint(trained, clips, tmp_path):
+    config, _, _ = trained
+    train(clips, clips, load_config(None, [*SMALL, "train.epochs=1"]), tmp_path, quiet=True)
+    last = train(clips, clips, config, tmp_path, resume=True, quiet=True)
+    state = load_checkpoint(last)
+    assert state["step"] == 8 and [r["epoch"] for r in state["log"]] == [1, 2]
+    other = load_config(None, [*SMALL, "model.coordconv=false"])
+    with pytest.raises(TrackerError, match="another network"):
+        train(clips, clips, other, tmp_path, resume=True, quiet=True)
+
+
+def test_a_strangers_checkpoint_cannot_run_code(tmp_path):
+    import pickle
+
+    class Bomb:
+        def __reduce__(self):
+            return os.system, ("touch " + str(tmp_path / "ran"),)
+
+    (tmp_path / "bad.pt").write_bytes(pickle.dumps(Bomb()))
+    with pytest.raises(TrackerError, match="not a checkpoint"):
+        load_checkpoint(tmp_path / "bad.pt")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_the_exported_file_agrees_with_torch_and_keeps_the_contract(trained, tmp_path):
+    config, last, _ = trained
+    model, stored = model_from(load_checkpoint(last))
+    with torch.no_grad():
+        model.head.weight.normal_(0, 0.5)
+        model.head.bias[0] = -1.0
+    point = {"threshold": 0.5, "keep_threshold": 0.1, "rule": "test"}
+    export_onnx(model, stored, tmp_path / "m.onnx", operating_point=point)
+    frames, roi = parity_views(config, count=4)
+    d = parity(model, tmp_path / "m.onnx", frames, roi)
+    assert d["score"] < 1e-4 and d["xy_px"] < 1e-3
+    check_contract(tmp_path / "m.onnx")
+
+
+def test_the_bundled_weights_keep_the_contract_and_the_size():
+    assert bundled_model().stat().st_size <= 1_000_000
+    check_contract(bundled_model())
+
+
+def test_two_processes_train_one_network(tennis_video, tmp_path):
+    (tmp_path / "c.yaml").write_text(f"data:\n  cache_dir: {tmp_path / 'cache'}\n  splits: [train, val]\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29517", "-m",
+         "tracker.train", str(tmp_path / "c.yaml"), *SMALL, "train.epochs=1", "--data", str(tennis_video.parent),
+         "--out", str(tmp_path / "o"), "--quiet"],
+        capture_output=True, text=True, timeout=240, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert load_checkpoint(tmp_path / "o" / "last.pt")["step"] == 4
+    check_contract(tmp_path / "o" / "model.onnx")

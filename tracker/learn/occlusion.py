@@ -1,0 +1,428 @@
+"""Occlusion masking for training that does not give the answer away.
+
+A mask hides the ball, in part or wholly, in one or several frames of a crop: behind something cut from the clip itself
+(a player, a limb, a racket) or under the clip's own background. A network could cheat in three ways, and each is shut:
+
+* *The filling.* It never comes from pixels that hold the ball: backgrounds are medians without it, occluders are blobs
+  that do not touch it.
+* *The mask's place and shape.* A mask is a function of one row of the labels (where the ball of that row is, how long
+  its streak, how it got there) and of chance. In a crop k such rows are drawn alike from the rows whose ball would lie
+  in this crop; one of them may be the crop's own row, the others are decoys: **masks made for the ball of other
+  moments**. What is drawn alike cannot be told apart: each of the k masks hides the ball with the same probability.
+* *That there is a mask.* Crops with the ball in sight elsewhere, and crops without a ball, get k masks by the same draw.
+
+What the loss may ask: see :class:`Seen`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from tracker.config import DataConfig
+from tracker.geometry import source_to_network
+from tracker.learn.cache import CachedClip
+from tracker.learn.occluders import OccluderBank
+from tracker.types import FloatArray, Image, Region
+
+MASKS = (2, 3, 4)  # per crop, with the probabilities
+MASKS_P = (0.4, 0.35, 0.25)
+HIDE = 0.5  # of the crops with a ball in them: one of the masks is for it
+FULL = 0.6  # of the masks are meant to hide all of their ball, the others a part
+NEWEST = 0.6  # of the schedules begin in the newest frame
+INFILL = 0.4  # of the masks show the background, the others an occluder (when the clip has both)
+MARGIN_PX = 2.5  # beyond the ball's edge, px of a 1280-wide picture: halo of compression, inexact labels
+EDGE_NET_PX = 4.0  # a crop's ball is never nearer to its edge (see CropSampler)
+HIDDEN = 0.95  # from here on nothing of it is left to see
+COVERED = 0.97  # share of a ball under a mask that counts as all of it
+
+
+@dataclass
+class Mask:
+    """Something laid over a crop, in network px.
+
+    Attributes:
+        row: whose ball it was made for. own: True when that is the crop's own row, False for a decoy.
+        centre: float64 [T, 2] the place of that ball in each frame as far as the mask follows it.
+        on: bool [T] frames it is laid over.
+        alpha: float32 [h, w] 0..1; corner: float64 [2] of its first pixel, from ``centre``.
+        rgb: uint8 [h, w, 3], or None for the background.
+        covers: share of the ball of ``row`` that it hides in the frame it was made for.
+    """
+
+    row: int
+    own: bool
+    centre: FloatArray
+    on: np.ndarray
+    alpha: np.ndarray
+    corner: FloatArray
+    rgb: Image | None
+    covers: float
+    borrowed: bool = False  # shows a piece of the same frame from elsewhere, where the background is not known
+
+    def box(self, t: int) -> tuple[int, int]:
+        """x, y of the first pixel in frame ``t``."""
+        x, y = self.centre[t] + self.corner
+        return round(float(x)), round(float(y))
+
+
+@dataclass(frozen=True)
+class BallViews:
+    """The ball in the frames of a crop, network px: xy float64 [T, 2], radius (NaN unknown), half its streak [2]."""
+
+    xy: FloatArray
+    radius: float
+    streak: FloatArray
+
+
+@dataclass
+class Layout:
+    """The masks of a crop, in the order they are laid, and the background [H, W, 4] they show (None: none of them)."""
+
+    masks: list[Mask]
+    back: Image | None = None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is left of the ball in a crop: what the network may be asked for.
+
+    ``confidence`` is the wanted height of the peak: 1 for a ball in sight; between 1 and ``hidden`` while more than
+    0.4 of it is covered; ``hidden`` when all of it is and an older frame shows where it was flying (so a weak claim,
+    below the tracker's start threshold, can keep a track alive); NaN when no frame shows it: nothing can be known, the
+    place is not judged.
+    """
+
+    confidence: float = 1.0
+
+    @property
+    def unknown(self) -> bool:
+        return bool(np.isnan(self.confidence))
+
+
+class OcclusionMasker:
+    """Lays masks over training crops. One per sampler; banks are opened when a clip is first drawn."""
+
+    def __init__(self, config: DataConfig) -> None:
+        self.config = config
+        self._banks: dict[int, OccluderBank] = {}
+
+    def bank(self, clip: CachedClip) -> OccluderBank:
+        found = self._banks.get(id(clip))
+        if found is None:
+            found = self._banks[id(clip)] = OccluderBank.open(clip)
+        return found
+
+    def apply(
+        self, clip: CachedClip, row: int, rows: Sequence[int], region: Region, frames: Image, rng: np.random.Generator
+    ) -> tuple[Image, Seen]:
+        """Masks some crops (``data.occlusion_share`` of them), leaves the others as they are.
+
+        Args:
+            row, rows: the crop's row and its history, newest first. region: what the crop shows of row ``row``.
+            frames: uint8 [T, H, W, 3] newest first; changed in place.
+
+        Returns:
+            the frames and what is left of the ball.
+        """
+        if self.config.occlusion == "none" or rng.random() >= self.config.occlusion_share:
+            return frames, Seen()
+        if self.config.occlusion == "naive":
+            return self._naive(clip, row, rows, region, frames, rng)
+        layout = self.lay(clip, row, rows, region, frames.shape, rng)
+        balls = self.balls(clip, row, rows, region, frames.shape)
+        self.paint(frames, layout, balls, rng)
+        return frames, self.seen(layout, balls, len(set(rows)) > 1)
+
+    def lay(
+        self, clip: CachedClip, row: int, rows: Sequence[int], region: Region, shape: tuple[int, ...],
+        rng: np.random.Generator, *, hide: bool | None = None, full: bool | None = None, on: np.ndarray | None = None,
+        count: int | None = None,
+    ) -> Layout:  # fmt: skip
+        """Masks for a crop of ``shape`` [T, H, W, 3]; the keywords fix what is otherwise drawn.
+
+        Empty when two masks would lie on each other (a rule that knows nothing of which is the ball's).
+        """
+        bank = self.bank(clip)
+        path = bank.path
+        t, h, w = shape[:3]
+        k = count or int(rng.choice(MASKS, p=MASKS_P))
+        xy = source_to_network(clip.xy, region, w, h)
+        edge = EDGE_NET_PX - 0.5
+        with np.errstate(invalid="ignore"):
+            inside = ((xy > edge) & (xy < [w - 1 - edge, h - 1 - edge])).all(1)
+        pool = np.flatnonzero(inside & path.known & ~clip.repeated)
+        here = bool(inside[row] and path.known[row])
+        own = here and (rng.random() < HIDE if hide is None else hide)
+        if not self.config.occlusion_decoys:
+            if not own:
+                return Layout([])
+            k = 1
+        if on is None:
+            on = draw_schedule(t, rng)
+        first = int(np.argmax(on))
+        scale = w / region.width
+        step = self._step(clip, rows)
+        ages = clip.time_s[row] - clip.time_s[list(rows)]
+        masks: list[Mask] = []
+        others = pool if len(pool) >= 2 else np.flatnonzero(path.known & ~clip.repeated)
+        for i in range(k):
+            if i == 0 and own:
+                r, place = row, xy[row]
+            else:
+                r = int(rng.choice(others)) if len(others) else row
+                # a crop where the ball never is: shapes and motions of the clip's balls, anywhere
+                place = xy[r] if len(pool) >= 2 else rng.uniform(edge, [w - 1 - edge, h - 1 - edge])
+            whole = rng.random() < FULL if full is None else full
+            way = path.steps(r, t, step) * scale if path.known[r] else np.zeros((t, 2))
+            masks.append(self._make(bank, r, i == 0 and own, place, way, ages, scale, whole, on, rng))
+        spots = np.array([m.centre[first] for m in masks])
+        sizes = np.array([min(m.alpha.shape) for m in masks])
+        apart = np.hypot(*(spots[:, None] - spots[None]).transpose(2, 0, 1)) + np.eye(k) * 1e9
+        if k > 1 and (apart < np.minimum(12.0, np.minimum(sizes[:, None], sizes[None]))).any():
+            return Layout([])
+        order = rng.permutation(k)  # nor does it matter which is painted last
+        return self._drawable([masks[i] for i in order], bank, row, region, (w, h))
+
+    def _make(
+        self, bank: OccluderBank, r: int, own: bool, place: FloatArray, way: FloatArray, ages: FloatArray,
+        scale: float, whole: bool, on: np.ndarray, rng: np.random.Generator,
+    ) -> Mask:  # fmt: skip
+        """A mask as a function of row ``r``'s ball, wherever that is shown."""
+        clip, path = bank.clip, bank.path
+        unit = clip.frames.shape[2] / 1280
+        radius = (path.radius[r] if path.known[r] else 4.0 * unit) * scale
+        half = path.streak[r] * scale
+        need = radius + MARGIN_PX * unit * scale
+        shift = np.zeros(2)
+        if not whole:  # a part of the ball stays in sight
+            angle = rng.uniform(0, 2 * np.pi)
+            shift = np.array([np.cos(angle), np.sin(angle)]) * rng.uniform(0.6, 1.3) * need
+        centre, first = place + way, int(np.argmax(on))
+        if len(bank.sprites) and rng.random() >= INFILL:
+            return self._sprite(bank, r, own, centre[first], ages - ages[first], on, need, half, shift, scale, rng)
+        alpha, corner = capsule(need * rng.uniform(1.0, 1.5), half * rng.uniform(1.0, 1.3), rng)
+        corner = corner + shift + (rng.uniform(-0.3, 0.3, 2) * MARGIN_PX * unit * scale)
+        mask = Mask(r, own, centre, on, alpha, corner, None, 0.0)
+        mask.covers = float(cover(mask, mask.centre[first], first, need * 0.8, half).mean())
+        return mask
+
+    def _sprite(
+        self, bank: OccluderBank, r: int, own: bool, place: FloatArray, ages: FloatArray, on: np.ndarray,
+        need: float, half: FloatArray, shift: FloatArray, scale: float, rng: np.random.Generator,
+    ) -> Mask:  # fmt: skip
+        """An occluder over ``place`` in its first frame, with the motion it had in the clip."""
+        first = int(np.argmax(on))
+        size = scale * float(np.exp(rng.normal(0, 0.15)))
+        thick = bank.anchors[:, 0, 2] * size
+        fit = np.flatnonzero(thick >= need)
+        if len(fit) < 6:  # none is thick enough at its own size: the thickest ones, enlarged
+            fit = np.argsort(-thick)[:10]
+        best: Mask | None = None
+        for _ in range(4):
+            i = int(rng.choice(fit))
+            grow = size * float(np.clip(need / max(0.5, thick[i]), 1.0, 2.2))
+            spots = bank.anchors[i]
+            x, y, _depth = spots[int(rng.integers(len(spots)))] if best is not None else spots[0]
+            h, w = bank.sprites[i].shape[:2]
+            out = (max(2, round(w * grow)), max(2, round(h * grow)))
+            if out[0] * out[1] > 160_000:
+                continue
+            rgba = cv2.resize(
+                bank.sprites[i], out, interpolation=cv2.INTER_AREA if grow < 1 else cv2.INTER_LINEAR
+            )
+            if rng.random() < 0.5:
+                rgba, x = rgba[:, ::-1], w - 1 - x
+            corner = shift - (np.array([x, y]) + 0.5) * [out[0] / w, out[1] / h] + 0.5
+            alpha = rgba[..., 3].astype(np.float32) / 255
+            centre = place - ages[:, None] * bank.velocity[i] * scale
+            mask = Mask(r, own, centre, on, alpha, corner, rgba[..., :3], 0.0)
+            mask.covers = float(cover(mask, centre[first], first, need * 0.8, half).mean())
+            if best is None or mask.covers > best.covers:
+                best = mask
+            if best.covers >= COVERED or shift.any():
+                break
+        if best is None:  # only gigantic sprites: a capsule of background instead
+            alpha, corner = capsule(need * 1.2, half, rng)
+            best = Mask(r, own, np.tile(place, (len(on), 1)), on, alpha, corner + shift, None, 1.0)
+        return best
+
+    def _drawable(
+        self, masks: list[Mask], bank: OccluderBank, row: int, region: Region, size: tuple[int, int]
+    ) -> Layout:
+        """Where the background behind any of the masks is unknown, all of them show pieces of the picture itself."""
+        if not any(m.rgb is None for m in masks):
+            return Layout(masks)
+        back = bank.background.view(row, region, *size)
+        if back is None or not all(m.rgb is not None or _known(back, m) for m in masks):
+            for m in masks:
+                m.borrowed = m.rgb is None
+            return Layout(masks)
+        return Layout(masks, back)
+
+    def balls(
+        self, clip: CachedClip, row: int, rows: Sequence[int], region: Region, shape: tuple[int, ...]
+    ) -> BallViews:
+        """The crop's own ball in each of its frames (``shape`` [T, H, W, 3])."""
+        path = self.bank(clip).path
+        t, h, w = shape[:3]
+        scale = w / region.width
+        place = np.tile(source_to_network(clip.xy[row], region, w, h), (t, 1))
+        if path.known[row]:
+            place += path.steps(row, t, self._step(clip, rows)) * scale
+        return BallViews(place, float(path.radius[row]) * scale, path.streak[row] * scale)
+
+    def paint(self, frames: Image, layout: Layout, balls: BallViews, rng: np.random.Generator) -> None:
+        """Lays the masks over ``frames`` uint8 [T, H, W, 3], in place."""
+        for m in layout.masks:
+            spot = far_from(balls.xy, m, frames.shape, rng) if m.borrowed else (0, 0)
+            for t in np.flatnonzero(m.on):
+                x, y = m.box(t)
+                if m.borrowed:
+                    h, w = m.alpha.shape
+                    rgb = frames[t, spot[1] : spot[1] + h, spot[0] : spot[0] + w].copy()
+                    blend(frames[t], rgb, m.alpha[: rgb.shape[0], : rgb.shape[1]], x, y)
+                elif m.rgb is None:
+                    assert layout.back is not None
+                    self.blend_back(frames[t], layout.back[..., :3], m, x, y)
+                else:
+                    blend(frames[t], m.rgb, m.alpha, x, y)
+
+    def blend_back(self, frame: Image, back: Image, mask: Mask, x: int, y: int) -> None:
+        """Lays background; apart so that the leak test can spoil it."""
+        blend(frame, back, mask.alpha, x, y, same_place=True)
+
+    def seen(self, layout: Layout, balls: BallViews, moving: bool) -> Seen:
+        """What the masks leave of the crop's own ball. ``moving``: the crop's frames are different pictures."""
+        if not layout.masks or not np.isfinite(balls.radius):
+            return Seen()
+        covered = np.zeros(len(balls.xy))
+        for t in range(len(covered)):
+            clear = [1 - cover(m, balls.xy[t], t, balls.radius, balls.streak) for m in layout.masks if m.on[t]]
+            if clear:
+                covered[t] = 1 - float(np.prod(clear, axis=0).mean())
+        if covered[0] >= HIDDEN and (not moving or len(covered) == 1 or covered[1:].min() > 0.5):
+            return Seen(float("nan"))
+        return Seen(float(np.interp(covered[0], [0.4, HIDDEN], [1.0, self.config.hidden_confidence])))
+
+    def _naive(
+        self, clip: CachedClip, row: int, rows: Sequence[int], region: Region, frames: Image, rng: np.random.Generator
+    ) -> tuple[Image, Seen]:
+        """What not to do, for comparison: a square on the ball, filled with its own mean colour, and nowhere else."""
+        balls = self.balls(clip, row, rows, region, frames.shape)
+        t, h, w = frames.shape[:3]
+        inside = ((balls.xy[0] > 0) & (balls.xy[0] < [w - 1, h - 1])).all()
+        if not np.isfinite(balls.radius) or not inside or rng.random() >= HIDE:
+            return frames, Seen()
+        on = draw_schedule(t, rng)
+        size = balls.radius + float(np.hypot(*balls.streak)) + MARGIN_PX * w / region.width
+        for i in np.flatnonzero(on):
+            fill_with_mean(frames[i], balls.xy[i], size)
+        if not on[0]:
+            return frames, Seen()
+        return frames, Seen(float("nan") if on.all() else self.config.hidden_confidence)
+
+    @staticmethod
+    def _step(clip: CachedClip, rows: Sequence[int]) -> float:
+        """Least time between the pictures of a history like ``rows``, so that decoys move at the same frame rate."""
+        dt = float(clip.time_s[rows[0]] - clip.time_s[rows[1]]) if len(rows) > 1 else 0.0
+        return max(0.02, 0.85 * dt)
+
+
+def draw_schedule(n: int, rng: np.random.Generator) -> np.ndarray:
+    """bool [n] an unbroken run of the frames, newest first."""
+    first = 0 if n == 1 or rng.random() < NEWEST else int(rng.integers(1, n))
+    on = np.zeros(n, bool)
+    on[first : first + int(rng.integers(1, n - first + 1))] = True
+    return on
+
+
+def capsule(radius: float, half: FloatArray, rng: np.random.Generator) -> tuple[np.ndarray, FloatArray]:
+    """A softly edged, slightly irregular capsule around the origin.
+
+    Returns:
+        alpha float32 [h, w]; corner float64 [2], place of its first pixel from the capsule's middle. Inside ``radius``
+        of the segment alpha is 1; it falls to 0 over the next 3 px.
+    """
+    soft = 3.0
+    reach = np.ceil(np.abs(half) + radius * 1.25 + soft + 1)
+    x = np.arange(-reach[0], reach[0] + 1, dtype=np.float32)[None, :]
+    y = np.arange(-reach[1], reach[1] + 1, dtype=np.float32)[:, None]
+    length2 = max(1e-6, float(half @ half))
+    u = np.clip((x * half[0] + y * half[1]) / length2, -1, 1)
+    dx, dy = x - u * half[0], y - u * half[1]
+    distance = np.sqrt(dx * dx + dy * dy)
+    a, b = rng.uniform(0, 2 * np.pi, 2)
+    angle = np.arctan2(dy, dx)
+    edge = radius * (1.125 + 0.07 * np.sin(2 * angle + a) + 0.05 * np.sin(3 * angle + b))
+    return np.clip((edge - distance) / soft + 1, 0, 1).astype(np.float32), -reach
+
+
+_RING = np.array([(np.cos(a), np.sin(a)) for a in np.linspace(0, 2 * np.pi, 8, endpoint=False)])
+_DISC = np.vstack([np.zeros((1, 2)), 0.55 * _RING[::2], 0.95 * _RING])
+
+
+def cover(mask: Mask, ball: FloatArray, t: int, radius: float, half: FloatArray) -> FloatArray:
+    """How much the mask hides of a ball in frame ``t``: alpha float64 [P] at points all over it."""
+    n = max(1, min(9, int(np.hypot(*half) / max(1.0, radius)) + 1)) if half.any() else 0
+    middle = np.linspace(-1, 1, 2 * n + 1)[:, None] * half
+    points = ball + (middle[:, None] + _DISC * radius).reshape(-1, 2)
+    x, y = mask.box(t)
+    i = np.rint(points - [x, y]).astype(int)
+    h, w = mask.alpha.shape
+    ok = ((i >= 0) & (i < [w, h])).all(1)
+    out = np.zeros(len(i))
+    out[ok] = mask.alpha[i[ok, 1], i[ok, 0]]
+    return out
+
+
+def blend(frame: Image, rgb: Image, alpha: np.ndarray, x: int, y: int, same_place: bool = False) -> None:
+    """Lays ``rgb`` over ``frame`` with its first pixel at (x, y), in place; what falls outside is dropped.
+
+    With ``same_place`` rgb is as large as the frame and shows what is behind it.
+    """
+    h, w = alpha.shape
+    x0, y0, x1, y1 = max(0, x), max(0, y), min(frame.shape[1], x + w), min(frame.shape[0], y + h)
+    if x0 >= x1 or y0 >= y1:
+        return
+    a = alpha[y0 - y : y1 - y, x0 - x : x1 - x, None]
+    part = frame[y0:y1, x0:x1]
+    over = rgb[y0:y1, x0:x1] if same_place else rgb[y0 - y : y1 - y, x0 - x : x1 - x]
+    part[:] = (part + (over.astype(np.float32) - part) * a + 0.5).astype(np.uint8)
+
+
+def fill_with_mean(frame: Image, place: FloatArray, size: float) -> None:
+    """Fills the square of half side ``size`` around ``place`` with its own mean colour, in place."""
+    h, w = frame.shape[:2]
+    x0, y0 = (max(0, int(v - size)) for v in place)
+    x1, y1 = min(w, int(place[0] + size) + 1), min(h, int(place[1] + size) + 1)
+    if x0 < x1 and y0 < y1:
+        frame[y0:y1, x0:x1] = frame[y0:y1, x0:x1].reshape(-1, 3).mean(0).astype(np.uint8)
+
+
+def far_from(
+    balls: FloatArray, mask: Mask, shape: tuple[int, ...], rng: np.random.Generator
+) -> tuple[int, int]:
+    """x, y of a piece of a crop (``shape`` [T, H, W, 3]) as large as the mask; of several drawn the farthest from the
+    ball of any frame (``balls`` [T, 2])."""
+    size = np.array(mask.alpha.shape[::-1])
+    spots = rng.integers(0, np.maximum(1, np.array(shape[2:0:-1]) - size + 1), (8, 2))
+    if not np.isfinite(balls).all():
+        return int(spots[0, 0]), int(spots[0, 1])
+    gap = (np.abs((spots + size / 2)[:, None] - balls) - size / 2).max(2).min(1)
+    best = spots[int(np.argmax(gap))]
+    return int(best[0]), int(best[1])
+
+
+def _known(back: Image, mask: Mask) -> bool:
+    """Whether the background is known wherever the mask would show it."""
+    h, w = mask.alpha.shape
+    for t in np.flatnonzero(mask.on):
+        x, y = mask.box(t)
+        part = back[max(0, y) : max(0, y + h), max(0, x) : max(0, x + w), 3]
+        if part.size and part.min() < 255:
+            return False
+    return True
