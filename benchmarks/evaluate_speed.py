@@ -54,7 +54,8 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=100_000)
     parser.add_argument("--write", action="store_true", help=f"keep the result in {RESULT.name}")
     a = parser.parse_args()
-    lines = ["command: python benchmarks/evaluate_speed.py --write", f"processors: {os.cpu_count()}, load average {os.getloadavg()[0]:.1f}"]
+    machine = f"processors: {os.cpu_count()}, load average {os.getloadavg()[0]:.1f}"
+    lines = ["command: python benchmarks/evaluate_speed.py --write", machine]
     with tempfile.TemporaryDirectory() as tmp:
         root = Path(tmp)
         make(root, a.frames)
