@@ -17,12 +17,17 @@ from tracker.types import FloatArray
 NEAR_PX = 5.0  # at 1280 wide: a candidate this near a keyframe is the ball
 FAR_PX = 14.0  # from here on it is clutter; between the two it is neither
 RIDGE = 1.5
-LIKE_COLUMNS = tuple(FEATURES.index(n) for n in ("dog_small", "area", "length", "core_l", "core_a", "core_b", "delta_l", "delta_a", "delta_b"))  # fmt: skip
+_LIKE = ("dog_small", "area", "length", "core_l", "core_a", "core_b", "delta_l", "delta_a", "delta_b")
+LIKE_COLUMNS = tuple(FEATURES.index(n) for n in _LIKE)  # these are compared with the keyframes' own
 LOCAL_PX = 220.0  # a far ball is smaller than a near one: examples of the same height in the picture count more
 
 
 def score_candidates(
-    evidence: Evidence, rows: Sequence[int], xy: FloatArray, weight: FloatArray | None = None
+    evidence: Evidence,
+    rows: Sequence[int],
+    xy: FloatArray,
+    weight: FloatArray | None = None,
+    only: Sequence[int] | None = None,
 ) -> list[FloatArray]:
     """Log-likelihood ratio of ball against clutter for every candidate.
 
@@ -31,11 +36,13 @@ def score_candidates(
         rows: indices (not frame numbers) of the keyframes that show the ball.
         xy: float64 [K, 2] its place there, source px.
         weight: float64 [K] trust in each (1 = a person said so).
+        only: indices of the frames to score; default all.
 
     Returns:
         one float64 [N] per frame. Without a usable keyframe it falls back on strength of motion alone.
     """
     unit = evidence.width / 1280.0
+    wanted = range(len(evidence.frames)) if only is None else only
     examples, positive, trust = [], [], []
     balls, heights = [], []
     for n, (row, point) in enumerate(zip(rows, xy, strict=True)):
@@ -56,7 +63,7 @@ def score_candidates(
             positive.append(not is_clutter[i])
             trust.append(1.0 if weight is None else float(weight[n]))
     if len(balls) < 2:
-        return [_by_strength(f.features) for f in evidence.frames]
+        return [_by_strength(evidence.frames[r].features) for r in wanted]
     ball, height = np.array(balls, dtype=np.float64), np.array(heights)
     scale = np.maximum(ball.std(axis=0), _floor())
 
@@ -79,7 +86,9 @@ def score_candidates(
     share = target.mean()
     coef, bias = ridge_logistic(design, target, trusted, RIDGE)
     prior = np.log(share / (1 - share))
-    return [describe(r, slice(None)) @ coef + bias - prior if len(f.xy) else np.zeros(0) for r, f in enumerate(evidence.frames)]  # fmt: skip
+    return [
+        describe(r, slice(None)) @ coef + bias - prior if len(evidence.frames[r].xy) else np.zeros(0) for r in wanted
+    ]
 
 
 def ridge_logistic(

@@ -31,9 +31,9 @@ class FlightPrior:
     unit: float = 1.0
     label_sd: float = 0.8  # px
     speed_sd: float = 1500.0  # px/s
-    fall: float = 250.0  # px/s^2, mean downward acceleration seen
-    acceleration_sd: float = 350.0  # px/s^2
-    wander: float = 3.0e4  # px^2/s^3, white-noise acceleration: drag, spin, perspective
+    fall: float = 400.0  # px/s^2, mean downward acceleration seen
+    acceleration_sd: float = 200.0  # px/s^2
+    wander: float = 1.0e5  # px^2/s^3, white-noise acceleration: drag, spin, perspective
     contact_speed_sd: float = 900.0  # px/s
     contacts_per_s: float = 1.3
     moments: int = 8  # moments of contact tried per interval
@@ -94,7 +94,6 @@ def _interval(
     t, z, noise = time_s[lo:hi], xy[lo:hi], sd[lo:hi]
     origin = time_s[min(max(s, 0), len(time_s) - 1)]
     options: list[list[tuple[float, float]]] = []  # per interval: (moment, log weight), NaN = no contact
-    first = max(0, s - 1 - lo)
     for i in range(len(t) - 1):
         a, b = t[i], t[i + 1]
         rate = prior.contacts_per_s * (b - a)
@@ -107,7 +106,6 @@ def _interval(
         n = prior.moments if here else max(3, prior.moments // 2)
         moments = a + (np.arange(n) + 0.5) / n * (b - a)
         options.append([(np.nan, np.log(p_none))] + [(m, np.log((1 - p_none) / n)) for m in moments])
-    del first
     combos = list(product(*options)) if options else [()]
     moments = np.array([[m for m, _ in c] for c in combos], dtype=float).reshape(len(combos), -1)
     weight = np.array([sum(w for _, w in c) for c in combos])

@@ -77,7 +77,7 @@ def change_probabilities(dt: float, motion: BallMotion) -> FloatArray:
 
 @dataclass(slots=True)
 class ImmStep:
-    """One step as the smoother needs it: filtered x [4], P [4, 4]; predicted x, P; cross-covariance; way weights [M]."""
+    """What the smoother needs of a step: filtered x [4], P [4, 4]; predicted x, P; cross-covariance; ways [M]."""
 
     x: FloatArray
     p: FloatArray

@@ -44,7 +44,7 @@ class PathCosts:
     lost: float = 2.5  # per step without a path
     end: float = 3.0  # the path breaks off
     birth: float = 9.0  # the path starts anew somewhere
-    fan: int = 24  # edges kept per candidate
+    fan: int = 12  # edges kept per candidate
     beam: float = 45.0  # nats above the best at which an edge is given up
 
 
