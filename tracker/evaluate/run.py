@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,10 @@ Runner = Callable[[Clip], ClipRun]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClipEvaluation:
-    """One clip, scored. ``detector_claims``: the curves rest on raw claims, not on what the tracker let through."""
+    """One clip, scored. ``detector_claims``: the curves rest on raw claims, not on what the tracker let through.
+
+    ``number`` is its place in the data set: sums run in that order, since the last digit of a sum depends on it.
+    """
 
     clip: Clip
     run: ClipRun
@@ -52,6 +55,7 @@ class ClipEvaluation:
     calibration: calibration.Calibration
     detector_claims: bool
     notes: tuple[str, ...]
+    number: int = 0
 
     def block(self, seconds: float) -> int:
         """Frames of one bootstrap block of about this length; isolated pictures stand alone."""
@@ -120,7 +124,8 @@ def evaluate(
             skipped.append(clip.name)
         else:
             labels = LabelTable.read(clip.labels)
-            done.append(evaluate_clip(clip, labels, runner(clip), partial=partial, indexed=indexed))
+            scored = evaluate_clip(clip, labels, runner(clip), partial=partial, indexed=indexed)
+            done.append(replace(scored, number=len(done)))
         each(clip)
     done.sort(key=lambda c: (c.protocol["@5"]["f1"], c.protocol["@10"]["f1"], c.clip.name))
     return Evaluation(system, tuple(done), tuple(skipped))
@@ -154,7 +159,7 @@ def pooled(clips: Sequence[ClipEvaluation], rng: np.random.Generator) -> dict[st
         cal = cal + c.calibration
     return {
         "clips": len(clips),
-        "protocol": pool_protocol([c.protocol for c in clips]),
+        "protocol": pool_protocol([c.protocol for c in sorted(clips, key=lambda c: c.number)]),
         "counts": {f"@{t:g}": as_dict(at[t]) for t in TOLERANCES},
         "rates": per_class,
         "sweep": {
