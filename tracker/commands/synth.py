@@ -32,8 +32,16 @@ def _size(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, 
 
 @click.command()
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--sport", type=click.Choice([*SPORTS, "all"]), default="tennis", show_default=True, help="all: the clips take turns.")
-@click.option("--view", help="Camera: " + "; ".join(f"{s} {', '.join(v)}" for s, v in VIEWS.items()) + ". Default: drawn.")
+@click.option(
+    "--sport",
+    type=click.Choice([*SPORTS, "all"]),
+    default="tennis",
+    show_default=True,
+    help="all: the clips take turns.",
+)
+@click.option(
+    "--view", help="Camera: " + "; ".join(f"{s} {', '.join(v)}" for s, v in VIEWS.items()) + ". Default: drawn."
+)
 @click.option("--seconds", type=float, default=4.0, show_default=True, help="Length of a clip.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same pictures.")
 @click.option("--size", callback=_size, default="1280x720", show_default=True, metavar="WxH", help="Picture size.")
@@ -41,16 +49,41 @@ def _size(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, 
 @click.option("--pan/--no-pan", default=None, help="Moving camera. Default: drawn.")
 @click.option("--decoys", type=int, help="Spare balls that lie about or are held. Default: drawn.")
 @click.option("--occluders", type=int, help="People who walk between camera and ball. Default: drawn.")
-@click.option("--repeat-every", type=int, default=0, metavar="N", help="Every N-th frame repeats the one before (6: 25 to 30 fps).")
-@click.option("--blend", is_flag=True, help="Convert the frame rate by blending (two ghost balls) instead of repeating.")
+@click.option(
+    "--repeat-every",
+    type=int,
+    default=0,
+    metavar="N",
+    help="Every N-th frame repeats the one before (6: 25 to 30 fps).",
+)
+@click.option(
+    "--blend", is_flag=True, help="Convert the frame rate by blending (two ghost balls) instead of repeating."
+)
 @click.option("--light", type=float, help="Brightness of the scene, 1 = day. Default: drawn.")
-@click.option("--backgrounds", type=click.Path(path_type=Path), help="A picture, or a folder of pictures, as background.")
+@click.option(
+    "--backgrounds", type=click.Path(path_type=Path), help="A picture, or a folder of pictures, as background."
+)
 @click.option("--clips", type=click.IntRange(1, 100_000), help="Write a data set: OUT is a folder with index.csv.")
-@click.option("--split", type=click.Choice(["train", "val"]), default="train", show_default=True, help="Split in index.csv.")
-@click.option("--crf", type=click.IntRange(0, 51), default=23, show_default=True, help="H.264 quality, 0 (lossless) to 51.")
+@click.option(
+    "--split", type=click.Choice(["train", "val"]), default="train", show_default=True, help="Split in index.csv."
+)
+@click.option(
+    "--crf", type=click.IntRange(0, 51), default=23, show_default=True, help="H.264 quality, 0 (lossless) to 51."
+)
 @click.option("--overwrite", is_flag=True, help="Replace what is there.")
 @click.option("--quiet", is_flag=True, help="No progress bar, no summary.")
-def command(out: Path, sport: str, seed: int, size: tuple[int, int], clips: int | None, split: str, crf: int, overwrite: bool, quiet: bool, **given: Any) -> None:
+def command(
+    out: Path,
+    sport: str,
+    seed: int,
+    size: tuple[int, int],
+    clips: int | None,
+    split: str,
+    crf: int,
+    overwrite: bool,
+    quiet: bool,
+    **given: Any,
+) -> None:
     """Render synthetic clips with exact labels.
 
     OUT is a video (.mp4, .mov, .mkv, .avi), with OUT's stem .labels.csv beside it, or a folder that becomes a data
@@ -73,7 +106,9 @@ def command(out: Path, sport: str, seed: int, size: tuple[int, int], clips: int 
             click.echo(f"{out}: {len(labels)} frames, {_counts(labels)}")
         return
     if out.suffix and not out.is_dir():
-        raise TrackerError(f"{out}: '{out.suffix}' is no video suffix; use {', '.join(_VIDEO)}, or a folder without a dot")
+        raise TrackerError(
+            f"{out}: '{out.suffix}' is no video suffix; use {', '.join(_VIDEO)}, or a folder without a dot"
+        )
     folder = prepare_folder(out)
     if (folder / "index.csv").exists() and not overwrite:
         raise TrackerError(f"{folder} already holds a data set; choose another folder or add --overwrite")
@@ -133,5 +168,3 @@ def _write_index(path: Path, rows: list[dict[str, object]]) -> None:
         table = csv.DictWriter(f, INDEX_COLUMNS, lineterminator="\n")
         table.writeheader()
         table.writerows(rows)
-
-

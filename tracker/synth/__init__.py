@@ -8,4 +8,15 @@ from tracker.synth.ball import BallLook, ball_patch, draw_look, paste_ball
 from tracker.synth.config import SPORTS, VIEWS, SynthConfig
 from tracker.synth.render import SynthClip, SynthFrame, render_clip
 
-__all__ = ["SPORTS", "VIEWS", "BallLook", "SynthClip", "SynthConfig", "SynthFrame", "ball_patch", "draw_look", "paste_ball", "render_clip"]
+__all__ = [
+    "SPORTS",
+    "VIEWS",
+    "BallLook",
+    "SynthClip",
+    "SynthConfig",
+    "SynthFrame",
+    "ball_patch",
+    "draw_look",
+    "paste_ball",
+    "render_clip",
+]

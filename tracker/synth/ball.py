@@ -17,6 +17,7 @@ _PANELS = np.array(
     + [(a * _PHI, 0, b) for a in (-1, 1) for b in (-1, 1)],
     dtype=np.float32,
 ) / np.float32(np.hypot(1, _PHI))
+_THIRDS = np.array([-1 / 3, 0, 1 / 3], np.float32)
 MAX_SAMPLES = 40
 MAX_RADIUS_PX = 600.0
 
@@ -42,7 +43,7 @@ def draw_look(sport: str, rng: np.random.Generator) -> BallLook:
         # measured colours of broadcasts run from saturated yellow-green to nearly white
         base = np.array([215, 235, 70.0]) * (1 - (w := rng.beta(1.2, 2.2))) + np.array([238, 240, 205.0]) * w
         base = np.clip(base + rng.normal(0, 9, 3) - [rng.uniform(0, 25), 0, 0], 0, 255)
-        return BallLook(tuple(base), "plain", lit, float(rng.uniform(0.55, 0.85)))  # type: ignore[arg-type]
+        return BallLook(tuple(base), "plain", lit, float(rng.uniform(0.75, 1.0)))  # type: ignore[arg-type]
     if sport == "football":
         base = np.array([236, 238, 236.0]) + rng.normal(0, 8, 3)
         if rng.random() < 0.12:
@@ -149,9 +150,15 @@ def _silhouette(
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Anti-aliased cover [h, w] and the picture part of the outward normal, of a sphere or a prolate spheroid."""
     if axis is None or elongation <= 1.0:
-        d = np.sqrt(dx * dx + dy * dy)
         inv = np.float32(1 / max(r, 1e-3))
-        return _cover(np.float32(r) - d, r * r), dx * inv, dy * inv
+        if r < 2.5:  # one distance a pixel is too coarse here: three by three
+            fx, fy = (dx[0, :, None] + _THIRDS).ravel()[None], (dy[:, 0, None] + _THIRDS).ravel()[:, None]
+            fine = np.clip((np.float32(r) - np.sqrt(fx * fx + fy * fy)) * 3 + np.float32(0.5), 0, 1)
+            cover = fine.reshape(dy.shape[0], 3, dx.shape[1], 3).mean((1, 3))
+            total = float(cover.sum())
+            return (cover * np.float32(np.pi * r * r / total) if total > 0 else cover), dx * inv, dy * inv
+        d = np.sqrt(dx * dx + dy * dy)
+        return np.clip(np.float32(r) - d + np.float32(0.5), 0, 1), dx * inv, dy * inv
     long = r * half_extent(axis, elongation)
     flat = float(np.hypot(axis[0], axis[1]))
     c, s = (float(axis[0]) / flat, float(axis[1]) / flat) if flat > 1e-6 else (1.0, 0.0)
@@ -189,7 +196,14 @@ def box_size(xy: FloatArray, radius_px: FloatArray, axis: FloatArray | None, elo
 
 
 def _tone(
-    nx: FloatArray, ny: FloatArray, look: BallLook, axis: FloatArray | None, turn: float, r: float, dx: FloatArray, dy: FloatArray
+    nx: FloatArray,
+    ny: FloatArray,
+    look: BallLook,
+    axis: FloatArray | None,
+    turn: float,
+    r: float,
+    dx: FloatArray,
+    dy: FloatArray,
 ) -> FloatArray:
     """Brightness [h, w] (or colour [h, w, 3] where the pattern has colours of its own) of the visible half."""
     nz = np.sqrt(np.maximum(0, 1 - nx * nx - ny * ny)).astype(np.float32)
@@ -209,7 +223,9 @@ def _tone(
         flat = max(0.2, float(np.hypot(axis[0], axis[1])))
         along = (nx * np.float32(axis[0]) + ny * np.float32(axis[1])) / np.float32(flat)
         side = ny * np.float32(axis[0] / flat) - nx * np.float32(axis[1] / flat)
-        white = ((np.abs(np.abs(along) - 0.68) < 0.07) | ((np.abs(along) < 0.35) & (np.abs(side - np.sin(turn)) < 0.12) & (np.cos(turn) > 0)))
+        white = (np.abs(np.abs(along) - 0.68) < 0.07) | (
+            (np.abs(along) < 0.35) & (np.abs(side - np.sin(turn)) < 0.12) & (np.cos(turn) > 0)
+        )
         rgb = np.where(white[..., None], np.float32([225, 222, 215]), np.asarray(look.colour, np.float32))
         return rgb * tone[..., None]
     return tone
@@ -247,7 +263,11 @@ def paste_ball(
     frames = [images] if isinstance(images, np.ndarray) else list(images)
     height, width = frames[0].shape[:2]
     s = width / 1280.0
-    radius = radius_px if radius_px is not None else s * float(np.exp(rng.normal(np.log(3.0 if sport == "tennis" else 4.2), 0.35)))
+    radius = (
+        radius_px
+        if radius_px is not None
+        else s * float(np.exp(rng.normal(np.log(3.0 if sport == "tennis" else 4.2), 0.35)))
+    )
     speed = speed_px if speed_px is not None else s * float(np.exp(rng.normal(np.log(11.0), 0.75)))
     shutter = exposure if exposure is not None else float(rng.uniform(0.1, 0.65))
     blur = psf_px if psf_px is not None else float(rng.uniform(0.45, 1.0)) * max(0.7, s)
@@ -265,7 +285,9 @@ def paste_ball(
     out: list[Image] = []
     for i in range(len(frames) - 1, -1, -1):
         age = i - (len(frames) - 1)
-        line = np.array([end + velocity * (age + e) + 0.5 * gravity * (age + e) ** 2 for e in (-shutter / 2, 0, shutter / 2)])
+        line = np.array(
+            [end + velocity * (age + e) + 0.5 * gravity * (age + e) ** 2 for e in (-shutter / 2, 0, shutter / 2)]
+        )
         n = samples_needed(line, radius)
         t = age + (np.linspace(-0.5, 0.5, 2 * n + 1)[1::2] * shutter if n > 1 else np.zeros(1))
         path = end + velocity * t[:, None] + 0.5 * gravity * (t**2)[:, None]

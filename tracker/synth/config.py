@@ -84,16 +84,36 @@ class SynthConfig:
 
         need(self.sport in SPORTS, f"no sport '{self.sport}'; there are: {', '.join(SPORTS)}")
         views = VIEWS[self.sport]
-        need(self.view is None or self.view in views, f"{self.sport} has no view '{self.view}'; there are: {', '.join(views)}")
-        need(64 <= self.width <= MAX_SIDE and 48 <= self.height <= MAX_SIDE, f"size {self.width}x{self.height} is outside 64x48 to {MAX_SIDE}x{MAX_SIDE}")
+        need(
+            self.view is None or self.view in views,
+            f"{self.sport} has no view '{self.view}'; there are: {', '.join(views)}",
+        )
+        need(
+            64 <= self.width <= MAX_SIDE and 48 <= self.height <= MAX_SIDE,
+            f"size {self.width}x{self.height} is outside 64x48 to {MAX_SIDE}x{MAX_SIDE}",
+        )
         need(np.isfinite(self.fps) and 1 <= self.fps <= 1000, f"fps {self.fps} is outside 1 to 1000")
         need(np.isfinite(self.seconds) and self.seconds > 0, f"a clip of {self.seconds} seconds has no frame")
         need(self.frames <= MAX_FRAMES, f"{self.seconds} s at {self.fps} fps is more than {MAX_FRAMES} frames")
         need(self.exposure is None or 0 <= self.exposure <= 1, f"exposure {self.exposure} is outside 0 to 1")
         need(self.repeat_every == 0 or self.repeat_every >= 2, "repeat_every is 0 (never) or at least 2")
-        need(self.compression in COMPRESSIONS, f"no compression '{self.compression}'; there are: {', '.join(COMPRESSIONS)}")
-        need(self.jpeg_quality is None or 1 <= self.jpeg_quality <= 100, f"jpeg_quality {self.jpeg_quality} is outside 1 to 100")
-        for name, top in (("decoys", 200), ("occluders", 50), ("people", 200), ("noise", 80), ("psf_px", 20), ("shake_px", 50), ("light", 2)):
+        need(
+            self.compression in COMPRESSIONS,
+            f"no compression '{self.compression}'; there are: {', '.join(COMPRESSIONS)}",
+        )
+        need(
+            self.jpeg_quality is None or 1 <= self.jpeg_quality <= 100,
+            f"jpeg_quality {self.jpeg_quality} is outside 1 to 100",
+        )
+        for name, top in (
+            ("decoys", 200),
+            ("occluders", 50),
+            ("people", 200),
+            ("noise", 80),
+            ("psf_px", 20),
+            ("shake_px", 50),
+            ("light", 2),
+        ):
             value = getattr(self, name)
             need(value is None or (np.isfinite(value) and 0 <= value <= top), f"{name} {value} is outside 0 to {top}")
 
@@ -118,7 +138,9 @@ class SynthConfig:
             "noise": float(rng.gamma(2.0, 1.1)),
             "psf_px": float(rng.uniform(0.45, 1.0)),
             "jpeg_quality": int(rng.integers(55, 95)),
-            "light": float(rng.choice([1.0, 1.0, 1.0, 0.8, 0.55], p=[0.3, 0.25, 0.2, 0.17, 0.08]) * rng.uniform(0.92, 1.15)),
+            "light": float(
+                rng.choice([1.0, 1.0, 1.0, 0.8, 0.55], p=[0.3, 0.25, 0.2, 0.17, 0.08]) * rng.uniform(0.92, 1.15)
+            ),
             "shadows": bool(rng.random() < 0.6),
             "graphics": bool(rng.random() < (0.1 if low else 0.6)),
         }

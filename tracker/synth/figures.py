@@ -79,7 +79,11 @@ class Figure:
             return self.track[0], np.zeros(2), 0.0
         f = i - a
         pos = self.track[a] * (1 - f) + self.track[a + 1] * f
-        return pos, (self.track[a + 1] - self.track[a]) * self.rate_hz, float(self.walked[a] * (1 - f) + self.walked[a + 1] * f)
+        return (
+            pos,
+            (self.track[a + 1] - self.track[a]) * self.rate_hz,
+            float(self.walked[a] * (1 - f) + self.walked[a + 1] * f),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +105,9 @@ class Sprite:
         alpha = cv2.extractChannel(part, 3)
         keep = cv2.cvtColor(cv2.bitwise_not(alpha), cv2.COLOR_GRAY2BGR)
         ys, xs = slice(y0, y1), slice(x0, x1)
-        image[ys, xs] = cv2.add(cv2.multiply(image[ys, xs], keep, scale=1 / 255), cv2.cvtColor(part, cv2.COLOR_BGRA2BGR))
+        image[ys, xs] = cv2.add(
+            cv2.multiply(image[ys, xs], keep, scale=1 / 255), cv2.cvtColor(part, cv2.COLOR_BGRA2BGR)
+        )
         return ys, xs, alpha
 
 
@@ -131,7 +137,10 @@ def pose(figure: Figure, t: float, right: FloatArray, forward: FloatArray) -> di
         reach = (0.32 * swing * lateral * stride + sign * wide * (1 - 0.6 * stride)) * h
         lift = 0.16 * h * stride * max(0.0, float(np.cos(phase + (0 if sign > 0 else np.pi))))
         ankle = np.array([reach, 0.035 * h + lift])
-        knee = (hip + [sign * 0.05 * h, 0] + ankle) / 2 + [0.08 * h * lateral * stride + sign * 0.02 * h, 0.03 * h * stride]
+        knee = (hip + [sign * 0.05 * h, 0] + ankle) / 2 + [
+            0.08 * h * lateral * stride + sign * 0.02 * h,
+            0.03 * h * stride,
+        ]
         if figure.sits:
             knee = knee + [sign * 0.10 * h, 0.03 * h]
         j["hip" + name], j["knee" + name], j["ankle" + name] = hip + [sign * 0.055 * h, 0], knee, ankle
@@ -177,7 +186,9 @@ def _act(figure: Figure, t: float, pos: FloatArray, right: FloatArray, j: dict[s
             j["racket"] = j["hand" + side] + aim * float(np.clip(length - reach, 0.30, 0.55))
 
 
-def figure_sprite(figure: Figure, t: float, foot_px: FloatArray, px_per_m: float, right: FloatArray, forward: FloatArray) -> Sprite | None:
+def figure_sprite(
+    figure: Figure, t: float, foot_px: FloatArray, px_per_m: float, right: FloatArray, forward: FloatArray
+) -> Sprite | None:
     """Draws a figure standing at ``foot_px`` (picture px). None when it would be smaller than 4 px."""
     tall = figure.height_m * px_per_m
     if tall < 4 or tall > 4000:
@@ -199,10 +210,14 @@ def figure_sprite(figure: Figure, t: float, foot_px: FloatArray, px_per_m: float
         return round((origin[0] + p[0] * scale) * (1 << _SHIFT)), round((origin[1] - p[1] * scale) * (1 << _SHIFT))
 
     def limb(a: str, b: str, width_m: float, colour: Colour) -> None:
-        cv2.line(canvas, at(joints[a]), at(joints[b]), (*colour, 255), max(1, round(width_m * scale)), cv2.LINE_AA, _SHIFT)
+        cv2.line(
+            canvas, at(joints[a]), at(joints[b]), (*colour, 255), max(1, round(width_m * scale)), cv2.LINE_AA, _SHIFT
+        )
 
     def spot(p: FloatArray, radius_m: float, colour: Colour) -> None:
-        cv2.circle(canvas, at(p), max(8, round(radius_m * scale * (1 << _SHIFT))), (*colour, 255), -1, cv2.LINE_AA, _SHIFT)
+        cv2.circle(
+            canvas, at(p), max(8, round(radius_m * scale * (1 << _SHIFT))), (*colour, 255), -1, cv2.LINE_AA, _SHIFT
+        )
 
     st, hh = figure.style, figure.height_m
     leg = st.shorts if st.long_trousers else st.skin
@@ -224,7 +239,15 @@ def figure_sprite(figure: Figure, t: float, foot_px: FloatArray, px_per_m: float
         other = st.shorts
         for f in (0.25, 0.5, 0.75):
             y = joints["neck"] * (1 - f) + joints["hip"] * f
-            cv2.line(canvas, at(y + [-0.095 * hh, 0]), at(y + [0.095 * hh, 0]), (*other, 255), max(1, round(0.03 * hh * scale)), cv2.LINE_AA, _SHIFT)
+            cv2.line(
+                canvas,
+                at(y + [-0.095 * hh, 0]),
+                at(y + [0.095 * hh, 0]),
+                (*other, 255),
+                max(1, round(0.03 * hh * scale)),
+                cv2.LINE_AA,
+                _SHIFT,
+            )
     limb("neck", "head", 0.05 * hh, st.skin)
     spot(joints["head"], 0.062 * hh, st.shirt if st.helmet else st.skin)
     if not st.helmet:
@@ -250,13 +273,28 @@ def _racket(canvas: Image, at, joints: dict[str, FloatArray], scale: float) -> N
     along = tip - hand
     length = float(np.hypot(*along)) + 1e-6
     angle = float(np.degrees(np.arctan2(-along[1], along[0])))
-    cv2.line(canvas, at(hand), at(hand + along * 0.6), (40, 40, 40, 255), max(1, round(0.03 * scale)), cv2.LINE_AA, _SHIFT)
+    cv2.line(
+        canvas, at(hand), at(hand + along * 0.6), (40, 40, 40, 255), max(1, round(0.03 * scale)), cv2.LINE_AA, _SHIFT
+    )
     axes = (round(0.17 * scale * 16), round(0.12 * scale * 16))
     strings = np.zeros_like(canvas)  # strings hide a fifth of what is behind
-    cv2.ellipse(strings, at(hand + along * (1 + 0.05 / length)), axes, angle, 0, 360, (22, 22, 20, 50), -1, cv2.LINE_AA, _SHIFT)
+    cv2.ellipse(
+        strings, at(hand + along * (1 + 0.05 / length)), axes, angle, 0, 360, (22, 22, 20, 50), -1, cv2.LINE_AA, _SHIFT
+    )
     keep = cv2.cvtColor(cv2.bitwise_not(cv2.extractChannel(strings, 3)), cv2.COLOR_GRAY2BGRA)
     canvas[:] = cv2.add(cv2.multiply(canvas, keep, scale=1 / 255), strings)
-    cv2.ellipse(canvas, at(hand + along * (1 + 0.05 / length)), axes, angle, 0, 360, (30, 30, 34, 255), max(1, round(0.022 * scale)), cv2.LINE_AA, _SHIFT)
+    cv2.ellipse(
+        canvas,
+        at(hand + along * (1 + 0.05 / length)),
+        axes,
+        angle,
+        0,
+        360,
+        (30, 30, 34, 255),
+        max(1, round(0.022 * scale)),
+        cv2.LINE_AA,
+        _SHIFT,
+    )
 
 
 _FOLDS = cv2.GaussianBlur(np.random.default_rng(7).standard_normal((512, 512)).astype(np.float32), (0, 0), 4.0)

@@ -68,10 +68,13 @@ class Flight:
     rolling: bool = False
 
     def energy(self, kind: BallKind) -> float:
-        """Kinetic and potential energy in joules, without spin."""
-        return kind.mass_kg * (0.5 * sum(v * v for v in self.vel) + GRAVITY * (self.pos[2] - kind.radius_m))
+        """Kinetic (with spin, as a hollow sphere) and potential energy in joules."""
+        moving = 0.5 * sum(v * v for v in self.vel) + kind.radius_m**2 / 3 * sum(w * w for w in self.spin)
+        return kind.mass_kg * (moving + GRAVITY * (self.pos[2] - kind.radius_m))
 
-    def advance(self, kind: BallKind, dt: float, net: Net | None = None, rng: np.random.Generator | None = None) -> bool:
+    def advance(
+        self, kind: BallKind, dt: float, net: Net | None = None, rng: np.random.Generator | None = None
+    ) -> bool:
         """One step of ``dt`` seconds. Returns True when the ball bounced in it."""
         x, y, z = self.pos
         vx, vy, vz = self.vel
@@ -183,7 +186,9 @@ class Tape:
         self.turn.append(self._angle)
         self.held.append(held)
 
-    def hold(self, seconds: float, where: Callable[[float], Vec], axis: Vec = (0.8, 0.0, 0.6), held: bool = True) -> None:
+    def hold(
+        self, seconds: float, where: Callable[[float], Vec], axis: Vec = (0.8, 0.0, 0.6), held: bool = True
+    ) -> None:
         """The ball is where somebody's hand or foot has it: ``where(seconds since the start)``."""
         start = len(self.xyz)
         for i in range(max(1, round(seconds / STEP_S))):

@@ -38,7 +38,14 @@ class _Part:
         last = self.keys[-1] if self.keys else (min(t - 3.0, -1.0), *self.home)
         return math.hypot(x - last[1], y - last[2]) / max(0.05, t - last[0])
 
-    def track(self, seconds: float, rng: np.random.Generator, *, wander_m: float, rest: Callable[[float], FloatArray] | None = None) -> FloatArray:
+    def track(
+        self,
+        seconds: float,
+        rng: np.random.Generator,
+        *,
+        wander_m: float,
+        rest: Callable[[float], FloatArray] | None = None,
+    ) -> FloatArray:
         """Path [N, 2] through all duties; in long gaps back towards home, with some wandering."""
         n = int(seconds * RATE_HZ) + 2
         t = np.arange(n) / RATE_HZ
@@ -95,18 +102,58 @@ def tennis(seconds: float, rng: np.random.Generator, people: int, decoys: int) -
     figures = []
     for s, part in parts.items():
         style = draw_style(rng, racket=True)
-        figures.append(Figure(part.track(seconds, rng, wander_m=0.15), RATE_HZ, style, float(rng.uniform(1.65, 1.95)), part.actions, phase=float(rng.uniform(0, 6))))
+        figures.append(
+            Figure(
+                part.track(seconds, rng, wander_m=0.15),
+                RATE_HZ,
+                style,
+                float(rng.uniform(1.65, 1.95)),
+                part.actions,
+                phase=float(rng.uniform(0, 6)),
+            )
+        )
         del s
     uniform = draw_style(rng, long_trousers=True)
-    spots = [(7.6, 0.6), (-7.6, 0.4), (8.2, 14.5), (-8.2, 14.5), (3.5, 16.2), (-3.5, 16.0), (8.4, -6.0), (-8.4, 6.4), (-8.5, -4.0)]
+    spots = [
+        (7.6, 0.6),
+        (-7.6, 0.4),
+        (8.2, 14.5),
+        (-8.2, 14.5),
+        (3.5, 16.2),
+        (-3.5, 16.0),
+        (8.4, -6.0),
+        (-8.4, 6.4),
+        (-8.5, -4.0),
+    ]
     rng.shuffle(spots)
     for x, y in spots[:people]:
-        figures.append(Figure(_still(x, y), RATE_HZ, uniform if rng.random() < 0.7 else draw_style(rng), float(rng.uniform(1.5, 1.85)), sits=bool(rng.random() < 0.4), phase=float(rng.uniform(0, 6))))
-    _decoys(spares, figures, decoys, rng, kind.radius_m, lambda: (float(rng.choice([-1, 1]) * rng.uniform(6, 9)) if rng.random() < 0.5 else float(rng.uniform(-6, 6)), float(rng.choice([rng.uniform(-0.6, 0.6), rng.uniform(12.5, 16), rng.uniform(-15, -12)]))))
+        figures.append(
+            Figure(
+                _still(x, y),
+                RATE_HZ,
+                uniform if rng.random() < 0.7 else draw_style(rng),
+                float(rng.uniform(1.5, 1.85)),
+                sits=bool(rng.random() < 0.4),
+                phase=float(rng.uniform(0, 6)),
+            )
+        )
+    _decoys(
+        spares,
+        figures,
+        decoys,
+        rng,
+        kind.radius_m,
+        lambda: (
+            float(rng.choice([-1, 1]) * rng.uniform(6, 9)) if rng.random() < 0.5 else float(rng.uniform(-6, 6)),
+            float(rng.choice([rng.uniform(-0.6, 0.6), rng.uniform(12.5, 16), rng.uniform(-15, -12)])),
+        ),
+    )
     return Play(tape, figures, spares)
 
 
-def _tennis_point(tape: Tape, parts: dict[int, _Part], side: int, rng: np.random.Generator, seconds: float, *, mid_rally: bool) -> int:
+def _tennis_point(
+    tape: Tape, parts: dict[int, _Part], side: int, rng: np.random.Generator, seconds: float, *, mid_rally: bool
+) -> int:
     kind = tape.kind
     serve = not mid_rally
     if serve:
@@ -116,7 +163,12 @@ def _tennis_point(tape: Tape, parts: dict[int, _Part], side: int, rng: np.random
         hand = (x + 0.25, y - side * 0.2)
         tape.hold(wait, lambda t: (hand[0], hand[1], 1.0 + 0.05 * math.sin(3 * t)))
         parts[side].keys += [(start, x, y), (tape.now + 0.9, x, y)]
-        tape.fly((hand[0], hand[1], 1.2), (0.0, -side * 0.25, 6.0), seconds=1.5, stop=lambda b: b.vel[2] < 0 and b.pos[2] < 2.75)
+        tape.fly(
+            (hand[0], hand[1], 1.2),
+            (0.0, -side * 0.25, 6.0),
+            seconds=1.5,
+            stop=lambda b: b.vel[2] < 0 and b.pos[2] < 2.75,
+        )
     else:
         x, y = float(rng.uniform(-4, 4)), side * float(rng.uniform(10.5, 13.0))
         tape.hold(0.0025, lambda t: (x, y, 0.9), held=False)
@@ -133,13 +185,22 @@ def _tennis_point(tape: Tape, parts: dict[int, _Part], side: int, rng: np.random
             far = -hitter * b.pos[1]
             if b.bounces == 0:
                 return far > volley and 0.4 < b.pos[2] < 2.4
-            return b.bounces >= 2 or b.rolling or (far > deep and 0.25 < b.pos[2] < 2.3 and b.vel[2] < 1.5) or far > 15.5
+            return (
+                b.bounces >= 2 or b.rolling or (far > deep and 0.25 < b.pos[2] < 2.3 and b.vel[2] < 1.5) or far > 15.5
+            )
 
         ball = tape.fly(pos, vel, spin, seconds=4.0, stop=reached)
         if tape.now >= seconds:
             return side
         across = -hitter * ball.pos[1] > 1.5
-        if not across or ball.bounces >= 2 or ball.rolling or abs(ball.pos[0]) > 7.5 or not lucky or -hitter * ball.pos[1] > 15.5:
+        if (
+            not across
+            or ball.bounces >= 2
+            or ball.rolling
+            or abs(ball.pos[0]) > 7.5
+            or not lucky
+            or -hitter * ball.pos[1] > 15.5
+        ):
             tape.fly(ball.pos, ball.vel, ball.spin, seconds=float(rng.uniform(0.8, 2.2)))
             return int(rng.choice([-1, 1]))
         side, serve = -side, False
@@ -150,7 +211,11 @@ def _stroke(kind, pos: Vec, side: int, serve: bool, rng: np.random.Generator) ->
     tx = float(rng.uniform(-3.9, 3.9))
     ty = -side * float(rng.uniform(3.5, 6.0) if serve else np.clip(rng.normal(8.2, 2.2), 2.0, 12.8))
     distance = math.hypot(tx - pos[0], ty - pos[1])
-    speed = float(rng.uniform(36, 52) if serve else rng.choice([rng.uniform(20, 33), rng.uniform(14, 20), rng.uniform(9, 12)], p=[0.7, 0.2, 0.1]))
+    speed = float(
+        rng.uniform(36, 52)
+        if serve
+        else rng.choice([rng.uniform(20, 33), rng.uniform(14, 20), rng.uniform(9, 12)], p=[0.7, 0.2, 0.1])
+    )
     rate = float(rng.uniform(60, 260)) if rng.random() < 0.75 else -float(rng.uniform(40, 160))
     spin = _spin((tx - pos[0], ty - pos[1]), rate)
     clear = 0.0 if rng.random() < 0.05 else 1.05  # some balls do end in the net
@@ -167,7 +232,14 @@ def _stroke(kind, pos: Vec, side: int, serve: bool, rng: np.random.Generator) ->
     return vel, spin
 
 
-def _decoys(spares: list[tuple[float, Vec]], figures: list[Figure], decoys: int, rng: np.random.Generator, radius: float, spot: Callable[[], tuple[float, float]]) -> None:
+def _decoys(
+    spares: list[tuple[float, Vec]],
+    figures: list[Figure],
+    decoys: int,
+    rng: np.random.Generator,
+    radius: float,
+    spot: Callable[[], tuple[float, float]],
+) -> None:
     """Spare balls: on the ground, or in the hand of somebody who does not play."""
     idle = [f for f in figures if not f.actions]
     for _ in range(decoys):
@@ -178,7 +250,9 @@ def _decoys(spares: list[tuple[float, Vec]], figures: list[Figure], decoys: int,
             spares.append((-1.0, (x, y, radius)))
 
 
-def _nearest(parts: list[_Part], t: float, x: float, y: float, rng: np.random.Generator, avoid: _Part | None = None) -> _Part:
+def _nearest(
+    parts: list[_Part], t: float, x: float, y: float, rng: np.random.Generator, avoid: _Part | None = None
+) -> _Part:
     """Who can be at x, y at time t with the least effort."""
     return min((p for p in parts if p is not avoid), key=lambda p: p.distance(t, x, y) + float(rng.uniform(0, 1.0)))
 
@@ -188,7 +262,10 @@ def football(seconds: float, rng: np.random.Generator, people: int, decoys: int,
     kind = BALLS["football"]
     tape = Tape(kind, rng)
     base = np.array([rng.uniform(-14, 14), rng.uniform(-14, 12)])
-    parts = [_Part((float(base[0] + rng.normal(0, spread * 0.55)), float(np.clip(base[1] + rng.normal(0, 12), -33, 33)))) for _ in range(12 + people)]
+    parts = [
+        _Part((float(base[0] + rng.normal(0, spread * 0.55)), float(np.clip(base[1] + rng.normal(0, 12), -33, 33))))
+        for _ in range(12 + people)
+    ]
     pos: Vec = (float(base[0]), float(base[1]), kind.radius_m)
     tape.hold(0.0025, lambda t: pos, held=False)
     current = _nearest(parts, 0.0, pos[0], pos[1], rng)
@@ -215,16 +292,29 @@ def football(seconds: float, rng: np.random.Generator, people: int, decoys: int,
             continue
         if what == "pass":
             speed, up, time = float(rng.uniform(9, 19)), float(rng.uniform(0, 1.5)), float(rng.uniform(0.6, 1.8))
-            tape.fly(low, (speed * d[0], speed * d[1], up), _spin(d, speed / kind.radius_m * 0.5), seconds=time, stop=lambda b: b.rolling and math.hypot(*b.vel[:2]) < 3)
+            tape.fly(
+                low,
+                (speed * d[0], speed * d[1], up),
+                _spin(d, speed / kind.radius_m * 0.5),
+                seconds=time,
+                stop=lambda b: b.rolling and math.hypot(*b.vel[:2]) < 3,
+            )
         elif what == "loft":
             time = float(rng.uniform(1.1, 2.6))
             reach = float(rng.uniform(9, 20)) * time**0.5
             end = (pos[0] + d[0] * reach, pos[1] + d[1] * reach, float(rng.choice([0.2, 1.0, 2.0])))
             spin = _spin(d, float(rng.normal(-20, 25)))
-            tape.fly(low, launch_to(kind, low, end, time, spin), spin, seconds=time + float(rng.choice([0.0, 0.0, 0.9])))
+            tape.fly(
+                low, launch_to(kind, low, end, time, spin), spin, seconds=time + float(rng.choice([0.0, 0.0, 0.9]))
+            )
         else:
             speed = float(rng.uniform(20, 31))
-            tape.fly(low, (speed * d[0], speed * d[1], float(rng.uniform(1, 8))), (0.0, 0.0, float(rng.normal(0, 40))), seconds=float(rng.uniform(0.7, 1.8)))
+            tape.fly(
+                low,
+                (speed * d[0], speed * d[1], float(rng.uniform(1, 8))),
+                (0.0, 0.0, float(rng.normal(0, 40))),
+                seconds=float(rng.uniform(0.7, 1.8)),
+            )
         now = tape.xyz[-1]
         current = _nearest(parts, tape.now, now[0], now[1], rng, avoid=current)
     kits = [draw_style(rng), draw_style(rng), draw_style(rng)]
@@ -233,13 +323,22 @@ def football(seconds: float, rng: np.random.Generator, people: int, decoys: int,
         for i, p in enumerate(parts)
     ]  # fmt: skip
     spares: list[tuple[float, Vec]] = []
-    _decoys(spares, figures, decoys, rng, kind.radius_m, lambda: (float(base[0] + rng.uniform(-25, 25)), float(rng.choice([35.5, -35.0, rng.uniform(-30, 34)]))))
+    _decoys(
+        spares,
+        figures,
+        decoys,
+        rng,
+        kind.radius_m,
+        lambda: (float(base[0] + rng.uniform(-25, 25)), float(rng.choice([35.5, -35.0, rng.uniform(-30, 34)]))),
+    )
     return Play(tape, figures, spares)
 
 
 def _kit(style: Style, rng: np.random.Generator) -> Style:
     other = draw_style(rng)
-    return Style(style.shirt, style.shorts, style.socks, other.shoes, other.skin, other.hair, style.stripes, False, style.helmet)
+    return Style(
+        style.shirt, style.shorts, style.socks, other.shoes, other.skin, other.hair, style.stripes, False, style.helmet
+    )
 
 
 def american_football(seconds: float, rng: np.random.Generator, people: int, decoys: int) -> Play:
@@ -248,9 +347,15 @@ def american_football(seconds: float, rng: np.random.Generator, people: int, dec
     tape = Tape(kind, rng)
     direction = int(rng.choice([-1, 1]))
     spot = np.array([rng.uniform(-20, 20), rng.uniform(-3, 3)])
-    offence = [_Part((float(spot[0] - direction * rng.uniform(0.6, 1.4)), float(spot[1] + (i - 3) * 1.6))) for i in range(7)]
-    defence = [_Part((float(spot[0] + direction * rng.uniform(0.8, 1.8)), float(spot[1] + (i - 3) * 1.8))) for i in range(7)]
-    wide = [_Part((float(spot[0] + direction * rng.uniform(-1, 16)), float(spot[1] + rng.normal(0, 11)))) for _ in range(8)]
+    offence = [
+        _Part((float(spot[0] - direction * rng.uniform(0.6, 1.4)), float(spot[1] + (i - 3) * 1.6))) for i in range(7)
+    ]
+    defence = [
+        _Part((float(spot[0] + direction * rng.uniform(0.8, 1.8)), float(spot[1] + (i - 3) * 1.8))) for i in range(7)
+    ]
+    wide = [
+        _Part((float(spot[0] + direction * rng.uniform(-1, 16)), float(spot[1] + rng.normal(0, 11)))) for _ in range(8)
+    ]
     passer = _Part((float(spot[0] - direction * 6), float(spot[1])))
     first = rng.random()
     while tape.now < seconds:
@@ -263,7 +368,10 @@ def american_football(seconds: float, rng: np.random.Generator, people: int, dec
         passer.keys.append((tape.now, *here))
         back, start = float(rng.uniform(1, 4)), tape.now
         wait = float(rng.uniform(0.3, 1.5))
-        tape.hold(wait, lambda t, w=wait, b=back: (here[0] - direction * b * t / w, here[1] + 0.25, 1.35 + 0.04 * math.sin(9 * t)))  # type: ignore[misc]
+        tape.hold(
+            wait,
+            lambda t, w=wait, b=back: (here[0] - direction * b * t / w, here[1] + 0.25, 1.35 + 0.04 * math.sin(9 * t)),
+        )  # type: ignore[misc]
         passer.keys.append((start + wait, here[0] - direction * back, here[1]))
         pos = tape.xyz[-1]
         release: Vec = (pos[0], pos[1], 1.9)
@@ -274,7 +382,13 @@ def american_football(seconds: float, rng: np.random.Generator, people: int, dec
         end: Vec = (pos[0] + direction * reach, float(np.clip(pos[1] + rng.normal(0, 8), -22, 22)), 1.3)
         vel = launch_to(kind, release, end, time)
         caught = rng.random() < 0.7
-        tape.fly(release, vel, seconds=time + (0.0 if caught else float(rng.uniform(0.8, 1.8))), tumble=float(rng.uniform(12, 22)) if kick else 0.0, wobble=float(rng.uniform(0.02, 0.25)))
+        tape.fly(
+            release,
+            vel,
+            seconds=time + (0.0 if caught else float(rng.uniform(0.8, 1.8))),
+            tumble=float(rng.uniform(12, 22)) if kick else 0.0,
+            wobble=float(rng.uniform(0.02, 0.25)),
+        )
         if tape.now >= seconds:
             break
         pos = tape.xyz[-1]
@@ -283,7 +397,15 @@ def american_football(seconds: float, rng: np.random.Generator, people: int, dec
         catcher.actions.append((tape.now, pos, "hand"))
         run, start, speed = float(rng.uniform(0.6, 2.0)), tape.now, float(rng.uniform(4, 8))
         slope = float(rng.normal(0, 0.3))
-        tape.hold(run, lambda t, p=pos, v=speed, s=slope: (p[0] + direction * v * t, p[1] + s * v * t, 1.15 + 0.06 * math.sin(11 * t)), axis=(0.9, 0.2, 0.3))  # type: ignore[misc]
+        tape.hold(
+            run,
+            lambda t, p=pos, v=speed, s=slope: (
+                p[0] + direction * v * t,
+                p[1] + s * v * t,
+                1.15 + 0.06 * math.sin(11 * t),
+            ),
+            axis=(0.9, 0.2, 0.3),
+        )  # type: ignore[misc]
         catcher.keys.append((start + run, pos[0] + direction * speed * run - 0.1, pos[1] + slope * speed * run + 0.18))
         last = tape.xyz[-1]
         spot = np.array([float(np.clip(last[0], -42, 42)), float(np.clip(last[1], -3, 3))])
@@ -296,11 +418,34 @@ def american_football(seconds: float, rng: np.random.Generator, people: int, dec
             drift = rng.normal(0, 0.8, 2) + [0.5 * direction, 0]
             rest = lambda t, d=drift: d * min(t, 4.0)  # type: ignore[misc]  # noqa: E731
         team = 0 if p in offence or p is passer else 1 if p in defence else i % 2
-        figures.append(Figure(p.track(seconds, rng, wander_m=0.6, rest=rest), RATE_HZ, _kit(kits[team], rng), float(rng.uniform(1.75, 2.0)), p.actions, phase=float(rng.uniform(0, 6))))
+        figures.append(
+            Figure(
+                p.track(seconds, rng, wander_m=0.6, rest=rest),
+                RATE_HZ,
+                _kit(kits[team], rng),
+                float(rng.uniform(1.75, 2.0)),
+                p.actions,
+                phase=float(rng.uniform(0, 6)),
+            )
+        )
     for _ in range(people):
-        figures.append(Figure(_still(float(spot[0] + rng.uniform(-25, 25)), float(rng.choice([-26.5, 26.5]))), RATE_HZ, draw_style(rng, long_trousers=True), phase=float(rng.uniform(0, 6))))
+        figures.append(
+            Figure(
+                _still(float(spot[0] + rng.uniform(-25, 25)), float(rng.choice([-26.5, 26.5]))),
+                RATE_HZ,
+                draw_style(rng, long_trousers=True),
+                phase=float(rng.uniform(0, 6)),
+            )
+        )
     spares: list[tuple[float, Vec]] = []
-    _decoys(spares, figures, decoys, rng, kind.radius_m, lambda: (float(spot[0] + rng.uniform(-25, 25)), float(rng.choice([-25.5, 25.5]))))
+    _decoys(
+        spares,
+        figures,
+        decoys,
+        rng,
+        kind.radius_m,
+        lambda: (float(spot[0] + rng.uniform(-25, 25)), float(rng.choice([-25.5, 25.5]))),
+    )
     return Play(tape, figures, spares)
 
 

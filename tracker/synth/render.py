@@ -133,7 +133,9 @@ class SynthClip:
             vis = main.visibility
             if ghost and vis == Visibility.VISIBLE:
                 vis = Visibility.HARD
-            yield SynthFrame(image, _label(n, vis, main), motion, main.hidden, main.contrast, main.xyz, not cfg.blend and k == last_k)
+            yield SynthFrame(
+                image, _label(n, vis, main), motion, main.hidden, main.contrast, main.xyz, not cfg.blend and k == last_k
+            )
             last_k = k
 
     def _expose(self, t: float, exposure: float, fps: float, rng: np.random.Generator) -> _Shot:
@@ -143,7 +145,15 @@ class SynthClip:
         zoom = float(np.hypot(view[0, 0], view[1, 0]))
         times, xy, radius, axis = self._ball_path(t, exposure / fps)
         centre = self._sample(self.ball_xyz, np.array([t]))[0]
-        patch = ball_patch(xy, radius, self.look, psf_px=cfg.psf_px or 0.0, axis=axis, elongation=self._elongation, turn=self._at(self._turn, times))
+        patch = ball_patch(
+            xy,
+            radius,
+            self.look,
+            psf_px=cfg.psf_px or 0.0,
+            axis=axis,
+            elongation=self._elongation,
+            turn=self._at(self._turn, times),
+        )
         if cfg.shadows:
             self._shadows(image, t, view, zoom, centre)
         behind: list[tuple[float, object]] = []
@@ -194,7 +204,11 @@ class SynthClip:
             vis = Visibility.ABSENT
         elif hidden > cfg.hidden_share:
             vis = Visibility.OCCLUDED
-        elif hidden > 0.6 or contrast < cfg.hard_contrast or (max(wh) > 5 * 2 * radius.mean() and contrast < 2 * cfg.hard_contrast):
+        elif (
+            hidden > 0.6
+            or contrast < cfg.hard_contrast
+            or (max(wh) > 5 * 2 * radius.mean() and contrast < 2 * cfg.hard_contrast)
+        ):
             vis = Visibility.HARD
         else:
             vis = Visibility.VISIBLE
@@ -241,7 +255,9 @@ class SynthClip:
         size = (self.config.width, self.config.height)
         if not self.path.moves:
             if self._still is None:
-                self._still = cv2.warpAffine(self.background, view, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+                self._still = cv2.warpAffine(
+                    self.background, view, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+                )
             return self._still.copy()
         image = cv2.warpAffine(self.background, view, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         a, b = self.path.at(np.array([max(0.0, t - open_s / 2), t + open_s / 2]))
@@ -278,7 +294,14 @@ class SynthClip:
         xy = np.clip(view[:, :2] @ canvas + view[:, 2], -4 * self.config.width, 8 * self.config.width)
         r = self.tape.kind.radius_m * self.camera.scale(float(depth)) * zoom if depth > 0.5 else 0.1
         axis = np.array([[0.9, 0.1, 0.42]]) if self.tape.kind.prolate else None
-        return ball_patch(xy[None], min(r, 0.3 * self.config.width), self.look, psf_px=self.config.psf_px or 0.0, axis=axis, elongation=self._elongation)
+        return ball_patch(
+            xy[None],
+            min(r, 0.3 * self.config.width),
+            self.look,
+            psf_px=self.config.psf_px or 0.0,
+            axis=axis,
+            elongation=self._elongation,
+        )
 
     def _net_sprite(self, view: FloatArray) -> Sprite:
         assert self._net is not None
@@ -375,7 +398,18 @@ def _darken(image: Image, centre: FloatArray, long: float, flat: float, angle: f
     mask = np.full((y1 - y0, x1 - x0, 3), 255, np.uint8)
     at = tuple(round(float(c - o) * 16) for c, o in zip(centre, (x0, y0), strict=True))
     tone = int(255 * keep)
-    cv2.ellipse(mask, at, (max(8, round(long * 16)), max(8, round(flat * 16))), angle, 0, 360, (tone, tone, tone), -1, cv2.LINE_AA, 4)  # type: ignore[arg-type]
+    cv2.ellipse(
+        mask,
+        at,
+        (max(8, round(long * 16)), max(8, round(flat * 16))),
+        angle,
+        0,
+        360,
+        (tone, tone, tone),
+        -1,
+        cv2.LINE_AA,
+        4,
+    )  # type: ignore[arg-type]
     part = image[y0:y1, x0:x1]
     part[:] = cv2.multiply(part, cv2.GaussianBlur(mask, (3, 3), 0.8), scale=1 / 255)
 

@@ -58,7 +58,11 @@ def _from_file(source: str | Path, camera: Camera, rng: np.random.Generator) -> 
         raise TrackerError(f"{path} is no readable picture; give PNG or JPEG files")
     h, w = image.shape[:2]
     grow = max(camera.width / w, camera.height / h)
-    image = cv2.resize(image, (max(camera.width, round(w * grow)), max(camera.height, round(h * grow))), interpolation=cv2.INTER_AREA if grow < 1 else cv2.INTER_CUBIC)
+    image = cv2.resize(
+        image,
+        (max(camera.width, round(w * grow)), max(camera.height, round(h * grow))),
+        interpolation=cv2.INTER_AREA if grow < 1 else cv2.INTER_CUBIC,
+    )
     y, x = (image.shape[0] - camera.height) // 2, (image.shape[1] - camera.width) // 2
     return cv2.cvtColor(np.ascontiguousarray(image[y : y + camera.height, x : x + camera.width]), cv2.COLOR_BGR2RGB)
 
@@ -100,17 +104,23 @@ def _ground(canvas: Image, camera: Camera, field: Field, rng: np.random.Generato
         v = np.mod(y / np.float32(metres_per_cell), size - 1)
         shade += np.float32(field.texture * strength) * cv2.remap(tile, u, v, cv2.INTER_LINEAR)
     rgb *= shade[..., None]
-    light = cv2.resize(rng.normal(1, 0.05, (3, 4)).astype(np.float32), (x.shape[1], x.shape[0]), interpolation=cv2.INTER_CUBIC)
+    light = cv2.resize(
+        rng.normal(1, 0.05, (3, 4)).astype(np.float32), (x.shape[1], x.shape[0]), interpolation=cv2.INTER_CUBIC
+    )
     rgb *= light[..., None]
     canvas[top:] = np.clip(rgb, 0, 255)
 
 
-def _rectangle(rgb: FloatArray, camera: Camera, top: int, box: tuple[float, float, float, float], colour: FloatArray) -> None:
+def _rectangle(
+    rgb: FloatArray, camera: Camera, top: int, box: tuple[float, float, float, float], colour: FloatArray
+) -> None:
     x0, y0, x1, y1 = box
     pts = visible_polygon(camera, np.array([[x0, y0, 0], [x1, y0, 0], [x1, y1, 0], [x0, y1, 0]], float))
     if pts is not None:
         pts = pts - [0, top]
-        cv2.fillPoly(rgb, [np.rint(pts * (1 << _SHIFT)).astype(np.int32)], tuple(float(c) for c in colour), cv2.LINE_8, _SHIFT)
+        cv2.fillPoly(
+            rgb, [np.rint(pts * (1 << _SHIFT)).astype(np.int32)], tuple(float(c) for c in colour), cv2.LINE_8, _SHIFT
+        )
 
 
 def visible_polygon(camera: Camera, corners: FloatArray, near_m: float = 0.5) -> FloatArray | None:
@@ -137,7 +147,13 @@ def _stroke(canvas: Image, camera: Camera, line: FloatArray, width_m: float, col
         quad = np.array([[*(a + n), 0], [*(b + n), 0], [*(b - n), 0], [*(a - n), 0]])
         pts = visible_polygon(camera, quad)
         if pts is not None:
-            cv2.fillConvexPoly(canvas, np.rint(pts * (1 << _SHIFT)).astype(np.int32), tuple(int(c) for c in colour), cv2.LINE_AA, _SHIFT)
+            cv2.fillConvexPoly(
+                canvas,
+                np.rint(pts * (1 << _SHIFT)).astype(np.int32),
+                tuple(int(c) for c in colour),
+                cv2.LINE_AA,
+                _SHIFT,
+            )
 
 
 def paint_plane(canvas: Image, camera: Camera, texture: Image, corners: FloatArray) -> None:
@@ -196,7 +212,9 @@ def crowd(rows: int, seats: int, rng: np.random.Generator, empty: float) -> Imag
     if rng.random() < 0.5:  # a club's colour
         share = rng.random((rows, seats, 1)) < 0.5
         shirts = np.where(share, rng.integers(0, 255, 3) + rng.normal(0, 18, (rows, seats, 3)), shirts)
-    heads = np.array([(210, 165, 135), (150, 105, 80), (90, 62, 45), (60, 45, 35), (200, 180, 150)], np.float32)[rng.integers(0, 5, (rows, seats))]
+    heads = np.array([(210, 165, 135), (150, 105, 80), (90, 62, 45), (60, 45, 35), (200, 180, 150)], np.float32)[
+        rng.integers(0, 5, (rows, seats))
+    ]
     gone = rng.random((rows, seats, 1)) < empty
     shirts, heads = np.where(gone, seat, shirts), np.where(gone, seat, heads)
     out = np.empty((rows, cell_h, seats, cell_w, 3), np.float32)
@@ -207,14 +225,21 @@ def crowd(rows: int, seats: int, rng: np.random.Generator, empty: float) -> Imag
     image = out.reshape(rows * cell_h, seats * cell_w, 3)
     image = image * rng.normal(1, 0.10, (*image.shape[:2], 1))
     for r in range(rows):  # people do not sit in a grid
-        image[r * cell_h : (r + 1) * cell_h] = np.roll(image[r * cell_h : (r + 1) * cell_h], int(rng.integers(cell_w)), 1)
+        image[r * cell_h : (r + 1) * cell_h] = np.roll(
+            image[r * cell_h : (r + 1) * cell_h], int(rng.integers(cell_w)), 1
+        )
     return np.clip(image, 0, 255).astype(np.uint8)
 
 
 def _surroundings(canvas: Image, camera: Camera, field: Field, rng: np.random.Generator) -> None:
     """Boards, stands or trees on the sides of the field that face the camera, far ones first."""
     x0, y0, x1, y1 = field.bounds
-    corners = {"far": ((x0, y1), (x1, y1)), "right": ((x1, y1), (x1, y0)), "left": ((x0, y0), (x0, y1)), "near": ((x1, y0), (x0, y0))}
+    corners = {
+        "far": ((x0, y1), (x1, y1)),
+        "right": ((x1, y1), (x1, y0)),
+        "left": ((x0, y0), (x0, y1)),
+        "near": ((x1, y0), (x0, y0)),
+    }
     order = []
     for a, b in corners.values():
         mid = np.array([(a[0] + b[0]) / 2, (a[1] + b[1]) / 2])
@@ -247,19 +272,35 @@ def _paint_colour(rng: np.random.Generator) -> FloatArray:
     return c + rng.uniform(0.1, 0.7) * (c.mean() - c)
 
 
-def _behind(canvas: Image, camera: Camera, field: Field, p: FloatArray, q: FloatArray, outward: FloatArray, dim: float, rng: np.random.Generator) -> None:
+def _behind(
+    canvas: Image,
+    camera: Camera,
+    field: Field,
+    p: FloatArray,
+    q: FloatArray,
+    outward: FloatArray,
+    dim: float,
+    rng: np.random.Generator,
+) -> None:
     if field.stands:
         base, rise, depth = field.board_m + 0.4, 14.0, 24.0
         texture = (crowd(26, 15, rng, float(rng.uniform(0, 0.35))) * dim).astype(np.uint8)
         up, uq = p + outward * depth, q + outward * depth
-        paint_plane(canvas, camera, texture, np.array([[*up, base + rise], [*uq, base + rise], [*(q + outward), base], [*(p + outward), base]]))
+        paint_plane(
+            canvas,
+            camera,
+            texture,
+            np.array([[*up, base + rise], [*uq, base + rise], [*(q + outward), base], [*(p + outward), base]]),
+        )
         return
     height = float(rng.uniform(3, 9))
     kind = rng.random()
     size = 96
     if kind < 0.65:  # trees: leaves over gaps of sky
         leaf = rng.integers((15, 35, 10), (90, 110, 60)).astype(np.float32)
-        texture = np.clip(leaf * (1 + 0.35 * noise_tile(rng, size, 1.2) + 0.35 * noise_tile(rng, size, 6.0))[..., None], 0, 255).astype(np.uint8)
+        texture = np.clip(
+            leaf * (1 + 0.35 * noise_tile(rng, size, 1.2) + 0.35 * noise_tile(rng, size, 6.0))[..., None], 0, 255
+        ).astype(np.uint8)
     else:  # a wall with windows
         texture = np.empty((size, size, 3), np.uint8)
         texture[:] = rng.integers(70, 210, 3)
@@ -267,7 +308,9 @@ def _behind(canvas: Image, camera: Camera, field: Field, p: FloatArray, q: Float
             for c in range(8, size - 14, 24):
                 cv2.rectangle(texture, (c, r), (c + 12, r + 15), tuple(int(v) for v in rng.integers(20, 120, 3)), -1)
     o = outward * 6
-    paint_plane(canvas, camera, texture, np.array([[*(p + o), height], [*(q + o), height], [*(q + o), 0], [*(p + o), 0]]))
+    paint_plane(
+        canvas, camera, texture, np.array([[*(p + o), height], [*(q + o), height], [*(q + o), 0], [*(p + o), 0]])
+    )
 
 
 def _ground_logo(canvas: Image, camera: Camera, field: Field, rng: np.random.Generator) -> None:
@@ -277,7 +320,9 @@ def _ground_logo(canvas: Image, camera: Camera, field: Field, rng: np.random.Gen
     paint_plane(canvas, camera, texture, np.array([[x, y + h, 0.0], [x + w, y + h, 0], [x + w, y, 0], [x, y, 0]]))
 
 
-def mesh_sprite(camera: Camera, half_width_m: float, height_m: float, rng: np.random.Generator) -> tuple[Image, int, int] | None:
+def mesh_sprite(
+    camera: Camera, half_width_m: float, height_m: float, rng: np.random.Generator
+) -> tuple[Image, int, int] | None:
     """The tennis net across y = 0 as premultiplied RGBA on its box of the canvas, and the box's upper left corner."""
     n = 24
     xs = np.linspace(-half_width_m, half_width_m, n)
@@ -300,7 +345,14 @@ def mesh_sprite(camera: Camera, half_width_m: float, height_m: float, rng: np.ra
         for x in np.arange(-half_width_m, half_width_m, pitch):
             a, _ = camera.project(np.array([x, 0.0, 0.0]))
             b, _ = camera.project(np.array([x, 0.0, float(np.interp(x, xs, sag))]))
-            cv2.line(rgba, *(tuple(int(v) for v in np.rint((p - [x0, y0]) * 32)) for p in (a, b)), (10, 12, 12, min(255, fill + 60)), 1, cv2.LINE_AA, _SHIFT)  # type: ignore[misc]
+            cv2.line(
+                rgba,
+                *(tuple(int(v) for v in np.rint((p - [x0, y0]) * 32)) for p in (a, b)),
+                (10, 12, 12, min(255, fill + 60)),
+                1,
+                cv2.LINE_AA,
+                _SHIFT,
+            )  # type: ignore[misc]
     band = np.concatenate([top, camera.project(np.stack([xs, np.zeros(n), sag - 0.07], -1))[0][::-1]]) - [x0, y0]
     cv2.fillPoly(rgba, [np.rint(band * 32).astype(np.int32)], (235, 235, 230, 255), cv2.LINE_AA, _SHIFT)
     return rgba, int(x0), int(y0)

@@ -25,7 +25,9 @@ def draw_camera(config: SynthConfig, ball: FloatArray, rng: np.random.Generator)
     size = (round(w * grow[0]), round(h * grow[1]))
     u = rng.uniform
     if config.sport == "tennis":
-        if config.view == "broadcast":  # measured on broadcasts: near baseline 0.55 to 0.78 of the width, far one 0.6 of that
+        if (
+            config.view == "broadcast"
+        ):  # measured on broadcasts: near baseline 0.55 to 0.78 of the width, far one 0.6 of that
             height, back = u(7, 13), u(24, 36)
             position = np.array([u(-0.8, 0.8), -COURT_LENGTH_M / 2 - back, height])
             focal = u(0.55, 0.78) * w * math.hypot(back, height) / COURT_WIDTH_M
@@ -74,7 +76,9 @@ def draw_path(config: SynthConfig, camera: Camera, ball: FloatArray, rng: np.ran
     )  # fmt: skip
 
 
-def draw_occluders(config: SynthConfig, camera: Camera, path: CameraPath, ball: FloatArray, rng: np.random.Generator) -> list[Figure]:
+def draw_occluders(
+    config: SynthConfig, camera: Camera, path: CameraPath, ball: FloatArray, rng: np.random.Generator
+) -> list[Figure]:
     """People who walk through the line of sight at moments when the ball is low enough to be hidden by a body."""
     out: list[Figure] = []
     right = camera.rotation[0, :2] / np.linalg.norm(camera.rotation[0, :2])
@@ -90,7 +94,11 @@ def draw_occluders(config: SynthConfig, camera: Camera, path: CameraPath, ball: 
             if p[2] > 1.5 or depth < 4 or not (0 < shown[0] < config.width and 0 < shown[1] < config.height):
                 continue
             body = 1.1  # the ray to the ball passes through a chest at this height
-            share = (camera.position[2] - body) / max(1e-3, camera.position[2] - p[2]) if camera.position[2] > body + 0.3 else 0.6
+            share = (
+                (camera.position[2] - body) / max(1e-3, camera.position[2] - p[2])
+                if camera.position[2] > body + 0.3
+                else 0.6
+            )
             if p[2] >= body:
                 share = 0.93
             share = float(np.clip(share, 0.3, 0.96))
@@ -99,6 +107,14 @@ def draw_occluders(config: SynthConfig, camera: Camera, path: CameraPath, ball: 
             drift = float((ball[j, :2] - p[:2]) @ right) / max(STEP_S, (j - i) * STEP_S) * share
             speed = float(np.clip(drift, -6, 6) + rng.choice([-1, 1]) * rng.uniform(0.4, 1.6))
             track = point + np.outer((t - when) * speed, right)
-            out.append(Figure(track, RATE_HZ, draw_style(rng, long_trousers=bool(rng.random() < 0.5)), float(rng.uniform(1.6, 1.95)), phase=float(rng.uniform(0, 6))))
+            out.append(
+                Figure(
+                    track,
+                    RATE_HZ,
+                    draw_style(rng, long_trousers=bool(rng.random() < 0.5)),
+                    float(rng.uniform(1.6, 1.95)),
+                    phase=float(rng.uniform(0, 6)),
+                )
+            )
             break
     return out
