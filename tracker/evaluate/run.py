@@ -118,7 +118,8 @@ def evaluate(
         runner: gives what the system says about a clip: reads a file, or runs a model.
         each: called after each clip (progress).
     """
-    done, skipped = [], []
+    done: list[ClipEvaluation] = []
+    skipped: list[str] = []
     for clip in clips:
         if clip.labels is None or clip.kind == "tracks":
             skipped.append(clip.name)
