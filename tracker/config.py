@@ -49,6 +49,8 @@ class DetectConfig:
     verify: int = Field(default=2, ge=0, le=8)  # claims of a scan that get a close look
     verify_above: float = Field(default=0.05, ge=0, le=1)  # and the score from which they deserve one
     floor: float = Field(default=0.02, ge=0, le=1)  # claims below this are not handed on
+    weak_frames: int = Field(default=2, ge=0)  # close looks in a row below the start threshold before a scan
+    dispute_frames: int = Field(default=4, ge=0)  # scans in a row after a rival claim was seen
     sure_sd_px: float = Field(default=25.0, gt=0)  # px at 1280 wide: predictions this sure are followed closely
     scan_every: int = Field(default=6, ge=1, le=120)  # frames between scans while the track is sure
 
@@ -65,32 +67,33 @@ class TrackConfig:
     process_noise: float = Field(default=6e5, gt=0)  # spectral density of white-noise acceleration, px^2/s^3
     gravity_px_s2: float = 600.0  # as seen in the picture; 0 for a camera from above
     start_speed_px_s: float = Field(default=900.0, gt=0)  # sd of the velocity nobody knows yet
-    manoeuvre_speed_px_s: float = Field(default=700.0, gt=0)  # sd of the change of velocity by a hit, kick or bounce
+    manoeuvre_speed_px_s: float = Field(default=1000.0, gt=0)  # sd of the change of velocity by a hit, kick or bounce
     manoeuvre_probability: float = Field(default=0.05, gt=0, lt=1)
     max_speed_px_s: float = Field(default=3000.0, gt=0)
     unsure_camera_sd_px: float = Field(default=15.0, ge=0)  # when the camera's motion could not be measured
     # association
     gate: float = Field(default=4.0, gt=0)  # standard deviations
     gate_margin_px: float = Field(default=20.0, ge=0)
-    detection_probability: float = Field(default=0.75, gt=0, lt=1)
+    detection_probability: float = Field(default=0.85, gt=0, lt=1)
     clutter_density: float = Field(default=5e-6, gt=0)  # false claims per px^2 and frame
     score_weight: float = Field(default=0.5, ge=0)  # of log-odds of a score above those of the start threshold
     score_limit: float = Field(default=4.0, ge=0)
-    speed_weight: float = Field(1.0, ge=0)  # of the log of how much slower than slow_px_s a path is
-    slow_px_s: float = Field(120.0, gt=0)  # clutter mostly is, a ball in play mostly is not
+    speed_weight: float = Field(default=1.0, ge=0)  # of the log of how much slower than slow_px_s a path is
+    slow_px_s: float = Field(default=120.0, gt=0)  # clutter mostly is, a ball in play mostly is not
     birth_llr: float = -3.0
     memory_s: float = Field(default=0.4, gt=0)  # track scores fade by 1/e within
     beam: int = Field(default=8, ge=1, le=64)  # guesses carried
     # places that never move
     static_radius_px: float = Field(default=3.0, gt=0)
-    static_after_s: float = Field(default=1.0, gt=0)
-    static_speed_px_s: float = Field(60.0, ge=0)  # slower is at rest
+    static_after_s: float = Field(default=0.6, gt=0)
+    static_speed_px_s: float = Field(default=60.0, ge=0)  # slower is at rest
     static_llr: float = 15.0  # a track there never counts for more: a few detections that move beat it
     # life of a track
     confirm_hits: int = Field(default=3, ge=1)
     tentative_coast_s: float = Field(default=0.05, ge=0)  # before confirmation
     report_llr: float = 9.0  # evidence needed to claim a ball, unless its detection alone suffices
-    report_any: int = 0
+    prefer_detected_llr: float = Field(default=3.0, ge=0)  # lead that a guess without a detection must have over one with
+    reacquire_hits: int = Field(default=3, ge=1)  # of a path that is claimed while a better one coasts unclaimed
     report_coast_s: float = Field(default=0.2, ge=0)  # claimed as PREDICTED
     report_sd_px: float = Field(default=25.0, gt=0)
     max_coast_s: float = Field(default=0.5, ge=0)  # followed silently (LOST, but it tells the fovea where to look)
@@ -153,6 +156,10 @@ class DataConfig:
     mine_looks: int = Field(default=60, ge=0)  # frames looked at in one search
     model_weight: float = Field(default=0.5, ge=0, le=1)  # trust in labels of source model
     augment: bool = True
+    occlusion: Literal["none", "naive", "ours"] = "none"  # hide the ball in training (tracker/learn/occlusion.py)
+    occlusion_share: float = Field(default=0.35, ge=0, le=1)  # crops with masks in them
+    occlusion_decoys: bool = True  # the same masks where no ball is
+    hidden_confidence: float = Field(default=0.2, ge=0, le=1)  # wanted of a hidden ball whose way is in sight
 
 
 @dataclass(config=_STRICT)

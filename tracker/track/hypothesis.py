@@ -97,6 +97,11 @@ class Hypothesis:
         self.p01 *= zoom2
         self.p11 *= zoom2
 
+    def resembles(self, other: Hypothesis) -> bool:
+        """Whether carrying both on would be a waste: they agree within a small part of a standard deviation."""
+        dx, dy, dvx, dvy = self.x - other.x, self.y - other.y, self.vx - other.vx, self.vy - other.vy
+        return dx * dx + dy * dy <= 0.05 * other.p00 + 0.1 and dvx * dvx + dvy * dvy <= 0.05 * other.p11
+
     def copy(self) -> Hypothesis:
         h = Hypothesis(self.x, self.y, self.vx, self.vy, self.p00, self.p01, self.p11)
         h.llr, h.hits, h.coast_s = self.llr, self.hits, self.coast_s

@@ -22,6 +22,10 @@ from tracker.track.hypothesis import Hypothesis
 from tracker.track.static import StaticSpots
 from tracker.types import BallState, CameraMotion, Detections, FloatArray, Region, Status
 
+_SMOOTH = 4.0  # squared standard deviations within which nobody need suppose a hit
+
+_SLOWEST = 2.0  # e-folds below slow_px_s that still count: beneath, the velocity is noise
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prediction:
@@ -72,6 +76,7 @@ class BallTracker:
         self._hit_prior = math.log(config.detection_probability / (config.clutter_density * 2 * math.pi))
         self._miss = math.log(1 - config.detection_probability)
         self._manoeuvre = math.log(config.manoeuvre_probability)
+        self._beam: list[Hypothesis] = []  # best first
         self._clock = PictureClock()
         self._spots = StaticSpots(config.static_radius_px, config.static_after_s)
         self.reset()
@@ -145,21 +150,19 @@ class BallTracker:
         return self._last
 
     def _claims(self, detections: Detections, dt: float, camera: CameraMotion | None) -> list[_Claim]:
-        """Usable detections with what their score is worth; claims on static places are worth less."""
+        """Usable detections with what their score is worth."""
         c, k, claims = self.config, self._scale, []
         rows = zip(detections.xy.tolist(), detections.score.tolist(), detections.radius_px.tolist(), strict=True)
         for i, ((x, y), score, radius) in enumerate(rows):
             if score >= self._keep and math.isfinite(x) and math.isfinite(y) and score <= 1:
                 worth = c.score_weight * (_logit(score) - self._start_logit)
+                worth = max(-c.score_limit, min(c.score_limit, worth))
                 claims.append(
                     _Claim(i, x * k, y * k, score, radius * k, max(-c.score_limit, min(c.score_limit, worth)))
                 )
         if camera is not None and not camera.is_identity:
             self._spots.carry(*self._reference_motion(camera))
-        points = [(claim.x, claim.y) for claim in claims]
-        for claim, static in zip(claims, self._spots.observe(points, dt, self._sees(detections.region)), strict=True):
-            if static:
-                claim.evidence -= c.static_penalty
+        self._spots.observe([(claim.x, claim.y) for claim in claims], dt, self._sees(detections.region))
         return claims
 
     def _predict(self, dt: float, camera: CameraMotion | None) -> list[Hypothesis]:
@@ -172,6 +175,8 @@ class BallTracker:
                 h.p00 += c.unsure_camera_sd_px**2
             h.predict(dt, c.process_noise, c.gravity_px_s2)
             h.llr *= fade
+            if h.vx * h.vx + h.vy * h.vy < c.static_speed_px_s**2 and self._spots.is_static(h.x, h.y):
+                h.llr = min(h.llr, c.static_llr)
         return self._beam
 
     def _coast(self, alive: list[Hypothesis], region: Region | None) -> list[Hypothesis]:
@@ -191,21 +196,28 @@ class BallTracker:
         c = self.config
         updated = []
         for h in alive:
-            turned = h.manoeuvred(dt, c.manoeuvre_speed_px_s)
             reach2 = (c.max_speed_px_s * max(dt, h.coast_s) + c.gate_margin_px) ** 2
             for claim in claims:
                 if (claim.x - h.x) ** 2 + (claim.y - h.y) ** 2 > reach2:
                     continue
-                for path, prior in ((h, 0.0), (turned, self._manoeuvre)):
-                    d2, s = path.distance2(claim.x, claim.y, self._r)
-                    if d2 > c.gate**2:
-                        continue
-                    u = path.copy()
-                    u.update(claim.x, claim.y, self._r)
-                    u.llr += prior + self._hit_prior - math.log(s) - d2 / 2 + claim.evidence
-                    u.detection, u.score, u.radius = claim.index, claim.score, claim.radius
-                    updated.append(u)
+                d2, _ = h.distance2(claim.x, claim.y, self._r)
+                if d2 <= c.gate**2:
+                    updated.append(self._updated(h.copy(), claim, 0.0))
+                if d2 > _SMOOTH:
+                    turned = h.manoeuvred(dt, c.manoeuvre_speed_px_s)
+                    if turned.distance2(claim.x, claim.y, self._r)[0] <= c.gate**2:
+                        updated.append(self._updated(turned, claim, self._manoeuvre))
         return updated
+
+    def _updated(self, h: Hypothesis, claim: _Claim, prior: float) -> Hypothesis:
+        d2, s = h.distance2(claim.x, claim.y, self._r)
+        h.update(claim.x, claim.y, self._r)
+        h.llr += prior + self._hit_prior - math.log(s) - d2 / 2 + claim.evidence
+        speed = math.hypot(h.vx, h.vy)
+        if speed < self.config.slow_px_s:
+            h.llr += self.config.speed_weight * max(-_SLOWEST, math.log((speed + 1e-9) / self.config.slow_px_s))
+        h.detection, h.score, h.radius = claim.index, claim.score, claim.radius
+        return h
 
     def _acquire(self, claims: list[_Claim]) -> list[Hypothesis]:
         """A new guess at every claim that may start a track."""
@@ -220,29 +232,38 @@ class BallTracker:
         return born
 
     def _select(self, branches: list[Hypothesis]) -> list[Hypothesis]:
-        """The best few, at most two that end in the same detection (more would be copies of one another)."""
+        """The best few; of guesses that are nearly the same only the better one."""
         kept: list[Hypothesis] = []
-        used: dict[int, int] = {}
         for h in sorted(branches, key=lambda h: -h.llr):
-            if h.detection >= 0:
-                used[h.detection] = used.get(h.detection, 0) + 1
-                if used[h.detection] > 2:
-                    continue
-            kept.append(h)
-            if len(kept) == self.config.beam:
-                break
+            if not any(h.resembles(better) for better in kept):
+                kept.append(h)
+                if len(kept) == self.config.beam:
+                    break
         return kept
 
     def _report(self, frame: int, time_s: float, candidates: int) -> BallState:
-        """The best guess, if it is good enough to be claimed."""
+        """The best guess; where that only coasts, too long to be claimed, the next one that has proved itself."""
         c = self.config
-        if not self._beam:
+        lead: Hypothesis | None = None
+        for h in self._beam:  # best first
+            if lead is not None and (lead.detection >= 0 or h.llr < lead.llr - c.prefer_detected_llr):
+                break
+            proved = h is self._beam[0] or h.hits >= c.reacquire_hits
+            if proved and self._reportable(h) and (lead is None or h.detection >= 0):
+                lead = h
+        if lead is None:
             return BallState.lost(frame, time_s, candidates)
-        h = self._beam[0]
-        detected = h.detection >= 0
+        return self._state(lead, frame, time_s, candidates)
+
+    def _reportable(self, h: Hypothesis) -> bool:
+        c = self.config
+        if h.detection >= 0:
+            return h.score >= self._start or h.llr >= c.report_llr
         limit = c.report_coast_s if h.hits >= c.confirm_hits else c.tentative_coast_s
-        if not detected and (h.coast_s > limit or math.sqrt(h.p00) > c.report_sd_px):
-            return BallState.lost(frame, time_s, candidates)
+        return h.llr >= c.report_llr and h.coast_s <= limit and math.sqrt(h.p00) <= c.report_sd_px
+
+    def _state(self, h: Hypothesis, frame: int, time_s: float, candidates: int) -> BallState:
+        detected = h.detection >= 0
         k = 1 / self._scale
         cov = np.zeros((4, 4))
         cov[0, 0] = cov[1, 1] = h.p00 * k * k
@@ -263,7 +284,7 @@ class BallTracker:
     # -- small things --------------------------------------------------------------------------------------------------
 
     def _forget_path(self) -> None:
-        self._beam: list[Hypothesis] = []
+        self._beam = []
         self._spots.reset()
 
     def _inside(self, h: Hypothesis) -> bool:

@@ -33,8 +33,8 @@ class StaticSpots:
 
     def observe(
         self, points: Sequence[tuple[float, float]], dt: float, looked_at: Callable[[float, float], bool]
-    ) -> list[bool]:
-        """Takes in the claims of one frame and says for each whether it sits on a static place.
+    ) -> None:
+        """Takes in the claims of one frame.
 
         Args:
             points: claimed places.
@@ -42,16 +42,13 @@ class StaticSpots:
             looked_at: whether a place was in the part of the picture that the detector saw.
         """
         claimed = [False] * len(self._spots)
-        result, new = [], []
+        new = []
         for x, y in points:
-            for i, (sx, sy, w) in enumerate(self._spots):
-                if (x - sx) ** 2 + (y - sy) ** 2 <= self._radius2:
-                    claimed[i] = True
-                    result.append(w >= self._after_s)
-                    break
-            else:
-                result.append(False)
+            i = self._find(x, y)
+            if i is None:
                 new.append([x, y, dt])
+            else:
+                claimed[i] = True
         kept = []
         for spot, seen in zip(self._spots, claimed, strict=True):
             if seen:
@@ -61,4 +58,14 @@ class StaticSpots:
             if spot[2] > 0:
                 kept.append(spot)
         self._spots = sorted(kept + new, key=lambda s: -s[2])[: self._limit]
-        return result
+
+    def is_static(self, x: float, y: float) -> bool:
+        """Whether this place has been claimed for long enough."""
+        i = self._find(x, y)
+        return i is not None and self._spots[i][2] >= self._after_s
+
+    def _find(self, x: float, y: float) -> int | None:
+        for i, (sx, sy, _) in enumerate(self._spots):
+            if (x - sx) ** 2 + (y - sy) ** 2 <= self._radius2:
+                return i
+        return None
