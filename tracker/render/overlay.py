@@ -81,10 +81,10 @@ def _draw_trail(out: Image, trail: Trail, unit: float) -> None:
     for a, b, status, fresh in trail.segments():
         shade = tuple(round(c * (0.35 + 0.65 * fresh)) for c in _COLOUR[status])
         lines.append((_fixed(a), _fixed(b), shade, max(1, round((1 + 2 * fresh) * unit))))
-    for a, b, _, width in lines:  # all rims first, or each would cut into the line before it
-        cv2.line(out, a, b, RIM, width + max(1, round(unit)), cv2.LINE_AA, _SHIFT)
-    for a, b, shade, width in lines:
-        cv2.line(out, a, b, shade, width, cv2.LINE_AA, _SHIFT)
+    for start, end, _, width in lines:  # all rims first, or each would cut into the line before it
+        cv2.line(out, start, end, RIM, width + max(1, round(unit)), cv2.LINE_AA, _SHIFT)
+    for start, end, shade, width in lines:
+        cv2.line(out, start, end, shade, width, cv2.LINE_AA, _SHIFT)
 
 
 def _draw_ring(out: Image, state: BallState, unit: float) -> None:

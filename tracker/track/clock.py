@@ -41,7 +41,6 @@ class PictureClock:
         """A distinct picture: scene seconds since the last distinct one (0 for the very first)."""
         if math.isnan(self._last_s):
             self._last_s = time_s
-            self._total = self._distinct = 1.0
             self._run = 1
             return 0.0
         dt = self._interval(time_s)
@@ -59,7 +58,7 @@ class PictureClock:
             return 0.0
         dt = time_s - self._last_s
         dt = dt if dt > 0 else self._nominal_s
-        return dt * self._total / self._distinct if self._in_rhythm() else dt + self._pending_s
+        return dt * self._total / max(1.0, self._distinct) if self._in_rhythm() else dt + self._pending_s
 
     def _interval(self, time_s: float) -> float:
         dt = time_s - self._last_s
