@@ -7,7 +7,7 @@ import numpy as np
 
 from tracker.geometry import resample_image
 from tracker.learn.ballpath import BallPath
-from tracker.types import FloatArray, Image, Region
+from tracker.types import Image, Region
 
 SAMPLES = 15  # pictures a median is taken over
 ENOUGH = 5  # pictures without the ball that a pixel needs
@@ -45,7 +45,9 @@ def build_background(path: BallPath) -> Background:
     """Windows, samples and medians; takes about a second per window of a 1280-wide clip."""
     clip = path.clip
     usable = path.free & ~clip.repeated
-    window, anchors, images = np.full(len(clip), -1), [], []
+    window = np.full(len(clip), -1)
+    anchors: list[int] = []
+    images: list[Image] = []
     for rows in _windows(path):
         good = rows[usable[rows]]
         if len(good) < ENOUGH:

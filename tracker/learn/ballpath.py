@@ -1,6 +1,8 @@
-"""Where the labelled ball of a clip is, how large its streak is and how it got there, with the camera's motion undone."""
+"""Where the labelled ball of a clip is, how large its streak is and how it got there, the camera's motion undone."""
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import numpy as np
 
@@ -50,7 +52,7 @@ class BallPath:
         self.streak = np.zeros((n, 2))
         rows = np.flatnonzero(self.known & ~clip.repeated)
         moved = np.zeros((n, 2))
-        for a, b in zip(rows[:-1], rows[1:], strict=True):
+        for a, b in pairwise(rows):
             if self.stretch[a] == self.stretch[b] and clip.time_s[b] - clip.time_s[a] < 0.09:
                 d = clip.xy[b] - clip.xy[a]
                 for r in (a, b):  # a hit or bounce: the longer side

@@ -42,7 +42,7 @@ class OccluderBank:
 
     @classmethod
     def open(cls, clip: CachedClip) -> OccluderBank:
-        """The bank of a clip: from the clip's cache folder, else built (seconds) and, if the clip has one, kept there."""
+        """The bank of a clip: from its cache folder, else built (seconds) and, if the clip has one, kept there."""
         path = BallPath(clip)
         home = _home(clip)
         if home is None:
@@ -135,7 +135,6 @@ def _cut_sprites(background: Background) -> tuple[list[Image], FloatArray]:
 def _moving(background: Background, row: int) -> list[tuple[Image, FloatArray]]:
     """Blobs of one row that differ from the background, and their velocity in px/s."""
     path = background.path
-    clip = path.clip
     k = int(background.window[row])
     anchor = int(background.anchor[k])
     image, inside = aligned(path, row, anchor)
@@ -167,6 +166,7 @@ def _moving(background: Background, row: int) -> list[tuple[Image, FloatArray]]:
         cv2.drawContours(mask, contours, -1, 1, -1)  # holes hold background; a player has none
         if (mask.astype(bool) & ball[y0:y1, x0:x1]).any():
             continue
+        mask = cv2.erode(mask, np.ones((3, 3), np.uint8))  # the blurred rim is half background
         alpha = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 0.9 * max(0.7, unit))
         rgba = np.dstack([image[y0:y1, x0:x1], (alpha * 255).astype(np.uint8)])
         out.append((rgba, _velocity(path, row, anchor, image, (x0, y0, x1, y1))))

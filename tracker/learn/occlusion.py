@@ -9,7 +9,7 @@ A mask hides the ball, in part or wholly, in one or several frames of a crop: be
   its streak, how it got there) and of chance. In a crop k such rows are drawn alike from the rows whose ball would lie
   in this crop; one of them may be the crop's own row, the others are decoys: **masks made for the ball of other
   moments**. What is drawn alike cannot be told apart: each of the k masks hides the ball with the same probability.
-* *That there is a mask.* Crops with the ball in sight elsewhere, and crops without a ball, get k masks by the same draw.
+* *That there is a mask.* Crops with the ball in sight elsewhere, and crops without one, get k masks by the same draw.
 
 What the loss may ask: see :class:`Seen`.
 """
@@ -152,11 +152,10 @@ class OcclusionMasker:
         k = count or int(rng.choice(MASKS, p=MASKS_P))
         xy = source_to_network(clip.xy, region, w, h)
         edge = EDGE_NET_PX - 0.5
-        with np.errstate(invalid="ignore"):
-            inside = ((xy > edge) & (xy < [w - 1 - edge, h - 1 - edge])).all(1)
+        inside = np.all((xy > edge) & (xy < [w - 1 - edge, h - 1 - edge]), axis=1)  # False where xy is NaN
         pool = np.flatnonzero(inside & path.known & ~clip.repeated)
         here = bool(inside[row] and path.known[row])
-        own = here and (rng.random() < HIDE if hide is None else hide)
+        own = here and bool(rng.random() < HIDE if hide is None else hide)
         if not self.config.occlusion_decoys:
             if not own:
                 return Layout([])
@@ -231,9 +230,7 @@ class OcclusionMasker:
             out = (max(2, round(w * grow)), max(2, round(h * grow)))
             if out[0] * out[1] > 160_000:
                 continue
-            rgba = cv2.resize(
-                bank.sprites[i], out, interpolation=cv2.INTER_AREA if grow < 1 else cv2.INTER_LINEAR
-            )
+            rgba = cv2.resize(bank.sprites[i], out, interpolation=cv2.INTER_AREA if grow < 1 else cv2.INTER_LINEAR)
             if rng.random() < 0.5:
                 rgba, x = rgba[:, ::-1], w - 1 - x
             corner = shift - (np.array([x, y]) + 0.5) * [out[0] / w, out[1] / h] + 0.5
@@ -279,7 +276,7 @@ class OcclusionMasker:
         """Lays the masks over ``frames`` uint8 [T, H, W, 3], in place."""
         for m in layout.masks:
             spot = far_from(balls.xy, m, frames.shape, rng) if m.borrowed else (0, 0)
-            for t in np.flatnonzero(m.on):
+            for t in np.flatnonzero(m.on).tolist():
                 x, y = m.box(t)
                 if m.borrowed:
                     h, w = m.alpha.shape
@@ -287,13 +284,9 @@ class OcclusionMasker:
                     blend(frames[t], rgb, m.alpha[: rgb.shape[0], : rgb.shape[1]], x, y)
                 elif m.rgb is None:
                     assert layout.back is not None
-                    self.blend_back(frames[t], layout.back[..., :3], m, x, y)
+                    blend(frames[t], layout.back[..., :3], m.alpha, x, y, same_place=True)
                 else:
                     blend(frames[t], m.rgb, m.alpha, x, y)
-
-    def blend_back(self, frame: Image, back: Image, mask: Mask, x: int, y: int) -> None:
-        """Lays background; apart so that the leak test can spoil it."""
-        blend(frame, back, mask.alpha, x, y, same_place=True)
 
     def seen(self, layout: Layout, balls: BallViews, moving: bool) -> Seen:
         """What the masks leave of the crop's own ball. ``moving``: the crop's frames are different pictures."""
@@ -403,9 +396,7 @@ def fill_with_mean(frame: Image, place: FloatArray, size: float) -> None:
         frame[y0:y1, x0:x1] = frame[y0:y1, x0:x1].reshape(-1, 3).mean(0).astype(np.uint8)
 
 
-def far_from(
-    balls: FloatArray, mask: Mask, shape: tuple[int, ...], rng: np.random.Generator
-) -> tuple[int, int]:
+def far_from(balls: FloatArray, mask: Mask, shape: tuple[int, ...], rng: np.random.Generator) -> tuple[int, int]:
     """x, y of a piece of a crop (``shape`` [T, H, W, 3]) as large as the mask; of several drawn the farthest from the
     ball of any frame (``balls`` [T, 2])."""
     size = np.array(mask.alpha.shape[::-1])
@@ -420,7 +411,7 @@ def far_from(
 def _known(back: Image, mask: Mask) -> bool:
     """Whether the background is known wherever the mask would show it."""
     h, w = mask.alpha.shape
-    for t in np.flatnonzero(mask.on):
+    for t in np.flatnonzero(mask.on).tolist():
         x, y = mask.box(t)
         part = back[max(0, y) : max(0, y + h), max(0, x) : max(0, x + w), 3]
         if part.size and part.min() < 255:
