@@ -56,6 +56,7 @@ _KR_KB = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 7: (0.212, 0.087), 9: (0.2627, 0
 _BT601 = (0.299, 0.114)
 _LIMITED_RANGE, _FULL_RANGE = 1, 2  # AVCOL_RANGE_MPEG, AVCOL_RANGE_JPEG; 0 = not said
 _STRIP = 64  # rows, even
+_LARGE = 200_000  # pixels from which swscale's area average is faster than OpenCV's
 
 
 def colour_matrix(colorspace: int, full: bool) -> NDArray[np.float32]:
@@ -186,7 +187,8 @@ class Planes:
         neutral = 128 << (lay.bits - 8) << lay.shift
         cut = _window(plane, cx0, cy0, cx1 - cx0, cy1 - cy0, neutral)
         aligned = not (x0 % sx or y0 % sy or w % sx or h % sy)
-        if aligned and out_w * sx <= w and out_h * sy <= h:
+        # chroma that shrinks, or a window too large for its samples to be seen one by one
+        if aligned and ((out_w * sx <= w and out_h * sy <= h) or (w * h >= _LARGE and out_w * out_h < w * h)):
             return _to8(_resize(cut, out_w, out_h), lay)
         if sx > 1 or sy > 1:
             size = ((cx1 - cx0) * sx, (cy1 - cy0) * sy)
@@ -267,7 +269,7 @@ def _resize(plane: NDArray, out_w: int, out_h: int) -> NDArray:
         return plane
     if out_w >= w and out_h >= h:
         return cv2.resize(plane, (out_w, out_h), interpolation=cv2.INTER_LINEAR)
-    if plane.dtype == np.uint8 and out_w <= w and out_h <= h and w * h >= 200_000 and plane.strides[1] == 1:
+    if plane.dtype == np.uint8 and out_w <= w and out_h <= h and w * h >= _LARGE and plane.strides[1] == 1:
         return _area_swscale(plane, out_w, out_h)
     return cv2.resize(plane, (out_w, out_h), interpolation=cv2.INTER_AREA)
 

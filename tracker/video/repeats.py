@@ -4,9 +4,9 @@ Conversions from 25 to 30 fps show every fifth picture twice. The copy is encode
 a little everywhere. A new picture differs much somewhere, if only where a small ball was and now is; so the largest
 difference of any small block decides, not the mean.
 
-Measured on broadcast footage (benchmarks/results/repeats.md): copies reach 4 to 14 grey levels in their worst block,
-new pictures 30 to 190. In faint footage (small, soft, far away) new pictures fall to 16, but so do their neighbours:
-a copy must therefore also stand out from what is usual in the clip.
+Measured (benchmarks/results/repeats.md): in their worst block copies differ by at most 14 grey levels, new pictures of
+broadcasts by at least 33. In soft, small footage new pictures fall to 16, but so do their neighbours: a copy must
+therefore also stand out from what is usual in the clip.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 ROW_STEP = 4  # every fourth row: a ball of four pixels meets one
 BLOCK = (8, 2)  # samples: 8 x 8 px of the picture
-USUAL_SHARE = 0.2  # of the usual difference; copies lie below 0.15 of it, new pictures above 0.3
+USUAL_SHARE = 0.2  # of the usual difference; a copy lies below it
 WINDOW = 30  # differences that make up what is usual
 USUAL_QUANTILE = 0.8  # more than half of the pictures may be copies (24 fps shown at 60)
 
