@@ -142,7 +142,8 @@ class DataConfig:
 
     splits: tuple[str, ...] = ("train",)
     sports: tuple[str, ...] = ()  # empty: all
-    leave_out_venue: str | None = None
+    leave_out_venues: tuple[str, ...] = ()  # neither trained on nor looked at
+    sport_balance: float = Field(default=0.7, ge=0, le=1)  # 1: every sport gets the same share; 0: by its clips
     synthetic_share: float = Field(default=0.0, ge=0, le=1)  # share of crops from rendered clips
     paste_share: float = Field(default=0.15, ge=0, le=1)  # share of crops with a ball pasted into a place without one
     cache_dir: str = "cache"

@@ -12,6 +12,7 @@ from tracker.detect.views import History, View, fovea_view, scan_view
 from tracker.geometry import REFERENCE_WIDTH
 from tracker.types import Detections, FloatArray, Region
 
+Rival = tuple[float, float, float]  # x, y in source px, score
 SAME_BALL_PX = 12.0  # two claims nearer than this (at 1280 wide) are one
 
 
@@ -53,6 +54,25 @@ class Detector:
             if not any(v.region.contains(*xy) for v in views):
                 views.append(self._fovea_at(xy))
         return self.join(self._look(views, None), [v.region for v in views], wide) if views else wide
+
+    def contest(self, close: Detections, wide: Detections) -> tuple[Detections, Rival | None]:
+        """A close look and a scan of the same frame as one list, and the best claim elsewhere.
+
+        The best claim outside the close look gets a close look of its own before it counts.
+        """
+        assert close.region is not None
+        rivals = [i for i, (x, y) in enumerate(wide.xy) if not close.region.contains(x, y)]
+        regions = [close.region]
+        if rivals and wide.score[rivals[0]] >= self.config.verify_above:
+            second = self.fovea(wide.xy[rivals[0]])
+            assert second.region is not None
+            inside = np.array([not close.region.contains(x, y) for x, y in second.xy], dtype=bool)
+            extra = Detections(second.xy[inside], second.score[inside], second.radius_px[inside])
+            close = self.join(close, [], extra)
+            regions.append(second.region)
+        joined = self.join(close, regions, wide)
+        claims = zip(joined.xy.tolist(), joined.score.tolist(), strict=True)
+        return joined, next(((x, y, s) for (x, y), s in claims if not regions[0].contains(x, y)), None)
 
     def join(self, close: Detections, regions: Sequence[Region], wide: Detections) -> Detections:
         """One list out of close looks at ``regions`` and a wide one, which counts only outside them."""

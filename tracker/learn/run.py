@@ -38,16 +38,19 @@ def gather(data_paths: Sequence[str], config: Config) -> list[Clip]:
 def divide(clips: Sequence[CachedClip], config: Config) -> tuple[list[CachedClip], list[CachedClip]]:
     """Training clips and the clips the validation curve is drawn on.
 
-    With ``leave_out_venue`` the latter are that venue's training clips, otherwise the split ``val``.
+    With ``leave_out_venues`` the latter are those venues' training clips, otherwise the split ``val``.
     """
-    out = config.data.leave_out_venue
+    out = config.data.leave_out_venues
     known = {c.venue for c in clips if c.split in config.data.splits}
-    if out is not None and out not in known:
-        raise TrackerError(f"no training clip has the venue '{out}'; there are: {', '.join(sorted(known))}")
-    learn = [c for c in clips if c.split in config.data.splits and (out is None or c.venue != out)]
-    held = [c for c in clips if (c.venue == out if out is not None else c.split == "val")]
+    for venue in out:
+        if venue not in known:
+            raise TrackerError(f"no training clip has the venue '{venue}'; there are: {', '.join(sorted(known))}")
+    learn = [c for c in clips if c.split in config.data.splits and c.venue not in out]
+    held = [c for c in clips if c.split in config.data.splits and c.venue in out]
+    if not out:
+        held = [c for c in clips if c.split == "val"]
     if not learn:
-        raise TrackerError(f"no clip is left to train on (splits {', '.join(config.data.splits)}, without venue {out})")
+        raise TrackerError(f"no clip is left to train on (splits {', '.join(config.data.splits)}, without {out})")
     return learn, held
 
 

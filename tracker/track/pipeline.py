@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tracker.config import Config
-from tracker.detect.detector import Detector
+from tracker.detect.detector import Detector, Rival
 from tracker.detect.model import BallModel
 from tracker.geometry import reference_scale
 from tracker.motion.camera import CameraMotionEstimator
@@ -58,7 +58,8 @@ class Pipeline:
         self.tracker.reset()
         self.detector.history.clear()
         self._camera = CameraMotionEstimator()
-        self._since_scan = 0
+        self._since_scan = self._weak = self._dispute = 0
+        self._rival: Rival | None = None
         self._candidates = 0
 
     def step(self, frame: Frame) -> Step:
@@ -93,14 +94,30 @@ class Pipeline:
         close: Detections | None = None
         if expected is not None and expected.sd_px <= self._sure_px:
             close = self.detector.fovea(expected.xy)
-            found = len(close) > 0 and close.score[0] >= self.detector.keep_threshold
-            if found and self._since_scan < detect.scan_every:
+            best = close.score[0] if len(close) else 0.0
+            self._weak = 0 if best >= self.detector.start_threshold else self._weak + 1
+            found = best >= self.detector.keep_threshold and self._weak <= detect.weak_frames
+            if found and not self._dispute and self._since_scan < detect.scan_every:
                 return close, "fovea"
         self._since_scan = 0
         wide = self.detector.scan()
-        if close is not None and close.region is not None:
-            return self.detector.join(close, [close.region], wide), "both"
-        return (self.detector.verify(wide) if detect.foveate else wide), "scan"
+        if close is None or close.region is None:
+            return (self.detector.verify(wide) if detect.foveate else wide), "scan"
+        joined, rival = self.detector.contest(close, wide)
+        self._dispute = detect.dispute_frames if self._is_news(rival) else max(0, self._dispute - 1)
+        return joined, "both"
+
+    def _is_news(self, rival: Rival | None) -> bool:
+        """Is a claim elsewhere (x, y, score) worth watching for a few frames?
+
+        One look cannot tell a wrong lock from a false claim; but what stays where it was at the last scan is a thing
+        of the place (a logo, a spare ball), and watching it would only cost time.
+        """
+        if rival is None or rival[2] < self.detector.start_threshold:
+            return False
+        before, self._rival = self._rival, rival
+        apart = self.config.track.static_radius_px / reference_scale(self.detector.width)
+        return before is None or (rival[0] - before[0]) ** 2 + (rival[1] - before[1]) ** 2 > apart**2
 
 
 def best_claim(frame: Frame, d: Detections, threshold: float) -> BallState:
