@@ -44,6 +44,8 @@ class PathCosts:
     lost: float = 2.5  # per step without a path
     end: float = 3.0  # the path breaks off
     birth: float = 9.0  # the path starts anew somewhere
+    slow: float = 0.0  # per step, for a path that hardly moves: clutter mostly does not, a ball in play mostly does
+    slow_speed: float = 120.0  # px/s
     fan: int = 12  # edges kept per candidate
     beam: float = 45.0  # nats above the best at which an edge is given up
 
@@ -188,8 +190,10 @@ def _edges_between(
     total = into.best[rows] + turn
     pick = np.argmin(total, axis=1)
     at = np.arange(len(start))
-    extra = step.cost[end] + miss
     velocity = delta / dt if dt > 0 else np.zeros_like(delta)
+    extra = step.cost[end] + miss
+    if costs.slow:
+        extra = extra + costs.slow * np.exp(-(velocity**2).sum(axis=1) / (costs.slow_speed * costs.unit) ** 2)
     return (
         np.full(len(start), s), start, end, velocity, np.full(len(start), dt), extra, total[at, pick] + extra,
         rows[at, pick], turn,
