@@ -131,12 +131,13 @@ def test_ten_million_rows_are_refused_quickly(tmp_path: Path, name: str, head: s
     path = tmp_path / "big.csv"
     with open(path, "w") as f:
         f.write(head)
-        for _ in range(100):
-            f.write(row * 100_000)
-    start = time.perf_counter()
+        for _ in range(10):
+            f.write(row * 1_000_000)
+    start = time.process_time()
     with pytest.raises(TrackerError, match=f"more than {MAX_ROWS:,} rows"):
         read_format(path, name, OPTIONS)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
+    path.unlink()  # pytest keeps the folders of its last runs
 
 
 @pytest.mark.parametrize("name", ["oneball", "cvat", "coco", "labelstudio", "mot"])
@@ -145,10 +146,10 @@ def test_a_huge_file_is_refused_by_its_size(tmp_path: Path, name: str) -> None:
     with open(path, "wb") as f:
         f.write(HEAD.encode() if name == "oneball" else b"")
         f.truncate(300 << 20)
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(TrackerError, match="larger than"):
         read_format(path, name, OPTIONS)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 def test_ten_million_shapes_in_xml_stop_at_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

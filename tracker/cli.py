@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "eval": ("tracker.commands.eval", "Score a model or trajectories against labels: table, JSON, HTML report."),
     "crossval": ("tracker.commands.crossval", "Train and score with one venue left out, each in turn."),
     "synth": ("tracker.commands.synth", "Render a synthetic clip with exact labels."),
+    "labels": ("tracker.commands.labels", "Convert, check, merge and count label files; labels from a sensor."),
 }
 
 
