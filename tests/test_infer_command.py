@@ -39,7 +39,7 @@ def result(tennis_video, tmp_path_factory):
 def test_writes_one_row_per_frame_and_a_summary(result):
     done, out = result
     assert done.returncode == 0, done.stderr
-    rows = list(csv.DictReader(open(out / "trajectory.csv")))
+    rows = list(csv.DictReader((out / "trajectory.csv").read_text().splitlines()))
     assert tuple(rows[0]) == COLUMNS
     assert [int(r["frame"]) for r in rows] == list(range(30))
     assert all((r["x"] == "") == (r["status"] == "lost") for r in rows)
@@ -267,3 +267,11 @@ def test_unknown_commands_and_options_are_one_line():
     assert_refused(run("infre", "x"), "did you mean 'infer'")
     assert_refused(run("infer", "x", "--overly"), "--overlay")
     assert "Example" in run("infer", "--help").stdout
+
+
+def test_offline_writes_a_row_per_frame_and_an_overlay(tennis_video, tmp_path):
+    done = run("infer", tennis_video, "--offline", "--overlay", "--out", tmp_path, "--quiet")
+    assert done.returncode == 0, done.stderr
+    assert Trajectory.from_csv(tmp_path / "trajectory.csv").frame.tolist() == list(range(30))
+    assert (tmp_path / "overlay.mp4").stat().st_size > 1000
+    assert_refused(run("infer", tennis_video, "--offline", "--stills", "--out", tmp_path), "--stills")

@@ -120,6 +120,8 @@ def _distance(picture: np.ndarray, crop: np.ndarray, at: np.ndarray, xy: tuple[i
     if not np.isfinite(at).all():
         return 255.0
     px, py = (int(round(float(v))) for v in at)
+    if min(xy[0], xy[1], px, py) < 3 or xy[0] > crop.shape[1] - 4 or xy[1] > crop.shape[0] - 4:
+        return 0.0  # cut by an edge: nothing to compare
     a = picture[max(0, py - 2) : py + 3, max(0, px - 2) : px + 3].astype(float)
     b = crop[max(0, xy[1] - 2) : xy[1] + 3, max(0, xy[0] - 2) : xy[0] + 3].astype(float)
     return float(np.abs(a - b).mean()) if a.shape == b.shape and a.size else 255.0

@@ -143,6 +143,9 @@ class DataConfig:
     splits: tuple[str, ...] = ("train",)
     sports: tuple[str, ...] = ()  # empty: all
     leave_out_venues: tuple[str, ...] = ()  # neither trained on nor looked at
+    alone_share: float = Field(default=0.06, ge=0, le=1)  # crops without a past
+    alone_share_slow: float = Field(default=0.25, ge=0, le=1)  # the same for sports whose ball may rest in play
+    stills_weight: float = Field(default=2.0, ge=0)  # of isolated pictures among clips
     sport_balance: float = Field(default=0.7, ge=0, le=1)  # 1: every sport gets the same share; 0: by its clips
     synthetic_share: float = Field(default=0.0, ge=0, le=1)  # share of crops from rendered clips
     paste_share: float = Field(default=0.15, ge=0, le=1)  # share of crops with a ball pasted into a place without one

@@ -14,6 +14,7 @@ from tracker.commands.common import config_options
 @click.option("--out", metavar="DIR", help="Folder for the results (default: runs/<name of the video>).")
 @click.option("--model", metavar="FILE", help="ONNX model (default: the weights in the package).")
 @click.option("--overlay", is_flag=True, help="Also write overlay.mp4 with the ball and its trail.")
+@click.option("--offline", is_flag=True, help="Two passes: the best path through the whole clip, smoothed.")
 @click.option("--stills", is_flag=True, help="Treat every picture alone, without a tracker.")
 @click.option("--fps", type=float, metavar="N", help="Frame rate of a folder of pictures (default 25).")
 @click.option("--max-frames", type=click.IntRange(min=1), metavar="N", help="Stop after N frames.")
@@ -21,7 +22,7 @@ from tracker.commands.common import config_options
 @click.option("--quiet", is_flag=True, help="No progress bar, no table.")
 @config_options
 def command(
-    video: str, out: str | None, model: str | None, overlay: bool, stills: bool, fps: float | None,
+    video: str, out: str | None, model: str | None, overlay: bool, offline: bool, stills: bool, fps: float | None,
     max_frames: int | None, as_json: bool, quiet: bool, config_path: str | None, overrides: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Track the ball in VIDEO: a file, a folder of pictures, a camera number, a stream address, or - for stdin.
@@ -43,7 +44,7 @@ def command(
 
     config = load_config(config_path, overrides)
     summary = infer(
-        video, config, out=out, model=model, overlay=overlay, stills=stills, fps=fps, max_frames=max_frames,
+        video, config, out=out, model=model, overlay=overlay, offline=offline, stills=stills, fps=fps, max_frames=max_frames,
         quiet=quiet or as_json,
     )  # fmt: skip
     if as_json:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tracker.config import Config, load_config
-from tracker.errors import TrackerError
+from tracker.detect.model import BallModel
 from tracker.evaluate.candidates import CandidateTable
 from tracker.evaluate.reading import ClipRun
 from tracker.evaluate.run import Runner
@@ -34,15 +34,11 @@ def model_runner(
     Raises:
         TrackerError: no model, a bad configuration, or no offline path.
     """
-    from tracker.detect.model import BallModel
-
     config = load_config(config_path, overrides)
     net = BallModel(model, threads=config.detect.threads)
-    if offline:
-        raise TrackerError("the offline path cannot be scored directly yet; give its results with --trajectories")
 
     def run(clip: Clip) -> ClipRun:
-        result = track_clip(clip, net, config)
+        result = track_clip(clip, net, config, offline=offline)
         if save is not None:
             folder = Path(save) / clip.name
             result.trajectory.to_csv(folder / "trajectory.csv")
@@ -53,24 +49,31 @@ def model_runner(
     return run, net.info.name or net.path.stem
 
 
-def track_clip(clip: Clip, net: object, config: Config) -> ClipRun:
-    """One clip through the online pipeline.
+def track_clip(clip: Clip, net: BallModel, config: Config, *, offline: bool = False) -> ClipRun:
+    """One clip through the online pipeline, or through both passes (isolated pictures have no second one).
 
     A repeated frame shows the same picture as the one before, so the claims of that one are its claims, too.
     """
-    from tracker.track.pipeline import track_video
+    from tracker.track.pipeline import ClipRecord, offline_config, track_video
     from tracker.video import open_video
 
     states: list[BallState] = []
     claims: list[tuple[int, Detections]] = []
     stills = clip.kind == "stills"
+    record = ClipRecord() if offline and not stills else None
+    if record is not None:
+        config = offline_config(config)
     began = time.perf_counter()
     last = Detections.empty()
     with open_video(clip.media, config=config.video, stills=stills, fps=clip.fps or None) as source:
-        for step in track_video(source, net, config, stills=stills):  # type: ignore[arg-type]
+        for step in track_video(source, net, config, stills=stills):
             if step.look != "repeat":
                 last = step.detections
             states.append(step.state)
+            if record is not None:
+                record.add(step)
             claims.append((step.state.frame, last))
+        if record is not None:
+            states = record.track(net, config, source.info.width, source.info.height)
     seconds = time.perf_counter() - began
     return ClipRun(Trajectory.from_states(states), True, CandidateTable.from_detections(claims), seconds=seconds)

@@ -16,9 +16,9 @@ from tracker.geometry import normalised, resample_image, snapped, source_to_netw
 from tracker.learn.augment import blend_ghost, vary_colour, vary_sensor
 from tracker.learn.cache import CachedClip
 from tracker.learn.loss import Targets
-from tracker.learn.occlusion import OcclusionMasker, Seen
 from tracker.learn.mining import HardPlaces
-from tracker.synth.ball import paste_ball
+from tracker.learn.occlusion import OcclusionMasker, Seen
+from tracker.synth import paste_ball
 from tracker.types import Image, Region, Visibility
 
 
@@ -71,6 +71,12 @@ class CropSampler:
         )
         if not mass.sum() > 0:
             raise ValueError("no labelled frame to train on")
+        mass *= np.array([config.stills_weight if c.kind == "stills" else 1.0 for c in self.clips])
+        even = np.ones_like(mass)
+        sports = np.array([c.sport for c in self.clips])
+        for sport in set(sports.tolist()):
+            even[sports == sport] = mass.sum() / max(1e-9, mass[sports == sport].sum())
+        mass = mass * even**config.sport_balance
         self.p_clip = mass / mass.sum()
         self.hard = HardPlaces(hard_file)
         self._drawn = 0
@@ -102,12 +108,13 @@ class CropSampler:
         return self._finish(clip, row, frames, region, scale, seen)
 
     def _history(self, clip: CachedClip, row: int) -> list[int]:
-        step = 0.02
-        if self.config.augment and self.rng.random() < 0.12:  # half the frame rate
-            step = 0.055
-            if self.rng.random() < 0.5:  # a picture alone, as at the start of a scene
-                return [row] * self.n_frames
-        return clip.history(row, self.n_frames, step)
+        cfg = self.config
+        if not cfg.augment:
+            return clip.history(row, self.n_frames)
+        # a picture alone, as at the start of a scene; a football rests and rolls, so looks have to be enough for it
+        if self.rng.random() < (cfg.alone_share if clip.sport == "tennis" else cfg.alone_share_slow):
+            return [row] * self.n_frames
+        return clip.history(row, self.n_frames, 0.055 if self.rng.random() < 0.06 else 0.02)  # or half the frame rate
 
     def _centre(
         self, clip: CachedClip, ball: np.ndarray | None, false: np.ndarray | None, extent: np.ndarray
@@ -159,7 +166,8 @@ class CropSampler:
                 roi = np.array([1 - roi[2], roi[1], 1 - roi[0], roi[3]], np.float32)
         return Crop(
             np.ascontiguousarray(frames), roi, xy if inside and visible else np.zeros(2),
-            seen.confidence if inside and visible else 0.0, xy if inside and hidden else nan, radius, float(clip.trust[row]),
+            seen.confidence if inside and visible else 0.0, xy if inside and hidden else nan, radius,
+            float(clip.trust[row]),
         )  # fmt: skip
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from tracker.config import Config
 from tracker.detect.detector import Detector, Rival
@@ -122,8 +124,6 @@ class Pipeline:
 
 def best_claim(frame: Frame, d: Detections, threshold: float) -> BallState:
     """The best detection as a state of its own, LOST below the threshold."""
-    import numpy as np
-
     if not len(d) or d.score[0] < threshold:
         return BallState.lost(frame.index, frame.time_s, d.candidates)
     cov = np.diag([max(1.0, float(np.nan_to_num(d.radius_px[0], nan=2.0)) / 2) ** 2] * 2 + [np.nan] * 2)
@@ -149,3 +149,39 @@ def track_video(video: VideoSource, model: BallModel, config: Config, *, stills:
             size = (frame.width, frame.height)
             pipeline = Pipeline(model, config, *size)
         yield pipeline.still(frame) if stills else pipeline.step(frame)
+
+
+class ClipRecord:
+    """What the offline path needs of every frame, without the pictures: memory grows by about a kilobyte a frame."""
+
+    def __init__(self) -> None:
+        self.detections: list[Detections] = []
+        self.camera: list[CameraMotion | None] = []
+        self.frames: list[int] = []
+        self.times_s: list[float] = []
+        self.repeated: list[bool] = []
+        self.gaps: list[bool] = []
+
+    def add(self, step: Step) -> None:
+        repeats = step.look == "repeat"
+        self.detections.append(_counted(step.detections, step.state.candidates) if repeats else step.detections)
+        self.camera.append(step.camera)
+        self.frames.append(step.frame.index)
+        self.times_s.append(step.frame.time_s)
+        self.repeated.append(repeats)
+        self.gaps.append(step.frame.gap or step.cut)
+
+    def track(self, model: BallModel, config: Config, width: int, height: int) -> list[BallState]:
+        """The best path through the whole clip, smoothed: a state per frame."""
+        from tracker.track.offline import offline_track
+
+        start = model.info.threshold if config.detect.threshold is None else config.detect.threshold
+        return offline_track(
+            self.detections, np.array(self.times_s), width, height, config.track, start_threshold=start,
+            frames=self.frames, camera=self.camera, repeated=self.repeated, gaps=self.gaps,
+        )  # fmt: skip
+
+
+def offline_config(config: Config) -> Config:
+    """Without the clock in the neck every frame is scanned as well as looked at closely."""
+    return replace(config, detect=replace(config.detect, scan_every=1))

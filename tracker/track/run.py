@@ -6,6 +6,7 @@ import contextlib
 import json
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -15,9 +16,9 @@ from tracker.config import Config
 from tracker.detect.model import BallModel
 from tracker.errors import TrackerError
 from tracker.files import atomic_write, prepare_folder
-from tracker.track.pipeline import Step, track_video
-from tracker.trajectory import TrajectoryWriter
-from tracker.types import Status
+from tracker.track.pipeline import ClipRecord, Step, offline_config, track_video
+from tracker.trajectory import Trajectory, TrajectoryWriter
+from tracker.types import BallState, Status
 from tracker.video import VideoSource, open_video
 
 
@@ -39,10 +40,13 @@ class Counts:
 
 def infer(
     video: str, config: Config, *, out: str | Path | None = None, model: str | Path | None = None,
-    overlay: bool = False,
-    stills: bool = False, fps: float | None = None, max_frames: int | None = None, quiet: bool = True,
+    overlay: bool = False, offline: bool = False, stills: bool = False, fps: float | None = None,
+    max_frames: int | None = None, quiet: bool = True,
 ) -> dict[str, Any]:  # fmt: skip
     """Tracks the ball through ``video`` and writes trajectory.csv and summary.json (and overlay.mp4) into ``out``.
+
+    Args:
+        offline: two passes: every claim of the whole clip first, then the best path through them, smoothed.
 
     Returns:
         the summary. Ctrl-C ends the run early: files are valid for what was done and ``interrupted`` is true.
@@ -51,10 +55,20 @@ def infer(
         TrackerError: bad source, bad model, or nowhere to write. A run that yields no frame writes nothing.
     """
     net = BallModel(model, threads=config.detect.threads)
+    if offline and stills:
+        raise TrackerError("--offline finds a path through time and --stills has none; give one of them")
+    if offline:
+        config = offline_config(config)
+    states: list[BallState] = []
     with open_video(video, config=config.video, stills=stills, fps=fps) as source:
         folder = prepare_folder(out if out is not None else Path("runs") / safe_name(source.info.name))
         began = time.perf_counter()
-        counts, interrupted = _track(source, net, config, folder, overlay, stills, max_frames, quiet)
+        if offline and (source.info.is_live or source.info.kind == "stdin"):
+            raise TrackerError(f"{source.info.name}: --offline needs a whole video; record the stream to a file first")
+        if offline:
+            counts, interrupted, states = _track_offline(source, net, config, folder, max_frames, quiet)
+        else:
+            counts, interrupted = _track(source, net, config, folder, overlay, stills, max_frames, quiet)
         seconds = time.perf_counter() - began
         if not counts.frames:
             raise TrackerError(f"{video}: no frame could be decoded; is it a video?")
@@ -70,6 +84,8 @@ def infer(
             "config_hash": config.digest("video", "detect", "track"), "version": __version__,
             "interrupted": interrupted,
         }  # fmt: skip
+    if offline and overlay:
+        _paint(video, config, fps, folder, states, quiet)
     with atomic_write(folder / "summary.json") as f:
         json.dump(summary, f, indent=1)
     return summary
@@ -104,6 +120,41 @@ def _track(
         except KeyboardInterrupt:  # what was done is kept
             interrupted = True
     return counts, interrupted
+
+
+def _track_offline(
+    source: VideoSource, net: BallModel, config: Config, folder: Path, max_frames: int | None, quiet: bool
+) -> tuple[Counts, bool, list[BallState]]:
+    from tracker.commands.common import progress
+
+    counts, record, interrupted = Counts(), ClipRecord(), False
+    total = min((v for v in (source.info.frames_hint, max_frames) if v), default=None)
+    try:
+        for step in progress(track_video(source, net, config), total=total, quiet=quiet, desc=source.info.name):
+            record.add(step)
+            counts.add(step)
+            if counts.frames == max_frames:
+                break
+    except KeyboardInterrupt:
+        interrupted = True
+    states = record.track(net, config, source.info.width, source.info.height)
+    Trajectory.from_states(states).to_csv(folder / "trajectory.csv")
+    counts.status = {str(s): sum(b.status == s for b in states) for s in Status}
+    return counts, interrupted, states
+
+
+def _paint(
+    video: str, config: Config, fps: float | None, folder: Path, states: Sequence[BallState], quiet: bool
+) -> None:
+    """The overlay of a path that is known only at the end: the video is read once more."""
+    from tracker.commands.common import progress
+    from tracker.render.sink import OverlaySink
+
+    source = open_video(video, config=config.video, fps=fps)
+    with source, OverlaySink(folder / "overlay.mp4", source.info) as sink:
+        pairs = zip(source, states, strict=False)
+        for frame, state in progress(pairs, total=len(states), quiet=quiet, desc="overlay"):
+            sink.add(frame, state)
 
 
 def safe_name(name: str) -> str:
