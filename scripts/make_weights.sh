@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Rebuilds the bundled weights from a seed and the data set at TRACKER_DATA.
+#   TRACKER_DATA=path/to/data scripts/make_weights.sh           one seed (SEED=0), writes tracker/weights/oneball.onnx
+#   SEEDS="0 1 2" scripts/make_weights.sh                       several: the spread of scores; the first is kept
+# Resumes where it was interrupted. Time and spread: docs/model-card.md.
+source "$(dirname "${BASH_SOURCE[0]}")/setup.sh" "dev,train"
+: "${TRACKER_DATA:?set TRACKER_DATA to the folder of labelled clips (data/README.md)}"
+out="${OUT:-runs/weights}"
+first=""
+for seed in ${SEEDS:-${SEED:-0}}; do
+  run="$out/seed$seed"
+  nice python -m tracker.train configs/oneball.yaml "train.seed=$seed" --data "$TRACKER_DATA" --out "$run" --resume --no-export
+  tracker export "$run/last.pt" --out "$run/model.onnx" --threshold "${THRESHOLD:-0.6}" --keep-threshold "${KEEP:-0.15}" \
+    --rule "${RULE:-at most 1 % of frames with two claims, leave-one-venue-out}"
+  echo "seed $seed:"
+  tracker eval "$TRACKER_DATA" --split val --model "$run/model.onnx" --quiet
+  [ -n "$first" ] || { first="$run/model.onnx"; cp "$first" tracker/weights/oneball.onnx; }
+done
