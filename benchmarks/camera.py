@@ -3,8 +3,8 @@
     python benchmarks/camera.py $TRACKER_DATA --out benchmarks/results/camera.md
 
 Three tables: real clips (how often the camera is found at rest, cuts found, processor time), known pans and zooms
-of real pictures (error in px at 1280 wide, worst over the picture), and cuts: every clip spliced to every other, against
-flashes and fast pans (the same clip, frames left out), which are none.
+of real pictures (error in px at 1280 wide, worst over the picture), and cuts: every clip spliced to every other,
+against flashes and fast pans (the same clip, frames left out), which are none.
 """
 
 from __future__ import annotations
