@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,7 @@ from tracker.errors import TrackerError
 from tracker.synth import SPORTS, VIEWS, BallLook, SynthConfig, SynthFrame, render_clip
 
 SMALL = {"width": 480, "height": 270, "fps": 15.0}
-CLEAN = {"noise": 0.0, "compression": "none", "shadows": False, "light": 1.0, "graphics": False}
+CLEAN = {"noise": 0.0, "compression": "none", "shadows": False, "light": 1.0, "sharpen": 0.0, "graphics": False}
 
 
 def clip(seed: int = 0, **settings):  # type: ignore[no-untyped-def]
@@ -31,10 +32,20 @@ def test_truth_is_where_the_ball_was_drawn(sport: str, black: Path) -> None:
     checked = 0
     for seed in range(2):
         settings = dict(
-            CLEAN, sport=sport, view="broadcast", backgrounds=black, psf_px=0.7, width=640, height=360, fps=12.0
+            CLEAN,
+            sport=sport,
+            view="broadcast",
+            backgrounds=black,
+            psf_px=0.7,
+            decoys=0,
+            width=640,
+            height=360,
+            fps=12.0,
         )
         films = [clip(seed, draw_ball=on, **settings) for on in (True, False)]
-        for film in films:  # one colour without shading: then the change is the ball's cover
+        for film in films:
+            film.figures.clear()  # a white shirt behind a white ball would hide part of the change
+            # one colour without shading: then the change is the ball's cover
             film.look = BallLook((200.0, 200.0, 200.0), light=(0.0, 0.0, 1.0), ambient=1.1)
         for a, b in zip(films[0].frames(), films[1].frames(), strict=True):
             change = np.abs(a.image.astype(float) - b.image).sum(-1)
@@ -44,9 +55,9 @@ def test_truth_is_where_the_ball_was_drawn(sport: str, black: Path) -> None:
                 continue
             yy, xx = np.indices(change.shape)
             centre = [(change * xx).sum() / change.sum(), (change * yy).sum() / change.sum()]
-            np.testing.assert_allclose(centre, [a.label.x, a.label.y], atol=0.3)
+            np.testing.assert_allclose(centre, [a.label.x, a.label.y], atol=0.1)
             checked += 1
-    assert checked > 8
+    assert checked > 12
 
 
 @pytest.mark.parametrize("sport", SPORTS)
@@ -127,7 +138,7 @@ def test_camera_truth_maps_the_background_of_one_frame_onto_the_next() -> None:
     film.figures.clear()
     frames = list(film.frames())
     moved = 0.0
-    for a, b in zip(frames[:-1], frames[1:], strict=True):
+    for a, b in itertools.pairwise(frames):
         shown = cv2.warpAffine(a.image, b.camera.matrix, (480, 270), borderValue=(0, 0, 0))
         inside = cv2.warpAffine(np.full((270, 480), 255, np.uint8), b.camera.matrix, (480, 270)) == 255
         error = np.abs(shown.astype(int) - b.image).mean(-1)[inside]
@@ -179,12 +190,19 @@ def test_odd_sizes_and_portrait(size: tuple[int, int]) -> None:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"sport": "golf"}, "no sport 'golf'"), ({"view": "moon"}, "no view 'moon'"), ({"seconds": 0}, "no frame"),
-        ({"seconds": float("nan")}, "no frame"), ({"width": 10}, "outside"), ({"fps": 0}, "fps"), ({"noise": -1}, "noise"),
-        ({"repeat_every": 1}, "repeat_every"), ({"exposure": 2}, "exposure"), ({"compression": "zip"}, "compression"),
+        ({"sport": "golf"}, "no sport 'golf'"),
+        ({"view": "moon"}, "no view 'moon'"),
+        ({"seconds": 0}, "no frame"),
+        ({"seconds": float("nan")}, "no frame"),
+        ({"width": 10}, "outside"),
+        ({"fps": 0}, "fps"),
+        ({"noise": -1}, "noise"),
+        ({"repeat_every": 1}, "repeat_every"),
+        ({"exposure": 2}, "exposure"),
+        ({"compression": "zip"}, "compression"),
         ({"seconds": 1e9}, "more than"),
     ],
-)  # fmt: skip
+)
 def test_impossible_settings_are_refused_in_one_line(settings: dict, said: str) -> None:
     with pytest.raises(TrackerError, match=said):
         SynthConfig(**settings)

@@ -62,10 +62,13 @@ def test_what_is_there_is_kept_unless_told_otherwise(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (["x.mp4", "--view", "moon"], "no view"), (["x.txt"], "no video suffix"), (["x.mp4", "--clips", "3"], "one video"),
-        (["x.mp4", "--backgrounds", "nowhere"], "no background"), (["x.mp4", "--decoys", "-1"], "decoys"),
+        (["x.mp4", "--view", "moon"], "no view"),
+        (["x.txt"], "no video suffix"),
+        (["x.mp4", "--clips", "3"], "one video"),
+        (["x.mp4", "--backgrounds", "nowhere"], "no background"),
+        (["x.mp4", "--decoys", "-1"], "decoys"),
     ],
-)  # fmt: skip
+)
 def test_mistakes_are_told_in_one_line_and_leave_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: list[str], said: str
 ) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tracker.synth.physics import BALLS, GRAVITY, Flight, Net, Tape, launch_to
-from tracker.synth.play import PLAYS
+from tracker.synth.render import PLAYS
 
 
 def test_without_drag_a_ball_falls_along_a_parabola() -> None:

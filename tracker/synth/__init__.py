@@ -4,8 +4,9 @@
 ``paste_ball`` puts a ball into real frames.
 """
 
-from tracker.synth.ball import BallLook, ball_patch, draw_look, paste_ball
+from tracker.synth.ball import BallLook, ball_patch, draw_look
 from tracker.synth.config import SPORTS, VIEWS, SynthConfig
+from tracker.synth.paste import paste_ball
 from tracker.synth.render import SynthClip, SynthFrame, render_clip
 
 __all__ = [

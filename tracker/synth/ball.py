@@ -41,9 +41,9 @@ def draw_look(sport: str, rng: np.random.Generator) -> BallLook:
     lit = (float(light[0]), float(light[1]), float(light[2]))
     if sport == "tennis":
         # measured colours of broadcasts run from saturated yellow-green to nearly white
-        base = np.array([215, 235, 70.0]) * (1 - (w := rng.beta(1.2, 2.2))) + np.array([238, 240, 205.0]) * w
+        base = np.array([222, 246, 72.0]) * (1 - (w := rng.beta(1.2, 2.2))) + np.array([244, 248, 208.0]) * w
         base = np.clip(base + rng.normal(0, 9, 3) - [rng.uniform(0, 25), 0, 0], 0, 255)
-        return BallLook(tuple(base), "plain", lit, float(rng.uniform(0.75, 1.0)))  # type: ignore[arg-type]
+        return BallLook(tuple(base), "plain", lit, float(rng.uniform(0.75, 1.0)))
     if sport == "football":
         base = np.array([236, 238, 236.0]) + rng.normal(0, 8, 3)
         if rng.random() < 0.12:
@@ -176,7 +176,7 @@ def _cover(inside_px: FloatArray, r2: float) -> FloatArray:
     """Pixel cover from the signed distance to the edge; the sum is set to the true area (matters below 2 px)."""
     cover = np.clip(inside_px + np.float32(0.5), 0, 1)
     total = float(cover.sum())
-    return cover * np.float32(min(1.5, np.pi * r2 / total)) if 0 < total and r2 < 9 else cover
+    return cover * np.float32(min(1.5, np.pi * r2 / total)) if total > 0 and r2 < 9 else cover
 
 
 def half_extent(axis: FloatArray, elongation: float) -> float:
@@ -226,96 +226,6 @@ def _tone(
         white = (np.abs(np.abs(along) - 0.68) < 0.07) | (
             (np.abs(along) < 0.35) & (np.abs(side - np.sin(turn)) < 0.12) & (np.cos(turn) > 0)
         )
-        rgb = np.where(white[..., None], np.float32([225, 222, 215]), np.asarray(look.colour, np.float32))
+        rgb = np.where(white[..., None], np.array([225, 222, 215], np.float32), np.asarray(look.colour, np.float32))
         return rgb * tone[..., None]
     return tone
-
-
-def paste_ball(
-    images: Image | list[Image],
-    rng: np.random.Generator,
-    *,
-    sport: str = "tennis",
-    motion: FloatArray | None = None,
-    xy: FloatArray | None = None,
-    radius_px: float | None = None,
-    speed_px: float | None = None,
-    exposure: float | None = None,
-    psf_px: float | None = None,
-    look: BallLook | None = None,
-    opacity: float | None = None,
-) -> tuple[list[Image], FloatArray]:
-    """Pastes one ball, on a short ballistic path, into consecutive real frames; for training.
-
-    Args:
-        images: uint8 [H, W, 3], or a list of T such pictures (consecutive frames).
-        rng: everything not given is drawn from it.
-        motion: float64 [T, 2, 3]; ``motion[t]`` maps a point of frame t-1 to frame t (px; the first is not used). The
-            ball's path is drawn in the last frame's coordinates and carried back, so it moves over the ground.
-        xy: position in the *last* frame, px; default anywhere.
-        radius_px, speed_px, exposure: px, px per frame, share of the frame time.
-        psf_px: lens blur. opacity: 0..1, weakens the ball (1 = as rendered).
-
-    Returns:
-        New frames (the input is not touched) and truth float64 [T, 5]: x, y (middle of the streak), w, h, visibility
-        (1, 2 = hard: weak contrast or a streak longer than four diameters, 0 = outside; x, y are NaN then).
-    """
-    frames = [images] if isinstance(images, np.ndarray) else list(images)
-    height, width = frames[0].shape[:2]
-    s = width / 1280.0
-    radius = (
-        radius_px
-        if radius_px is not None
-        else s * float(np.exp(rng.normal(np.log(3.0 if sport == "tennis" else 4.2), 0.35)))
-    )
-    speed = speed_px if speed_px is not None else s * float(np.exp(rng.normal(np.log(11.0), 0.75)))
-    shutter = exposure if exposure is not None else float(rng.uniform(0.1, 0.65))
-    blur = psf_px if psf_px is not None else float(rng.uniform(0.45, 1.0)) * max(0.7, s)
-    ball = look or draw_look(sport, rng)
-    gain = opacity if opacity is not None else float(1 - 0.35 * rng.beta(1, 3))
-    end = np.asarray(xy, float) if xy is not None else rng.uniform((0, 0), (width - 1, height - 1))
-    heading = rng.uniform(0, 2 * np.pi)
-    velocity = speed * np.array([0.6 * np.cos(heading), np.sin(heading)]) / max(0.6, abs(np.sin(heading)))
-    gravity = np.array([0.0, rng.uniform(0.1, 1.2) * s])  # px per frame squared
-    grow = float(rng.normal(0, 0.01))
-    turn, rate = float(rng.uniform(0, 6.28)), float(rng.normal(0, 1.5))
-    tilt, axis_rate = float(rng.uniform(0, 6.28)), float(rng.normal(0, 0.9))
-    back = np.eye(3)
-    truth = np.full((len(frames), 5), np.nan)
-    out: list[Image] = []
-    for i in range(len(frames) - 1, -1, -1):
-        age = i - (len(frames) - 1)
-        line = np.array(
-            [end + velocity * (age + e) + 0.5 * gravity * (age + e) ** 2 for e in (-shutter / 2, 0, shutter / 2)]
-        )
-        n = samples_needed(line, radius)
-        t = age + (np.linspace(-0.5, 0.5, 2 * n + 1)[1::2] * shutter if n > 1 else np.zeros(1))
-        path = end + velocity * t[:, None] + 0.5 * gravity * (t**2)[:, None]
-        path = path @ back[:2, :2].T + back[:2, 2]
-        r = np.full(n, max(0.3, radius * (1 + grow * age)))
-        axis = None
-        stretch = 1.0
-        if sport == "american_football":
-            angle = tilt + axis_rate * t
-            axis = np.stack([np.cos(angle), np.sin(angle), np.full(n, 0.4)], -1) / np.hypot(1, 0.4)
-            stretch = 1.65
-        patch = ball_patch(path, r, ball, psf_px=blur, axis=axis, elongation=stretch, turn=turn + rate * t)
-        image = frames[i].copy()
-        middle = path.mean(0)
-        inside = -0.5 <= middle[0] < width - 0.5 and -0.5 <= middle[1] < height - 0.5
-        truth[i, 4] = 0
-        at = patch.window(height, width)
-        if at is not None:
-            patch = Patch(patch.x0, patch.y0, patch.alpha * np.float32(gain), patch.rgb * np.float32(gain))
-            patch.put(image)
-            if inside:
-                ys, xs, _, _ = at
-                change = np.abs(image[ys, xs].astype(np.int16) - frames[i][ys, xs]).max()
-                w, h = box_size(path, r, axis, stretch)
-                hard = change < 22 or np.hypot(w, h) > 8 * radius * stretch
-                truth[i] = (*middle, w, h, 2 if hard else 1)
-        out.append(image)
-        if motion is not None and i > 0:
-            m = np.vstack([np.asarray(motion[i], float), [0, 0, 1]])
-            back = np.linalg.inv(m) @ back
-    return out[::-1], truth

@@ -121,14 +121,14 @@ def follow_path(
     middle = (np.array(canvas) - 1) / 2
     target = middle + follow * (np.nan_to_num(ball_canvas, nan=middle[0]) - middle) * [1.0, 0.35]
     target = np.clip(target, 0, np.array(canvas) - 1)
-    centre = smooth(target, rate_hz, float(rng.uniform(0.2, 0.45)))
+    centre: FloatArray = smooth(target, rate_hz, float(rng.uniform(0.2, 0.45)))
     t = np.arange(n) / rate_hz
     lo, hi = zoom_range
     zoom = lo + (hi - lo) * (0.5 + 0.5 * np.sin(2 * np.pi * t * rng.uniform(0.03, 0.15) + rng.uniform(0, 6.28)))
     knots = max(4, int(n / rate_hz * 9) + 4)  # shake: band-limited noise, about 9 knots a second
     wave = rng.standard_normal((knots, 3))
     at = np.linspace(0, knots - 1, n)
-    shake = np.stack([np.interp(at, np.arange(knots), wave[:, i]) for i in range(3)], -1)
+    shake: FloatArray = np.stack([np.interp(at, np.arange(knots), wave[:, i]) for i in range(3)], -1)
     if n > 8:
         shake = smooth(shake, rate_hz, 0.03)
     centre = centre + shake[:, :2] * shake_px / zoom[:, None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -43,6 +44,7 @@ class SynthConfig:
         repeat_every: every n-th frame repeats the one before, as in a 25 to 30 fps conversion (6); 0 = never.
         blend: frame-rate conversion by blending neighbours (two ghost balls) instead of repeating.
         light: brightness of the scene, 1 = day; None = drawn (night and low light below 0.6).
+        sharpen: edge enhancement of the camera, 0 = none, 1 = strong; None = drawn.
         shadows: people and ball cast shadows; None = drawn.
         backgrounds: a picture or a folder of pictures to use instead of the painted background.
         graphics: a score board over the picture; None = drawn.
@@ -70,6 +72,7 @@ class SynthConfig:
     repeat_every: int = 0
     blend: bool = False
     light: float | None = None
+    sharpen: float | None = None
     shadows: bool | None = None
     backgrounds: str | Path | None = None
     graphics: bool | None = None
@@ -113,6 +116,7 @@ class SynthConfig:
             ("psf_px", 20),
             ("shake_px", 50),
             ("light", 2),
+            ("sharpen", 3),
         ):
             value = getattr(self, name)
             need(value is None or (np.isfinite(value) and 0 <= value <= top), f"{name} {value} is outside 0 to {top}")
@@ -127,7 +131,7 @@ class SynthConfig:
         view = str(rng.choice(VIEWS[self.sport], p=[0.6, 0.25, 0.15]))
         view = self.view or view
         low = view == "low"
-        draws = {
+        draws: dict[str, Any] = {
             "view": view,
             "pan": bool(rng.random() < (0.6 if low else 0.35)) or (self.sport != "tennis" and view == "broadcast"),
             "shake_px": float(rng.choice([0.0, 0.3, 1.2]) * rng.random() * (2.0 if low else 1.0)),
@@ -135,12 +139,13 @@ class SynthConfig:
             "decoys": int(rng.choice([0, 0, 1, 2, 4])),
             "occluders": int(rng.choice([0, 1, 1, 2])),
             "people": int(rng.integers(2, 9)),
-            "noise": float(rng.gamma(2.0, 1.1)),
+            "noise": float(rng.gamma(2.0, 0.9)),
             "psf_px": float(rng.uniform(0.45, 1.0)),
             "jpeg_quality": int(rng.integers(55, 95)),
             "light": float(
                 rng.choice([1.0, 1.0, 1.0, 0.8, 0.55], p=[0.3, 0.25, 0.2, 0.17, 0.08]) * rng.uniform(0.92, 1.15)
             ),
+            "sharpen": float(rng.choice([0.0, 0.4, 0.8]) * rng.uniform(0.5, 1.2)),
             "shadows": bool(rng.random() < 0.6),
             "graphics": bool(rng.random() < (0.1 if low else 0.6)),
         }

@@ -59,19 +59,31 @@ def tennis_court(rng: np.random.Generator, view: str) -> Field:
     hx, hs, hy, service = 5.485, 4.115, 11.885, 6.4
     lines = [
         _rect(-hx, -hy, hx, hy),
-        np.array([[-hs, -hy], [-hs, hy]]), np.array([[hs, -hy], [hs, hy]]),
-        np.array([[-hs, -service], [hs, -service]]), np.array([[-hs, service], [hs, service]]),
-        np.array([[0, -service], [0, service]]), np.array([[0, -hy], [0, -hy + 0.25]]), np.array([[0, hy], [0, hy - 0.25]]),
-    ]  # fmt: skip
+        np.array([[-hs, -hy], [-hs, hy]]),
+        np.array([[hs, -hy], [hs, hy]]),
+        np.array([[-hs, -service], [hs, -service]]),
+        np.array([[-hs, service], [hs, service]]),
+        np.array([[0, -service], [0, service]]),
+        np.array([[0, -hy], [0, -hy + 0.25]]),
+        np.array([[0, hy], [0, hy - 0.25]]),
+    ]
     stands = view != "low" or bool(rng.random() < 0.3)
     return Field(
-        outer=np.clip(np.array(outer) + shift, 0, 255), areas=[((-hx, -hy, hx, hy), np.clip(np.array(inner) + shift, 0, 255))],
-        lines=lines, line_width_m=0.06, line_colour=np.array([235, 236, 232]) - rng.integers(0, 35),
-        bounds=(-float(rng.uniform(9, 13)), -26.0, float(rng.uniform(9, 13)), float(rng.uniform(16.5, 21))), texture=texture,
-        stripe_m=1.3 if name == "grass" else 0.0, stripe_along_x=True, stripe_contrast=0.05, stands=stands,
-        board_m=float(rng.uniform(1.0, 2.6)), mixed_boards=bool(rng.random() < 0.4),
+        outer=np.clip(np.array(outer) + shift, 0, 255),
+        areas=[((-hx, -hy, hx, hy), np.clip(np.array(inner) + shift, 0, 255))],
+        lines=lines,
+        line_width_m=0.06,
+        line_colour=np.array([235, 236, 232]) - rng.integers(0, 35),
+        bounds=(-float(rng.uniform(9, 13)), -26.0, float(rng.uniform(9, 13)), float(rng.uniform(16.5, 21))),
+        texture=texture,
+        stripe_m=1.3 if name == "grass" else 0.0,
+        stripe_along_x=True,
+        stripe_contrast=0.05,
+        stands=stands,
+        board_m=float(rng.uniform(1.0, 2.6)),
+        mixed_boards=bool(rng.random() < 0.4),
         logo=(-3.0, -15.5, 6.0, 1.4) if rng.random() < 0.4 else None,
-    )  # fmt: skip
+    )
 
 
 def football_pitch(rng: np.random.Generator, view: str) -> Field:
@@ -86,11 +98,20 @@ def football_pitch(rng: np.random.Generator, view: str) -> Field:
         lines.append(_arc(x, y, 0.10, n=8))
     green = np.array([72, 125, 45]) + rng.normal(0, 14, 3)
     return Field(
-        outer=np.clip(green, 15, 230), areas=[], lines=lines, line_width_m=0.13, line_colour=np.array([228, 234, 224]) - rng.integers(0, 40),
-        bounds=(-57.0, -60.0, 57.0, float(rng.uniform(37, 41))), texture=0.05, stripe_m=float(rng.uniform(4.5, 6.5)),
-        stripe_along_x=bool(rng.random() < 0.75), stripe_contrast=float(rng.uniform(0.02, 0.10)),
-        stands=view != "low" or bool(rng.random() < 0.25), board_m=float(rng.uniform(0.8, 1.2)), mixed_boards=bool(rng.random() < 0.5),
-    )  # fmt: skip
+        outer=np.clip(green, 15, 230),
+        areas=[],
+        lines=lines,
+        line_width_m=0.13,
+        line_colour=np.array([228, 234, 224]) - rng.integers(0, 40),
+        bounds=(-57.0, -60.0, 57.0, float(rng.uniform(37, 41))),
+        texture=0.05,
+        stripe_m=float(rng.uniform(4.5, 6.5)),
+        stripe_along_x=bool(rng.random() < 0.75),
+        stripe_contrast=float(rng.uniform(0.02, 0.10)),
+        stands=view != "low" or bool(rng.random() < 0.25),
+        board_m=float(rng.uniform(0.8, 1.2)),
+        mixed_boards=bool(rng.random() < 0.5),
+    )
 
 
 def american_field(rng: np.random.Generator, view: str) -> Field:
@@ -105,12 +126,20 @@ def american_field(rng: np.random.Generator, view: str) -> Field:
     green = np.array([66, 118, 52]) + rng.normal(0, 14, 3)
     ends = rng.integers(0, 200, 3)
     return Field(
-        outer=np.clip(green, 15, 230), areas=[((50 * yard, -hy, hx, hy), ends.astype(float)), ((-hx, -hy, -50 * yard, hy), ends.astype(float))],
-        lines=lines, line_width_m=0.12, line_colour=np.array([232, 235, 230]) - rng.integers(0, 35),
-        bounds=(-hx - 8, -60.0, hx + 8, hy + float(rng.uniform(5, 9))), texture=0.04, stripe_m=5 * yard, stripe_along_x=True,
-        stripe_contrast=float(rng.uniform(0.0, 0.06)), stands=view != "low" or bool(rng.random() < 0.3), board_m=float(rng.uniform(0.8, 1.4)),
+        outer=np.clip(green, 15, 230),
+        areas=[((50 * yard, -hy, hx, hy), ends.astype(float)), ((-hx, -hy, -50 * yard, hy), ends.astype(float))],
+        lines=lines,
+        line_width_m=0.12,
+        line_colour=np.array([232, 235, 230]) - rng.integers(0, 35),
+        bounds=(-hx - 8, -60.0, hx + 8, hy + float(rng.uniform(5, 9))),
+        texture=0.04,
+        stripe_m=5 * yard,
+        stripe_along_x=True,
+        stripe_contrast=float(rng.uniform(0.0, 0.06)),
+        stands=view != "low" or bool(rng.random() < 0.3),
+        board_m=float(rng.uniform(0.8, 1.4)),
         mixed_boards=bool(rng.random() < 0.5),
-    )  # fmt: skip
+    )
 
 
 FIELDS = {"tennis": tennis_court, "football": football_pitch, "american_football": american_field}

@@ -3,6 +3,8 @@
 They are there to hide the ball, to hold it, and to look like it (shoes, heads, hands): good enough at 20 to 300 px.
 """
 
+# ruff: noqa: RUF005 - vectors are added to lists of numbers here, nothing is concatenated
+
 from __future__ import annotations
 
 from dataclasses import dataclass, field
@@ -41,10 +43,16 @@ def draw_style(rng: np.random.Generator, *, shirt: Colour | None = None, **extra
 
     shorts = any_colour()
     return Style(
-        shirt or any_colour(), shorts, any_colour(), any_colour() if rng.random() < 0.5 else (240, 240, 240),
-        SKIN[rng.integers(len(SKIN))], ((30, 22, 18), (80, 55, 30), (190, 160, 100), (15, 15, 15))[rng.integers(4)],
-        stripes=bool(rng.random() < 0.25), cap=bool(rng.random() < 0.25), **extra,
-    )  # fmt: skip
+        shirt or any_colour(),
+        shorts,
+        any_colour(),
+        any_colour() if rng.random() < 0.5 else (240, 240, 240),
+        SKIN[rng.integers(len(SKIN))],
+        ((30, 22, 18), (80, 55, 30), (190, 160, 100), (15, 15, 15))[rng.integers(4)],
+        stripes=bool(rng.random() < 0.25),
+        cap=bool(rng.random() < 0.25),
+        **extra,
+    )
 
 
 @dataclass
@@ -232,8 +240,14 @@ def figure_sprite(
         limb("ankle" + s, "_t", 0.05 * hh, st.shoes)
     limb("shoulderl", "elbowl", 0.06 * hh, st.shirt)
     limb("elbowl", "handl", 0.042 * hh, st.skin)
-    torso = np.array([at(joints["neck"] + [-0.115 * hh, -0.01 * hh]), at(joints["neck"] + [0.115 * hh, -0.01 * hh]),
-                      at(joints["hip"] + [0.085 * hh, -0.03 * hh]), at(joints["hip"] + [-0.085 * hh, -0.03 * hh])])  # fmt: skip
+    torso = np.array(
+        [
+            at(joints["neck"] + [-0.115 * hh, -0.01 * hh]),
+            at(joints["neck"] + [0.115 * hh, -0.01 * hh]),
+            at(joints["hip"] + [0.085 * hh, -0.03 * hh]),
+            at(joints["hip"] + [-0.085 * hh, -0.03 * hh]),
+        ]
+    )
     cv2.fillConvexPoly(canvas, torso, (*st.shirt, 255), cv2.LINE_AA, _SHIFT)
     if st.stripes:
         other = st.shorts
@@ -268,7 +282,7 @@ def figure_sprite(
     return Sprite(x0, y0, _cloth(canvas, figure.phase))
 
 
-def _racket(canvas: Image, at, joints: dict[str, FloatArray], scale: float) -> None:  # type: ignore[no-untyped-def]
+def _racket(canvas: Image, at, joints: dict[str, FloatArray], scale: float) -> None:
     hand, tip = joints["handr"], joints["racket"]
     along = tip - hand
     length = float(np.hypot(*along)) + 1e-6
@@ -298,7 +312,7 @@ def _racket(canvas: Image, at, joints: dict[str, FloatArray], scale: float) -> N
 
 
 _FOLDS = cv2.GaussianBlur(np.random.default_rng(7).standard_normal((512, 512)).astype(np.float32), (0, 0), 4.0)
-_FOLDS = np.clip(225 + _FOLDS / _FOLDS.std() * 28, 120, 255).astype(np.uint8)
+_FOLDS = np.clip(232 + _FOLDS / _FOLDS.std() * 14, 150, 255).astype(np.uint8)
 
 
 def _cloth(canvas: Image, phase: float) -> Image:

@@ -206,7 +206,7 @@ class Tape:
         tumble: float = 0.0,
         wobble: float = 0.05,
     ) -> Flight:
-        """Free flight until ``stop`` or for ``seconds``. ``tumble`` rad/s end over end; 0 is a spiral along the path."""
+        """Free flight until ``stop`` or for ``seconds``. ``tumble``: rad/s end over end; 0 spirals along the path."""
         ball = Flight(pos, vel, spin)
         rate = math.sqrt(sum(s * s for s in spin)) or 20.0
         phase = float(self.rng.uniform(0, 2 * math.pi))

@@ -1,5 +1,7 @@
 """Renders a clip frame by frame, with exact truth. Memory does not grow with its length beyond the ball's path."""
 
+# ruff: noqa: RUF005 - vectors are added to lists of numbers here, nothing is concatenated
+
 from __future__ import annotations
 
 import copy
@@ -13,12 +15,16 @@ from tracker.synth.ball import Patch, ball_patch, box_size, draw_look, samples_n
 from tracker.synth.config import SynthConfig
 from tracker.synth.field import FIELDS
 from tracker.synth.figures import Figure, Sprite, figure_sprite
+from tracker.synth.layers import average, cover, darken, difference, score_board
 from tracker.synth.physics import STEP_S
-from tracker.synth.play import PLAYS
-from tracker.synth.scene import marks, mesh_sprite, paint
+from tracker.synth.play_football import american_football, football
+from tracker.synth.play_tennis import tennis
+from tracker.synth.scene import mesh_sprite, paint
 from tracker.synth.sensor import Sensor
 from tracker.synth.stage import draw_camera, draw_occluders, draw_path
 from tracker.types import CameraMotion, FloatArray, Image, Label, Visibility
+
+PLAYS = {"tennis": tennis, "football": football, "american_football": american_football}
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,9 +85,11 @@ class SynthClip:
         self._net = None
         if cfg.sport == "tennis" and cfg.backgrounds is None:
             self._net = mesh_sprite(self.camera, 6.4, 0.95, rng)
-        self._graphics = _score_board(cfg, rng) if cfg.graphics else None
+        self._graphics = score_board(cfg, rng) if cfg.graphics else None
         self._sun = rng.uniform(-0.9, 0.9, 2)
-        self._sensor = Sensor(cfg.width, cfg.height, rng, noise=cfg.noise or 0.0, light=cfg.light or 1.0)
+        self._sensor = Sensor(
+            cfg.width, cfg.height, rng, noise=cfg.noise or 0.0, light=cfg.light or 1.0, sharpen=cfg.sharpen or 0.0
+        )
         self._state = rng.bit_generator.state
         self._bits = type(rng.bit_generator)
         right = self.camera.rotation[0, :2]
@@ -165,7 +173,7 @@ class SynthClip:
 
         for figure in self.figures:
             pos, _, _ = figure.at(t)
-            foot, depth = self.camera.project(np.array([pos[0], pos[1], 0.0]))
+            _, depth = self.camera.project(np.array([pos[0], pos[1], 0.0]))
             if depth > 1.0:
                 place(pos[1], float(depth), figure)
         for since, p in self._spares:
@@ -179,18 +187,18 @@ class SynthClip:
         for group in (behind, front):
             for _, thing in sorted(group, key=lambda d: -d[0]):
                 if isinstance(thing, Patch):
-                    change = _difference(image, thing)
+                    change = difference(image, thing)
                     thing.put(image)
                     trans[:] = 1
                 elif isinstance(thing, Figure):
                     for sprite in self._sprites(thing, t, exposure / fps, view, zoom):
-                        _cover(trans, patch, sprite.put(image))
+                        cover(trans, patch, sprite.put(image))
                 elif isinstance(thing, tuple):
                     self._spare(thing, view, zoom).put(image)
             if group is behind and self._net is not None:
-                _cover(trans, patch, self._net_sprite(view).put(image))
+                cover(trans, patch, self._net_sprite(view).put(image))
         if self._graphics is not None:
-            _cover(trans, patch, self._graphics.put(image))
+            cover(trans, patch, self._graphics.put(image))
         image = self._sensor.expose(image, rng)
         middle = xy.mean(0)
         total = float(patch.alpha.sum())
@@ -230,7 +238,7 @@ class SynthClip:
         return values[a] * (1 - f) + values[np.minimum(a + 1, len(values) - 1)] * f
 
     def _ball_path(self, t: float, open_s: float) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray | None]:
-        """Times [K], frame px [K, 2], minor radius px [K] and long axis in camera coordinates [K, 3] over the exposure."""
+        """Over the exposure: times [K], frame px [K, 2], minor radius px [K], long axis [K, 3] (camera axes)."""
         rough = self._project(t + np.array([-0.5, -0.25, 0.0, 0.25, 0.5]) * open_s)
         k = samples_needed(rough[0], float(rough[1].max())) if open_s > 0 else 1
         times = t + ((np.arange(k) + 0.5) / k - 0.5) * open_s
@@ -269,12 +277,12 @@ class SynthClip:
             d = step / np.hypot(*step) * (side - 1) / 2
             c = (side - 1) / 2
             p, q = (tuple(int(v) for v in np.rint(c + s * d)) for s in (-1, 1))
-            cv2.line(kernel, p, q, 1.0)  # type: ignore[arg-type]
+            cv2.line(kernel, p, q, 1.0)
             image = cv2.filter2D(image, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REPLICATE)
         return image
 
     def _sprites(self, figure: Figure, t: float, open_s: float, view: FloatArray, zoom: float) -> list[Sprite]:
-        pos, vel, _ = figure.at(t)
+        pos, _, _ = figure.at(t)
         canvas, depth = self.camera.project(np.array([pos[0], pos[1], 0.0]))
         scale = self.camera.scale(float(depth)) * zoom
         foot = view[:, :2] @ canvas + view[:, 2]
@@ -287,7 +295,7 @@ class SynthClip:
         if sprite is None or not swings or open_s < 2e-3 or tall < 50:
             return [] if sprite is None else [sprite]
         shots = [figure_sprite(figure, t + s * open_s, foot, scale, self._right, self._right) for s in (-0.35, 0.35)]
-        return [_average([s for s in (sprite, *shots) if s is not None])]
+        return [average([s for s in (sprite, *shots) if s is not None])]
 
     def _spare(self, p: tuple[float, float, float], view: FloatArray, zoom: float) -> Patch:
         canvas, depth = self.camera.project(np.array(p))
@@ -331,7 +339,7 @@ class SynthClip:
             flat = max(0.5, half * float(np.clip(self.camera.position[2] / depth[0], 0.05, 1.0)))
             long = float(np.hypot(*(px[1] - px[0]))) / 2 + half
             angle = float(np.degrees(np.arctan2(*(px[1] - px[0])[::-1]))) if length else 0.0
-            _darken(image, (px[0] + px[1]) / 2, long, flat, angle, 0.62 if length else 0.7)
+            darken(image, (px[0] + px[1]) / 2, long, flat, angle, 0.62 if length else 0.7)
 
 
 def render_clip(config: SynthConfig, rng: np.random.Generator) -> SynthClip:
@@ -353,73 +361,3 @@ def _between(a: FloatArray, b: FloatArray) -> FloatArray:
     """2x3 matrix that maps what view ``a`` shows to where view ``b`` shows it."""
     linear = b[:, :2] @ np.linalg.inv(a[:, :2])
     return np.concatenate([linear, (b[:, 2] - linear @ a[:, 2])[:, None]], 1)
-
-
-def _difference(image: Image, patch: Patch) -> FloatArray:
-    """Largest change over the channels that the patch will make, float32 [h, w] of the patch (0 outside the picture)."""
-    out = np.zeros(patch.alpha.shape, np.float32)
-    at = patch.window(*image.shape[:2])
-    if at is not None:
-        ys, xs, py, px = at
-        out[py, px] = np.abs(patch.rgb[py, px] - image[ys, xs] * patch.alpha[py, px, None]).max(-1)
-    return out
-
-
-def _cover(trans: FloatArray, patch: Patch, touched: tuple[slice, slice, Image] | None) -> None:
-    """Reduces how much of the patch shines through, by what was just drawn over it."""
-    if touched is None:
-        return
-    ys, xs, alpha = touched
-    y0, y1 = max(ys.start, patch.y0), min(ys.stop, patch.y0 + trans.shape[0])
-    x0, x1 = max(xs.start, patch.x0), min(xs.stop, patch.x0 + trans.shape[1])
-    if y0 < y1 and x0 < x1:
-        a = alpha[y0 - ys.start : y1 - ys.start, x0 - xs.start : x1 - xs.start].astype(np.float32) / 255
-        trans[y0 - patch.y0 : y1 - patch.y0, x0 - patch.x0 : x1 - patch.x0] *= 1 - a
-
-
-def _average(sprites: list[Sprite]) -> Sprite:
-    x0, y0 = min(s.x0 for s in sprites), min(s.y0 for s in sprites)
-    x1 = max(s.x0 + s.rgba.shape[1] for s in sprites)
-    y1 = max(s.y0 + s.rgba.shape[0] for s in sprites)
-    total = np.zeros((y1 - y0, x1 - x0, 4), np.uint16)
-    for s in sprites:
-        h, w = s.rgba.shape[:2]
-        total[s.y0 - y0 : s.y0 - y0 + h, s.x0 - x0 : s.x0 - x0 + w] += s.rgba
-    return Sprite(x0, y0, (total // len(sprites)).astype(np.uint8))
-
-
-def _darken(image: Image, centre: FloatArray, long: float, flat: float, angle: float, keep: float) -> None:
-    reach = long + flat + 3
-    x0, y0 = (int(v) for v in np.floor(np.clip(centre - reach, -1e6, 1e6)))
-    x1, y1 = (int(v) for v in np.ceil(np.clip(centre + reach, -1e6, 1e6)))
-    x0, y0, x1, y1 = max(0, x0), max(0, y0), min(image.shape[1], x1), min(image.shape[0], y1)
-    if x1 - x0 < 1 or y1 - y0 < 1 or reach > 2000:
-        return
-    mask = np.full((y1 - y0, x1 - x0, 3), 255, np.uint8)
-    at = tuple(round(float(c - o) * 16) for c, o in zip(centre, (x0, y0), strict=True))
-    tone = int(255 * keep)
-    cv2.ellipse(
-        mask,
-        at,
-        (max(8, round(long * 16)), max(8, round(flat * 16))),
-        angle,
-        0,
-        360,
-        (tone, tone, tone),
-        -1,
-        cv2.LINE_AA,
-        4,
-    )  # type: ignore[arg-type]
-    part = image[y0:y1, x0:x1]
-    part[:] = cv2.multiply(part, cv2.GaussianBlur(mask, (3, 3), 0.8), scale=1 / 255)
-
-
-def _score_board(cfg: SynthConfig, rng: np.random.Generator) -> Sprite:
-    """A graphic of the broadcaster that lies over everything, at a corner."""
-    s = cfg.width / 1280
-    w, h = max(24, int(rng.uniform(150, 300) * s)), max(10, int(rng.uniform(24, 60) * s))
-    rgba = np.full((h, w, 4), 255, np.uint8)
-    rgba[..., :3] = marks(w, h, rng, rng.integers(0, 90, 3), np.array([240, 240, 240]))
-    x = int(rng.choice([0.04 * cfg.width, 0.94 * cfg.width - w]))
-    y = int(rng.choice([0.06 * cfg.height, 0.88 * cfg.height - h]))
-    return Sprite(x, y, rgba)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import cv2
@@ -141,7 +142,7 @@ def visible_polygon(camera: Camera, corners: FloatArray, near_m: float = 0.5) ->
 
 def _stroke(canvas: Image, camera: Camera, line: FloatArray, width_m: float, colour: FloatArray) -> None:
     """A painted line along world points [N, 2], as wide as perspective makes it."""
-    for a, b in zip(line[:-1], line[1:], strict=True):
+    for a, b in itertools.pairwise(line):
         d = b - a
         n = np.array([-d[1], d[0]]) / (np.hypot(*d) + 1e-9) * width_m / 2
         quad = np.array([[*(a + n), 0], [*(b + n), 0], [*(b - n), 0], [*(a - n), 0]])
@@ -157,7 +158,7 @@ def _stroke(canvas: Image, camera: Camera, line: FloatArray, width_m: float, col
 
 
 def paint_plane(canvas: Image, camera: Camera, texture: Image, corners: FloatArray) -> None:
-    """Paints ``texture`` on a rectangle in the world; corners [4, 3]: upper left, upper right, lower right, lower left."""
+    """Paints ``texture`` on a rectangle in the world; ``corners`` [4, 3] m, clockwise from upper left."""
     px, depth = camera.project(corners)
     if (depth < 0.8).any() or not np.isfinite(px).all():
         return
@@ -166,8 +167,8 @@ def paint_plane(canvas: Image, camera: Camera, texture: Image, corners: FloatArr
     if x1 - x0 < 2 or y1 - y0 < 2:
         return
     th, tw = texture.shape[:2]
-    source = np.float32([[-0.5, -0.5], [tw - 0.5, -0.5], [tw - 0.5, th - 0.5], [-0.5, th - 0.5]])
-    matrix = cv2.getPerspectiveTransform(source, np.float32(px - [x0, y0]))
+    source = np.array([[-0.5, -0.5], [tw - 0.5, -0.5], [tw - 0.5, th - 0.5], [-0.5, th - 0.5]], np.float32)
+    matrix = cv2.getPerspectiveTransform(source, (px - [x0, y0]).astype(np.float32))
     size = (int(x1 - x0), int(y1 - y0))
     shown = cv2.warpPerspective(texture, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     mask = np.zeros(size[::-1], np.uint8)
@@ -223,7 +224,7 @@ def crowd(rows: int, seats: int, rng: np.random.Generator, empty: float) -> Imag
     out[:, 0:3, :, 2:5] = heads[:, None, :, None]
     out[:, 3:4, :, 2:5] *= 0.8
     image = out.reshape(rows * cell_h, seats * cell_w, 3)
-    image = image * rng.normal(1, 0.10, (*image.shape[:2], 1))
+    image *= rng.normal(1, 0.10, (*image.shape[:2], 1)).astype(np.float32)
     for r in range(rows):  # people do not sit in a grid
         image[r * cell_h : (r + 1) * cell_h] = np.roll(
             image[r * cell_h : (r + 1) * cell_h], int(rng.integers(cell_w)), 1
@@ -241,11 +242,12 @@ def _surroundings(canvas: Image, camera: Camera, field: Field, rng: np.random.Ge
         "near": ((x1, y0), (x0, y0)),
     }
     order = []
-    for a, b in corners.values():
-        mid = np.array([(a[0] + b[0]) / 2, (a[1] + b[1]) / 2])
+    for first, last in corners.values():
+        a, b = np.array(first, float), np.array(last, float)
+        mid = (a + b) / 2
         inward = np.array([(x0 + x1) / 2, (y0 + y1) / 2]) - mid
         if inward @ (camera.position[:2] - mid) > 0:
-            order.append((float(np.hypot(*(mid - camera.position[:2]))), np.array(a, float), np.array(b, float)))
+            order.append((float(np.hypot(*(mid - camera.position[:2]))), a, b))
     dim = float(rng.uniform(0.25, 1.0)) if field.stands else 1.0
     for _, a, b in sorted(order, key=lambda o: -o[0]):
         pieces = max(1, int(np.hypot(*(b - a)) / 9))
@@ -254,7 +256,7 @@ def _surroundings(canvas: Image, camera: Camera, field: Field, rng: np.random.Ge
         if outward @ (a - [(x0 + x1) / 2, (y0 + y1) / 2]) < 0:
             outward = -outward
         ground = _paint_colour(rng) if rng.random() < 0.5 else np.asarray(field.outer) * rng.uniform(0.35, 0.8)
-        ink = np.array([240, 240, 240]) if ground.mean() < 140 else rng.integers(0, 80, 3)
+        ink = np.full(3, 240.0) if ground.mean() < 140 else rng.uniform(0, 80, 3)
         for i in range(pieces):
             p, q = a + (b - a) * i / pieces, a + (b - a) * (i + 1) / pieces
             _behind(canvas, camera, field, p, q, outward, dim, rng)
@@ -314,9 +316,11 @@ def _behind(
 
 
 def _ground_logo(canvas: Image, camera: Camera, field: Field, rng: np.random.Generator) -> None:
-    x, y, w, h = field.logo  # type: ignore[misc]
+    assert field.logo is not None
+    x, y, w, h = field.logo
     base = np.asarray(field.outer)
-    texture = marks(300, 60, rng, base, np.clip(base + 90, 0, 255) if rng.random() < 0.6 else rng.integers(0, 256, 3))
+    ink = np.clip(base + 90, 0, 255) if rng.random() < 0.6 else _paint_colour(rng)
+    texture = marks(300, 60, rng, base, ink)
     paint_plane(canvas, camera, texture, np.array([[x, y + h, 0.0], [x + w, y + h, 0], [x + w, y, 0], [x, y, 0]]))
 
 
@@ -345,14 +349,8 @@ def mesh_sprite(
         for x in np.arange(-half_width_m, half_width_m, pitch):
             a, _ = camera.project(np.array([x, 0.0, 0.0]))
             b, _ = camera.project(np.array([x, 0.0, float(np.interp(x, xs, sag))]))
-            cv2.line(
-                rgba,
-                *(tuple(int(v) for v in np.rint((p - [x0, y0]) * 32)) for p in (a, b)),
-                (10, 12, 12, min(255, fill + 60)),
-                1,
-                cv2.LINE_AA,
-                _SHIFT,
-            )  # type: ignore[misc]
+            thread = np.rint((np.stack([a, b]) - [x0, y0]) * 32).astype(int).tolist()
+            cv2.line(rgba, thread[0], thread[1], (10, 12, 12, min(255, fill + 60)), 1, cv2.LINE_AA, _SHIFT)
     band = np.concatenate([top, camera.project(np.stack([xs, np.zeros(n), sag - 0.07], -1))[0][::-1]]) - [x0, y0]
     cv2.fillPoly(rgba, [np.rint(band * 32).astype(np.int32)], (235, 235, 230, 255), cv2.LINE_AA, _SHIFT)
     return rgba, int(x0), int(y0)

@@ -17,7 +17,10 @@ class Sensor:
     reflection, which costs two saturating additions instead of millions of random numbers.
     """
 
-    def __init__(self, width: int, height: int, rng: np.random.Generator, *, noise: float, light: float) -> None:
+    def __init__(
+        self, width: int, height: int, rng: np.random.Generator, *, noise: float, light: float, sharpen: float = 0.0
+    ) -> None:
+        self.sharpen = sharpen
         self.table = None
         if abs(light - 1) > 0.02:
             ramp = np.arange(256) / 255.0
@@ -36,9 +39,11 @@ class Sensor:
             self.minus = np.tile(np.maximum(-tile, 0).astype(np.uint8), (2, 2, 1))
 
     def expose(self, image: Image, rng: np.random.Generator) -> Image:
-        """One frame, uint8 [H, W, 3], with the scene's light and the sensor's noise."""
+        """One frame, uint8 [H, W, 3], with the scene's light, the camera's edge enhancement and the sensor's noise."""
         if self.table is not None:
             image = cv2.LUT(image, self.table)
+        if self.sharpen > 0.03:  # broadcast cameras leave halos around edges, small balls gain contrast from it
+            image = cv2.addWeighted(image, 1 + self.sharpen, cv2.GaussianBlur(image, (5, 5), 1.1), -self.sharpen, 0)
         if self.plus is not None:
             h, w = image.shape[:2]
             dy, dx, swap = (int(v) for v in rng.integers(0, (_MARGIN, _MARGIN, 2)))

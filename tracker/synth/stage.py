@@ -17,7 +17,7 @@ COURT_WIDTH_M, COURT_LENGTH_M = 10.97, 23.77
 
 
 def draw_camera(config: SynthConfig, ball: FloatArray, rng: np.random.Generator) -> Camera:
-    """A camera of the configured view. ``ball`` [N, 3] m is the ball's path: big fields are filmed where the play is."""
+    """A camera of the configured view. ``ball`` [N, 3] m: big fields are filmed where the play is."""
     w, h = config.width, config.height
     grow = (1.0, 1.0)
     if config.pan:
@@ -71,9 +71,15 @@ def draw_path(config: SynthConfig, camera: Camera, ball: FloatArray, rng: np.ran
     xy[depth < 1] = np.nan
     follow = float(rng.uniform(0.1, 0.5) if config.sport == "tennis" else rng.uniform(0.6, 1.0))
     return follow_path(
-        xy, rate, canvas, frame, rng,
-        follow=follow, zoom_range=(1.0, float(rng.choice([1.0, 1.1, 1.25]))), shake_px=(config.shake_px or 0.0) * config.width / 1280,
-    )  # fmt: skip
+        xy,
+        rate,
+        canvas,
+        frame,
+        rng,
+        follow=follow,
+        zoom_range=(1.0, float(rng.choice([1.0, 1.1, 1.25]))),
+        shake_px=(config.shake_px or 0.0) * config.width / 1280,
+    )
 
 
 def draw_occluders(
