@@ -113,7 +113,7 @@ def _track(
             for step in progress(steps, total=total, quiet=quiet, desc=info.name):
                 writer.write(step.state)
                 if painter:
-                    painter.add(step.frame, step.state)
+                    painter.add(step.frame, step.state, step.camera, step.cut)
                 counts.add(step)
                 if counts.frames == max_frames:
                     break
