@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from tracker.commands.labels import command
 from tracker.labels.check import check_table, leaks, stats
-from tracker.labels.dataset import Clip
+from tracker.labels.dataset import Clip, load_dataset
 from tracker.labels.merge import merge
 from tracker.labels.schema import LabelTable, write_labels
 from tracker.types import Label
@@ -44,6 +45,15 @@ def test_a_label_off_its_neighbours_path_is_found(frame: int) -> None:
     labels = rally()
     labels[frame] = replace(labels[frame], x=labels[frame].x + 25)
     assert kinds(labels) == [("path", frame)]
+
+
+def test_repeated_frames_of_a_rate_conversion_do_not_look_wrong() -> None:
+    labels, frame = [], 0
+    for i, r in enumerate(rally()):
+        for _ in range(2 if i % 5 == 4 else 1):  # 25 to 30 fps
+            labels.append(replace(r, frame=frame))
+            frame += 1
+    assert kinds(labels) == []
 
 
 def test_a_jump_is_found() -> None:
@@ -184,3 +194,28 @@ def test_convert_command_names_what_it_needs(tmp_path: Path) -> None:
         assert words in str(result.exception)
         assert not (tmp_path / "out").exists()
     assert run("convert", tmp_path / "a.csv", tmp_path / "out.json", "--to", "coco").exit_code == 0
+
+
+@pytest.mark.real
+def test_real_labels_pass_and_labels_moved_by_20_px_are_found() -> None:
+    root = os.environ.get("TRACKER_DATA")
+    if not root:
+        pytest.skip("set TRACKER_DATA to the folder of labelled footage")
+    rng = np.random.default_rng(0)
+    doubted = found = tried = 0
+    for c in load_dataset(root, sport="tennis", kind="clip"):
+        if c.labels is None:
+            continue
+        table = LabelTable.read(c.labels)
+        size = {"width": c.width, "height": c.height, "fps": c.fps}
+        doubted += sum(f.kind == "path" for f in check_table(table, **size))  # type: ignore[arg-type]
+        placed = np.flatnonzero(table.has_position)
+        for i in rng.choice(placed[4:-4], 10, replace=False):
+            angle = rng.uniform(0, 2 * np.pi)
+            xy = table.xy.copy()
+            xy[i] += 20 * c.width / 1280 * np.array([np.cos(angle), np.sin(angle)])
+            moved = check_table(replace(table, xy=xy), **size)  # type: ignore[arg-type]
+            found += any(f.kind == "path" and f.frame == table.frame[i] for f in moved)
+            tried += 1
+    assert doubted == 0
+    assert found >= 0.85 * tried

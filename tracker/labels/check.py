@@ -23,10 +23,11 @@ from tracker.types import FloatArray, Visibility
 
 # A serve crosses a 1280-wide picture in about a fifth of a second; twice that is no ball.
 MAX_SPEED_PX_S = 12_000.0
-# Leave-one-out residual from which a label is doubted. Of the labels of the nine frame-by-frame checked clips, which
-# are believed right, this flags the share told in docs/labels.md, and it finds a label moved by 20 px.
+# Leave-one-out residual from which a label is doubted: no label of the clips checked frame by frame is, and nine of ten
+# labels moved by 20 px are (the test with real footage in tests/test_labels_check.py counts both).
 MIN_RESIDUAL_PX = 12.0
 RESIDUAL_SCALES = 6.0  # times the clip's own typical residual
+REPEAT_PX = 2.0
 WINDOW = 3  # frames on either side that a label is compared with
 FROZEN_FRAMES = 3  # labels at the very same place in a row while the ball moves before and after
 
@@ -156,8 +157,25 @@ def _quadratic_weights(times: FloatArray) -> FloatArray:
     return weights
 
 
+def without_repeats(t: LabelTable, scale: float) -> tuple[LabelTable, np.ndarray]:
+    """Labels without those of repeated frames (a 25 to 30 fps conversion), which would bend every path.
+
+    Told from the labels alone: a step of less than :data:`REPEAT_PX` between steps many times longer.
+
+    Returns:
+        the kept rows; int64 [M] their frames as if the repeated ones did not exist.
+    """
+    if len(t) < 4:
+        return t, t.frame
+    step = np.linalg.norm(np.diff(t.xy, axis=0), axis=1) * scale
+    next_to = np.minimum(np.r_[np.inf, step[:-1]], np.r_[step[1:], np.inf])
+    repeat = np.r_[False, (step < REPEAT_PX) & (next_to > 4 * REPEAT_PX) & (np.diff(t.frame) == 1)]
+    return t.select(~repeat), (t.frame - np.cumsum(repeat))[~repeat]
+
+
 def _off_path(t: LabelTable, clip: str, scale: float) -> list[Finding]:
-    residual = path_residual(t.frame, t.xy) * scale
+    t, played = without_repeats(t, scale)
+    residual = path_residual(played, t.xy) * scale
     fine = residual[np.isfinite(residual)]
     if not len(fine):
         return []
