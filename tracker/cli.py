@@ -17,10 +17,12 @@ from tracker.errors import TrackerError
 # name -> (module with a click command called `command`, one line for --help)
 COMMANDS: dict[str, tuple[str, str]] = {
     "infer": ("tracker.commands.infer", "Track the ball in a video: trajectory.csv, summary.json, overlay."),
+    "convert": ("tracker.commands.convert", "Write a trajectory as JSON lines, Parquet, MOT or in a label format."),
     "train": ("tracker.commands.train", "Train a network on labelled and synthetic clips."),
     "export": ("tracker.commands.export", "Write a checkpoint as one ONNX file and check it against torch."),
     "eval": ("tracker.commands.eval", "Score a model or trajectories against labels: table, JSON, HTML report."),
     "crossval": ("tracker.commands.crossval", "Train and score with one venue left out, each in turn."),
+    "propagate": ("tracker.commands.propagate", "Label a few frames, get all: fill labels between keyframes."),
     "synth": ("tracker.commands.synth", "Render a synthetic clip with exact labels."),
     "labels": ("tracker.commands.labels", "Convert, check, merge and count label files; labels from a sensor."),
 }

@@ -1,13 +1,14 @@
-"""A trajectory: the track of one clip as columns, with CSV both ways."""
+"""A trajectory: the track of one clip as columns, with CSV both ways (other forms: trajectory_formats.py)."""
 
 from __future__ import annotations
 
 import csv
+import itertools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +16,11 @@ from tracker.errors import TrackerError
 from tracker.files import atomic_write, read_text
 from tracker.types import BallState, FloatArray, IntArray, Status
 
+if TYPE_CHECKING:
+    import pandas
+
+MAX_BYTES = 1 << 30  # of a trajectory file: a day at 60 fps has 5 million rows of about 80 bytes
+_STATUSES = {s.value for s in Status}
 COLUMNS = ("frame", "time_s", "x", "y", "vx", "vy", "radius_px", "sd_px", "status", "score", "candidates")
 
 
@@ -81,39 +87,89 @@ class Trajectory:
         Raises:
             TrackerError: names the file and the row of what is wrong (order, repeats, numbers, columns).
         """
-        reader = csv.DictReader(read_text(path).splitlines())
-        if reader.fieldnames is None or not {"frame", "x", "y"} <= set(reader.fieldnames):
-            raise TrackerError(f"{path}: a trajectory needs the columns frame,x,y; found {reader.fieldnames}")
-        cols: dict[str, list] = {c: [] for c in COLUMNS}
-        last = -1
-        for n, row in enumerate(reader, start=2):
-            try:
-                frame = _whole(row["frame"])
-                values = {c: _number(row.get(c)) for c in COLUMNS if c not in ("frame", "status", "candidates")}
-                candidates = _whole(row.get("candidates") or "0")
-            except ValueError as e:
-                raise TrackerError(f"{path}, row {n}: {e}") from e
-            if frame <= last:
-                raise TrackerError(f"{path}, row {n}: frame {frame} after frame {last}; frames must rise, each once")
-            if math.isinf(values["x"]) or math.isinf(values["y"]):
-                raise TrackerError(f"{path}, row {n}: x,y must be finite numbers or empty")
-            last = frame
-            missing = math.isnan(values["x"]) or math.isnan(values["y"])
-            status = (row.get("status") or "").strip().lower() or ("lost" if missing else "detected")
-            if status not in {s.value for s in Status}:
-                raise TrackerError(f"{path}, row {n}: status '{status}' is none of detected, predicted, lost")
-            cols["frame"].append(frame)
-            cols["status"].append(status)
-            cols["candidates"].append(candidates)
-            for c, v in values.items():
-                cols[c].append(v)
-        f = {c: np.array(v, dtype=np.float64) for c, v in cols.items() if c not in ("frame", "status", "candidates")}
+        reader = csv.reader(read_text(path, MAX_BYTES).splitlines())
+        try:
+            names = next(reader, None)
+            if names is None or not {"frame", "x", "y"} <= set(names):
+                raise TrackerError(f"{path}: a trajectory needs the columns frame,x,y; found {names}")
+            rows = [row for row in reader if row]
+        except csv.Error as e:
+            raise TrackerError(f"{path}, row {reader.line_num}: not valid CSV ({e})") from e
+        # column by column: making a dictionary of every row would cost more than parsing its numbers
+        columns = dict(zip(names, itertools.zip_longest(*rows, fillvalue=""), strict=False))
+        return cls.from_columns({c: columns[c] for c in COLUMNS if c in columns}, str(path), range(2, len(rows) + 2))
+
+    @classmethod
+    def from_columns(
+        cls, columns: Mapping[str, Sequence], where: str = "the table", rows: Sequence[int] | None = None
+    ) -> Trajectory:
+        """A checked trajectory from columns of equal length, of texts or numbers ("" and None are missing).
+
+        Args:
+            columns: ``frame``, ``x`` and ``y``, and what else of :data:`COLUMNS` there is.
+            where, rows: name of the table and the number of each row (from 0 without), for error messages.
+
+        Raises:
+            TrackerError: names the row of what is wrong (order, repeats, numbers, status).
+        """
+        n = len(columns.get("frame", ()))
+        at: Sequence[int] = range(n) if rows is None else rows
+        missing = [c for c in ("frame", "x", "y") if n and c not in columns]
+        if missing:
+            raise TrackerError(f"{where}: a trajectory needs the columns frame,x,y; missing: {','.join(missing)}")
+
+        def numbers(name: str, make: Callable[[Sequence, str, Sequence[int]], np.ndarray] = _floats) -> np.ndarray:
+            if name not in columns:
+                return np.full(n, np.nan)
+            return make(columns[name], where, at)
+
+        frame = numbers("frame", _wholes).astype(np.int64)
+        late = np.flatnonzero(np.diff(frame, prepend=-1) <= 0)
+        if len(late):
+            i = late[0]
+            raise TrackerError(
+                f"{where}, row {at[i]}: frame {frame[i]} after frame {frame[i - 1]}; frames must rise, each once"
+            )
+        values = {c: numbers(c) for c in COLUMNS if c not in ("frame", "status", "candidates")}
+        xy = np.stack([values["x"], values["y"]], 1)
+        if len(far := np.flatnonzero(np.isinf(xy).any(1))):
+            raise TrackerError(f"{where}, row {at[far[0]]}: x,y must be finite numbers or empty")
+        candidates = (
+            numbers("candidates", _counts).astype(np.int64) if "candidates" in columns else np.zeros(n, np.int64)
+        )
         return cls(
-            np.array(cols["frame"], dtype=np.int64), f["time_s"],
-            np.stack([f["x"], f["y"]], 1), np.stack([f["vx"], f["vy"]], 1),
-            f["radius_px"], f["sd_px"], np.array(cols["status"], dtype="<U9"), f["score"],
-            np.array(cols["candidates"], dtype=np.int64),
+            frame, values["time_s"], xy, np.stack([values["vx"], values["vy"]], 1), values["radius_px"],
+            values["sd_px"], _statuses(columns.get("status"), np.isnan(xy).any(1), where, at), values["score"],
+            candidates,
         )  # fmt: skip
+
+    # -- other forms (tracker/trajectory_formats.py) ----------------------------------------------------------------
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """A table with the columns of the CSV file, a row per frame; missing numbers are NaN (extra ``analysis``)."""
+        from tracker.trajectory_formats import to_pandas
+
+        return to_pandas(self)
+
+    @classmethod
+    def from_pandas(cls, table: pandas.DataFrame) -> Trajectory:
+        """The inverse of :meth:`to_pandas`; columns beyond frame,x,y are optional."""
+        from tracker.trajectory_formats import from_pandas
+
+        return from_pandas(table)
+
+    @classmethod
+    def read(cls, path: str | Path) -> Trajectory:
+        """Reads CSV, JSON lines, Parquet or a MOT result file, told apart by the name's ending."""
+        from tracker.trajectory_formats import read
+
+        return read(path)
+
+    def write(self, path: str | Path) -> None:
+        """Writes CSV, JSON lines, Parquet or a MOT result file, by the name's ending (.csv .jsonl .parquet .txt)."""
+        from tracker.trajectory_formats import write
+
+        write(path, self)
 
 
 class TrajectoryWriter:
@@ -140,17 +196,62 @@ def _text(value: float, digits: int) -> str:
     return "" if math.isnan(value) else f"{value:.{digits}f}"
 
 
-def _number(text: str | None) -> float:
-    if text is None or not text.strip():
+def _floats(cells: Sequence, where: str, rows: Sequence[int]) -> np.ndarray:
+    """float64 [N] of texts or numbers; blank texts and None are NaN."""
+    try:
+        nan = math.nan
+        return np.array([nan if c == "" or c is None else float(c) for c in cells], dtype=np.float64)
+    except (ValueError, TypeError, OverflowError):  # rare: blanks in a cell, or something that is no number
+        return np.array([_located(_number, c, where, rows[i]) for i, c in enumerate(cells)], dtype=np.float64)
+
+
+def _wholes(cells: Sequence, where: str, rows: Sequence[int]) -> np.ndarray:
+    values = _floats(cells, where, rows)
+    with np.errstate(invalid="ignore"):
+        bad = np.flatnonzero(~((values >= 0) & (values < 2**53) & (values == np.floor(values))))
+    for i in bad.tolist():
+        _located(_refuse_fraction, cells[i], where, rows[i])
+    return values
+
+
+def _counts(cells: Sequence, where: str, rows: Sequence[int]) -> np.ndarray:
+    return _wholes([c if c or c == 0 else 0 for c in cells], where, rows)
+
+
+def _statuses(cells: Sequence | None, missing: np.ndarray, where: str, rows: Sequence[int]) -> np.ndarray:
+    """str [N]; where none is stated, a row with a position is detected, one without lost."""
+    implied = np.where(missing, "lost", "detected").astype("<U9")
+    if cells is None:
+        return implied
+    meant = {c: _as_text(c).strip().lower() for c in set(cells)}
+    if odd := {c for c, status in meant.items() if status not in _STATUSES and status}:
+        i = next(i for i, c in enumerate(cells) if c in odd)
+        raise TrackerError(
+            f"{where}, row {rows[i]}: status '{meant[cells[i]][:40]}' is none of detected, predicted, lost"
+        )
+    stated = np.array([meant[c] for c in cells], dtype="<U9")
+    return np.where(stated == "", implied, stated)
+
+
+def _as_text(cell: object) -> str:
+    return cell if isinstance(cell, str) else "" if cell is None or cell != cell else str(cell)
+
+
+def _located(read: Callable[[object], float], cell: object, where: str, row: int) -> float:
+    try:
+        return read(cell)
+    except (ValueError, TypeError, OverflowError) as e:
+        raise TrackerError(f"{where}, row {row}: {e}") from None
+
+
+def _number(cell: object) -> float:
+    if cell is None or (isinstance(cell, str) and not cell.strip()):
         return math.nan
     try:
-        return float(text)
-    except ValueError:
-        raise ValueError(f"'{text[:40]}' is not a number") from None
+        return float(cell)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"'{str(cell)[:40]}' is not a number") from None
 
 
-def _whole(text: str | None) -> int:
-    value = _number(text)
-    if math.isnan(value) or value != int(value) or value < 0:
-        raise ValueError(f"'{(text or '')[:40]}' is not a frame number or count (0, 1, 2, ...)")
-    return int(value)
+def _refuse_fraction(cell: object) -> float:
+    raise ValueError(f"'{str(_as_text(cell))[:40]}' is not a frame number or count (0, 1, 2, ...)")
