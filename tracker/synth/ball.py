@@ -116,8 +116,7 @@ def ball_patch(
     x1, y1 = (int(v) for v in np.ceil(xy.max(0) + reach))
     gx = np.arange(x0, x1 + 1, dtype=np.float32)
     gy = np.arange(y0, y1 + 1, dtype=np.float32)
-    alpha = np.zeros((len(gy), len(gx)), np.float32)
-    shade = np.zeros((len(gy), len(gx), 3), np.float32)
+    layer = np.zeros((len(gy), len(gx), 4), np.float32)  # colour times cover, and cover
     turns = np.broadcast_to(np.asarray(turn, np.float64), k)
     pad = int(np.ceil(float(r.max()) * max(1.0, elongation) + 1.5))
     colour = np.asarray(look.colour, np.float32)
@@ -130,19 +129,18 @@ def ball_patch(
         dy = (gy[ys] - np.float32(cy))[:, None]
         a = axis[i] if axis is not None else None
         cover, nx, ny = _silhouette(dx, dy, float(r[i]), a, elongation)
-        alpha[ys, xs] += cover
+        layer[ys, xs, 3] += cover
         tone = _tone(nx, ny, look, a, float(turns[i]), float(r[i]), dx, dy)
         if tone.ndim == 2:
-            shade[ys, xs] += (cover * tone)[..., None] * colour
+            layer[ys, xs, :3] += (cover * tone)[..., None] * colour
         else:
-            shade[ys, xs] += cover[..., None] * tone
-    alpha /= k
-    shade /= k
+            layer[ys, xs, :3] += cover[..., None] * tone
+    layer *= np.float32(1 / k)
     if psf_px > 0.05:
         size = 2 * int(np.ceil(3 * psf_px)) + 1
-        alpha = cv2.GaussianBlur(alpha, (size, size), psf_px, borderType=cv2.BORDER_CONSTANT)
-        shade = cv2.GaussianBlur(shade, (size, size), psf_px, borderType=cv2.BORDER_CONSTANT)
-    return Patch(x0, y0, alpha, np.minimum(shade, 255.0))
+        layer = cv2.GaussianBlur(layer, (size, size), psf_px, borderType=cv2.BORDER_CONSTANT)
+    alpha = np.ascontiguousarray(layer[..., 3])
+    return Patch(x0, y0, alpha, np.minimum(layer[..., :3], 255.0 * alpha[..., None]))
 
 
 def _silhouette(
@@ -153,12 +151,12 @@ def _silhouette(
         inv = np.float32(1 / max(r, 1e-3))
         if r < 2.5:  # one distance a pixel is too coarse here: three by three
             fx, fy = (dx[0, :, None] + _THIRDS).ravel()[None], (dy[:, 0, None] + _THIRDS).ravel()[:, None]
-            fine = np.clip((np.float32(r) - np.sqrt(fx * fx + fy * fy)) * 3 + np.float32(0.5), 0, 1)
+            fine = _ramp((np.float32(r) - np.sqrt(fx * fx + fy * fy)) * np.float32(3))
             cover = fine.reshape(dy.shape[0], 3, dx.shape[1], 3).mean((1, 3))
             total = float(cover.sum())
             return (cover * np.float32(np.pi * r * r / total) if total > 0 else cover), dx * inv, dy * inv
         d = np.sqrt(dx * dx + dy * dy)
-        return np.clip(np.float32(r) - d + np.float32(0.5), 0, 1), dx * inv, dy * inv
+        return _ramp(np.float32(r) - d), dx * inv, dy * inv
     long = r * half_extent(axis, elongation)
     flat = float(np.hypot(axis[0], axis[1]))
     c, s = (float(axis[0]) / flat, float(axis[1]) / flat) if flat > 1e-6 else (1.0, 0.0)
@@ -172,9 +170,13 @@ def _silhouette(
     return _cover(d, r * long), nu * c - nv * s, nu * s + nv * c
 
 
+def _ramp(inside_px: FloatArray) -> FloatArray:
+    return np.minimum(np.maximum(inside_px + np.float32(0.5), 0), 1)
+
+
 def _cover(inside_px: FloatArray, r2: float) -> FloatArray:
     """Pixel cover from the signed distance to the edge; the sum is set to the true area (matters below 2 px)."""
-    cover = np.clip(inside_px + np.float32(0.5), 0, 1)
+    cover = _ramp(inside_px)
     total = float(cover.sum())
     return cover * np.float32(min(1.5, np.pi * r2 / total)) if total > 0 and r2 < 9 else cover
 

@@ -14,7 +14,8 @@ Box = tuple[float, float, float, float]
 @dataclass(frozen=True, eq=False)
 class Field:
     """``areas``: (x0, y0, x1, y1) boxes painted in order; ``lines``: world polylines [N, 2]; ``bounds``: where boards
-    or trees stand; colours RGB 0..255; ``texture``: relative strength of the ground's texture."""
+    or trees stand; colours RGB 0..255; ``texture``: relative strength of the ground's texture;
+    ``goals``: x of the goal lines with a goal."""
 
     outer: FloatArray
     areas: list[tuple[Box, FloatArray]]
@@ -30,6 +31,7 @@ class Field:
     board_m: float = 1.0
     mixed_boards: bool = False
     logo: Box | None = None
+    goals: tuple[float, ...] = ()
 
 
 def _rect(x0: float, y0: float, x1: float, y1: float) -> FloatArray:
@@ -111,6 +113,7 @@ def football_pitch(rng: np.random.Generator, view: str) -> Field:
         stands=view != "low" or bool(rng.random() < 0.25),
         board_m=float(rng.uniform(0.8, 1.2)),
         mixed_boards=bool(rng.random() < 0.5),
+        goals=(-hx, hx),
     )
 
 

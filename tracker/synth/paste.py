@@ -21,6 +21,7 @@ def paste_ball(
     psf_px: float | None = None,
     look: BallLook | None = None,
     opacity: float | None = None,
+    in_place: bool = False,
 ) -> tuple[list[Image], FloatArray]:
     """Pastes one ball, on a short ballistic path, into consecutive real frames; for training.
 
@@ -32,9 +33,10 @@ def paste_ball(
         xy: position in the *last* frame, px; default anywhere.
         radius_px, speed_px, exposure: px, px per frame, share of the frame time.
         psf_px: lens blur. opacity: 0..1, weakens the ball (1 = as rendered).
+        in_place: change the given pictures instead of copies (copying costs more than the ball).
 
     Returns:
-        New frames (the input is not touched) and truth float64 [T, 5]: x, y (middle of the streak), w, h, visibility
+        The frames with the ball and truth float64 [T, 5]: x, y (middle of the streak), w, h, visibility
         (1, 2 = hard: weak contrast or a streak longer than four diameters, 0 = outside; x, y are NaN then).
     """
     frames = [images] if isinstance(images, np.ndarray) else list(images)
@@ -77,17 +79,18 @@ def paste_ball(
             axis = np.stack([np.cos(angle), np.sin(angle), np.full(n, 0.4)], -1) / np.hypot(1, 0.4)
             stretch = 1.65
         patch = ball_patch(path, r, ball, psf_px=blur, axis=axis, elongation=stretch, turn=turn + rate * t)
-        image = frames[i].copy()
+        image = frames[i] if in_place else frames[i].copy()
         middle = path.mean(0)
         inside = -0.5 <= middle[0] < width - 0.5 and -0.5 <= middle[1] < height - 0.5
         truth[i, 4] = 0
         at = patch.window(height, width)
         if at is not None:
             patch = Patch(patch.x0, patch.y0, patch.alpha * np.float32(gain), patch.rgb * np.float32(gain))
+            ys, xs, _, _ = at
+            before = image[ys, xs].astype(np.int16)
             patch.put(image)
             if inside:
-                ys, xs, _, _ = at
-                change = np.abs(image[ys, xs].astype(np.int16) - frames[i][ys, xs]).max()
+                change = np.abs(image[ys, xs] - before).max()
                 w, h = box_size(path, r, axis, stretch)
                 hard = change < 22 or np.hypot(w, h) > 8 * radius * stretch
                 truth[i] = (*middle, w, h, 2 if hard else 1)

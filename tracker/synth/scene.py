@@ -39,6 +39,8 @@ def paint(camera: Camera, field: Field, rng: np.random.Generator, *, pictures: s
     if field.logo:
         _ground_logo(canvas, camera, field, rng)
     _surroundings(canvas, camera, field, rng)
+    for x in field.goals:
+        _goal(canvas, camera, x)
     sharp = float(rng.uniform(0.3, 0.8))
     return cv2.GaussianBlur(canvas, (0, 0), sharp) if sharp > 0.4 else canvas
 
@@ -313,6 +315,31 @@ def _behind(
     paint_plane(
         canvas, camera, texture, np.array([[*(p + o), height], [*(q + o), height], [*(q + o), 0], [*(p + o), 0]])
     )
+
+
+def _goal(canvas: Image, camera: Camera, x: float) -> None:
+    """Posts, bar and netting of a football goal (part of the background: the ball is always in front of it)."""
+    out = 2.0 if x > 0 else -2.0
+    mesh = [[(x, y, 2.44), (x + out, y, 0.0)] for y in np.arange(-3.6, 3.7, 0.3)]
+    mesh += [
+        [(x + f * out, -3.66, 2.44 * (1 - f)), (x + f * out, 3.66, 2.44 * (1 - f))] for f in np.arange(0.1, 1.0, 0.12)
+    ]
+    frame = [
+        [(x, -3.66, 0.0), (x, -3.66, 2.44)],
+        [(x, 3.66, 0.0), (x, 3.66, 2.44)],
+        [(x, -3.66, 2.44), (x, 3.66, 2.44)],
+    ]
+    for lines, colour, share in ((mesh, (205, 205, 205), 0.35), (frame, (240, 240, 240), 1.0)):
+        layer = canvas.copy() if share < 1 else canvas
+        for line in lines:
+            px, depth = camera.project(np.array(line))
+            if (depth < 2).any() or np.abs(px).max() > 20000:
+                continue
+            wide = 1 if share < 1 else max(1, round(0.12 * camera.scale(float(depth.min()))))
+            a, b = np.rint(px * (1 << _SHIFT)).astype(int).tolist()
+            cv2.line(layer, a, b, colour, wide, cv2.LINE_AA, _SHIFT)
+        if share < 1:
+            cv2.addWeighted(layer, share, canvas, 1 - share, 0, dst=canvas)
 
 
 def _ground_logo(canvas: Image, camera: Camera, field: Field, rng: np.random.Generator) -> None:
