@@ -75,13 +75,13 @@ class TrackConfig:
     gate: float = Field(default=4.0, gt=0)  # standard deviations
     gate_margin_px: float = Field(default=20.0, ge=0)
     detection_probability: float = Field(default=0.85, gt=0, lt=1)
-    clutter_density: float = Field(default=5e-6, gt=0)  # false claims per px^2 and frame
-    score_weight: float = Field(default=0.5, ge=0)  # of log-odds of a score above those of the start threshold
-    score_limit: float = Field(default=4.0, ge=0)
+    clutter_density: float = Field(default=2e-7, gt=0)  # false claims per px^2 and frame
+    score_weight: float = Field(default=2.4, ge=0)  # of log-odds of a score above those of the start threshold
+    score_limit: float = Field(default=8.0, ge=0)
     speed_weight: float = Field(default=1.0, ge=0)  # of the log of how much slower than slow_px_s a path is
     slow_px_s: float = Field(default=120.0, gt=0)  # clutter mostly is, a ball in play mostly is not
     birth_llr: float = -3.0
-    memory_s: float = Field(default=0.4, gt=0)  # track scores fade by 1/e within
+    memory_s: float = Field(default=0.2, gt=0)  # track scores fade by 1/e within
     beam: int = Field(default=8, ge=1, le=64)  # guesses carried
     # places that never move
     static_radius_px: float = Field(default=3.0, gt=0)
@@ -91,6 +91,8 @@ class TrackConfig:
     # life of a track
     confirm_hits: int = Field(default=3, ge=1)
     tentative_coast_s: float = Field(default=0.05, ge=0)  # before confirmation
+    strength_s: float = Field(default=0.25, gt=0)  # memory of the scores a path lives on
+    report_strength: float = Field(default=0.6, ge=0)  # of the start threshold: paths of weaker claims are not reported
     report_llr: float = 9.0  # evidence needed to claim a ball, unless its detection alone suffices
     prefer_detected_llr: float = Field(default=3.0, ge=0)  # lead that a guess without a detection must have over one with
     reacquire_hits: int = Field(default=3, ge=1)  # of a path that is claimed while a better one coasts unclaimed

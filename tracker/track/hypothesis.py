@@ -24,9 +24,12 @@ class Hypothesis:
         coast_s: seconds since the last of them.
         detection: index of the detection used in the newest frame, -1 for none.
         score, radius: those of the newest detection.
+        strength: running mean of the scores it lived on (misses count as half of what it had).
     """
 
-    __slots__ = ("coast_s", "detection", "hits", "llr", "p00", "p01", "p11", "radius", "score", "vx", "vy", "x", "y")
+    __slots__ = (
+        "coast_s", "detection", "hits", "llr", "p00", "p01", "p11", "radius", "score", "strength", "vx", "vy", "x", "y",
+    )  # fmt: skip
 
     def __init__(self, x: float, y: float, vx: float, vy: float, p00: float, p01: float, p11: float) -> None:
         self.x, self.y, self.vx, self.vy = x, y, vx, vy
@@ -36,6 +39,7 @@ class Hypothesis:
         self.coast_s = 0.0
         self.detection = -1
         self.score = math.nan
+        self.strength = 0.0
         self.radius = math.nan
 
     def predict(self, dt: float, q: float, gravity: float = 0.0) -> None:
@@ -106,4 +110,5 @@ class Hypothesis:
         h = Hypothesis(self.x, self.y, self.vx, self.vy, self.p00, self.p01, self.p11)
         h.llr, h.hits, h.coast_s = self.llr, self.hits, self.coast_s
         h.detection, h.score, h.radius = self.detection, self.score, self.radius
+        h.strength = self.strength
         return h

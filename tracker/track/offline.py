@@ -8,7 +8,7 @@ bridges the frames without a claim (:mod:`tracker.motion.contacts`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -35,9 +35,11 @@ class OfflineConfig:
     bridge_s: float = 0.6  # longest stretch without a claim that is reported
     bridge_sd: float = 14.0  # and how sure it must be
     shortest: int = 3  # claims of a path that is reported
-    costs: PathCosts = PathCosts(miss=2.0, lost=1.0, end=4.0, birth=12.0, max_gap=5, slow=2.5)
-    flight: FlightPrior = FlightPrior(label_sd=1.5)
-    motion: BallMotion = BallMotion(flight_noise=6e5)
+    costs: PathCosts = field(
+        default_factory=lambda: PathCosts(miss=2.0, lost=1.0, end=4.0, birth=12.0, max_gap=5, slow=2.5)
+    )
+    flight: FlightPrior = field(default_factory=lambda: FlightPrior(label_sd=1.5))
+    motion: BallMotion = field(default_factory=lambda: BallMotion(flight_noise=6e5))
 
 
 def offline_track(
@@ -125,7 +127,7 @@ def _track_scene(
     costs = replace(settings.costs, unit=unit, max_speed=config.max_speed_px_s * 1.5)
     path = best_path(steps, costs)
     at = np.array(when)
-    for first, last in _pieces(path, settings.shortest):
+    for first, last in _pieces(path, at, settings):
         _report(first, last, at, steps, path, distinct, views, detections, times, out, unit, settings)
     for i in rows:
         k = distinct[source[i]]
@@ -146,19 +148,14 @@ def _step(
     return Step(when, xy, -llr - settings.bonus, np.zeros(m), FREE)
 
 
-def _pieces(path: Path, shortest: int) -> list[tuple[int, int]]:
-    """Stretches (first, last) between two times of being lost, from claim to claim."""
+def _pieces(path: Path, at: FloatArray, settings: OfflineConfig) -> list[tuple[int, int]]:
+    """Stretches (first, last), from claim to claim, not longer apart than what may be bridged."""
     pieces: list[list[int]] = []
-    open_piece = False
-    for k, c in enumerate(path.choice):
-        if path.lost[k]:
-            open_piece = False
-        elif c >= 0:
-            if not open_piece:
-                pieces.append([])
-                open_piece = True
-            pieces[-1].append(k)
-    return [(p[0], p[-1]) for p in pieces if len(p) >= shortest]
+    for k in np.nonzero(path.choice >= 0)[0]:
+        if not pieces or at[k] - at[pieces[-1][-1]] > settings.bridge_s:
+            pieces.append([])
+        pieces[-1].append(int(k))
+    return [(p[0], p[-1]) for p in pieces if len(p) >= settings.shortest]
 
 
 def _report(

@@ -74,6 +74,7 @@ class BallTracker:
         self._r = config.measurement_sd_px**2
         self._start_logit = _logit(start_threshold)
         self._hit_prior = math.log(config.detection_probability / (config.clutter_density * 2 * math.pi))
+        self._blend = 0.0
         self._miss = math.log(1 - config.detection_probability)
         self._manoeuvre = math.log(config.manoeuvre_probability)
         self._beam: list[Hypothesis] = []  # best first
@@ -168,6 +169,7 @@ class BallTracker:
     def _predict(self, dt: float, camera: CameraMotion | None) -> list[Hypothesis]:
         c = self.config
         fade = math.exp(-dt / c.memory_s)
+        self._blend = 1 - math.exp(-dt / c.strength_s)
         for h in self._beam:
             if camera is not None and not camera.is_identity:
                 h.carry(*self._reference_motion(camera))
@@ -188,6 +190,7 @@ class BallTracker:
                 m = h.copy()
                 if looked_at(h.x, h.y):
                     m.llr += self._miss
+                    m.strength -= self._blend * 0.5 * m.strength
                 coasting.append(m)
         return coasting
 
@@ -217,6 +220,7 @@ class BallTracker:
         if speed < self.config.slow_px_s:
             h.llr += self.config.speed_weight * max(-_SLOWEST, math.log((speed + 1e-9) / self.config.slow_px_s))
         h.detection, h.score, h.radius = claim.index, claim.score, claim.radius
+        h.strength += self._blend * (claim.score - h.strength)
         return h
 
     def _acquire(self, claims: list[_Claim]) -> list[Hypothesis]:
@@ -228,6 +232,7 @@ class BallTracker:
                 h = Hypothesis(claim.x, claim.y, 0.0, 0.0, self._r, 0.0, c.start_speed_px_s**2)
                 h.llr = c.birth_llr + claim.evidence
                 h.detection, h.score, h.radius = claim.index, claim.score, claim.radius
+                h.strength = claim.score
                 born.append(h)
         return born
 
@@ -257,6 +262,8 @@ class BallTracker:
 
     def _reportable(self, h: Hypothesis) -> bool:
         c = self.config
+        if h.strength < c.report_strength * self._start:  # a path of weak claims: a shoe, a shadow
+            return False
         if h.detection >= 0:
             return h.score >= self._start or h.llr >= c.report_llr
         limit = c.report_coast_s if h.hits >= c.confirm_hits else c.tentative_coast_s

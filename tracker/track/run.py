@@ -18,6 +18,7 @@ from tracker.errors import TrackerError
 from tracker.files import atomic_write, prepare_folder
 from tracker.track.pipeline import ClipRecord, Step, offline_config, track_video
 from tracker.trajectory import Trajectory, TrajectoryWriter
+from tracker.trajectory_formats import FILES, check_form, write
 from tracker.types import BallState, Status
 from tracker.video import VideoSource, open_video
 
@@ -39,14 +40,17 @@ class Counts:
 
 
 def infer(
-    video: str, config: Config, *, out: str | Path | None = None, model: str | Path | None = None,
+    video: str | Path, config: Config, *, out: str | Path | None = None, model: str | Path | None = None,
     overlay: bool = False, offline: bool = False, stills: bool = False, fps: float | None = None,
     max_frames: int | None = None, quiet: bool = True,
+    formats: Sequence[str] = (), marks: dict[str, Any] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Tracks the ball through ``video`` and writes trajectory.csv and summary.json (and overlay.mp4) into ``out``.
 
     Args:
         offline: two passes: every claim of the whole clip first, then the best path through them, smoothed.
+        formats: forms to write the trajectory in besides CSV (jsonl, parquet, mot).
+        marks: further entries of the summary.
 
     Returns:
         the summary. Ctrl-C ends the run early: files are valid for what was done and ``interrupted`` is true.
@@ -54,6 +58,8 @@ def infer(
     Raises:
         TrackerError: bad source, bad model, or nowhere to write. A run that yields no frame writes nothing.
     """
+    for form in formats:
+        check_form(form)
     net = BallModel(model, threads=config.detect.threads)
     if offline and stills:
         raise TrackerError("--offline finds a path through time and --stills has none; give one of them")
@@ -82,8 +88,12 @@ def infer(
             "frames_repeated": stats.repeated, "model": net.info.name, "model_hash": net.info.digest,
             "threshold": net.info.threshold if config.detect.threshold is None else config.detect.threshold,
             "config_hash": config.digest("video", "detect", "track"), "version": __version__,
-            "interrupted": interrupted,
+            "interrupted": interrupted, **(marks or {}),
         }  # fmt: skip
+    if formats:
+        trajectory = Trajectory.from_csv(folder / "trajectory.csv")
+        for form in formats:
+            write(folder / FILES[form], trajectory, form)
     if offline and overlay:
         _paint(video, config, fps, folder, states, quiet)
     with atomic_write(folder / "summary.json") as f:
@@ -144,7 +154,7 @@ def _track_offline(
 
 
 def _paint(
-    video: str, config: Config, fps: float | None, folder: Path, states: Sequence[BallState], quiet: bool
+    video: str | Path, config: Config, fps: float | None, folder: Path, states: Sequence[BallState], quiet: bool
 ) -> None:
     """The overlay of a path that is known only at the end: the video is read once more."""
     from tracker.commands.common import progress

@@ -277,7 +277,7 @@ class _Stream:
         clock = Clock(rate)
         repeats = RepeatDetector(self.config.repeat_threshold)
         size: tuple[int, int] | None = None
-        index, orientation = -1, (0, False)
+        index, orientation, rotation = -1, (0, False), 0
         try:
             for picture, lost in self._pictures(container, stream):
                 index += 1
@@ -287,8 +287,10 @@ class _Stream:
                 self._check_size(picture.width, picture.height)
                 time_s, gap = clock.feed(_time_of(picture))
                 gap = gap or lost
-                if size is None or picture.key_frame:  # reading it costs 0.1 ms; it cannot change elsewhere
-                    orientation = _orientation(picture)
+                # the matrix itself is read only when the rotation changes: PyAV keeps memory at every access to side
+                # data (8 kB a frame were measured, benchmarks/memory.py)
+                if size is None or picture.rotation != rotation:
+                    orientation, rotation = _orientation(picture), picture.rotation
                 planes = Planes(picture, *orientation)
                 if size is None:
                     size = (planes.width, planes.height)
