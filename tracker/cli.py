@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "eval": ("tracker.commands.eval", "Score a model or trajectories against labels: table, JSON, HTML report."),
     "crossval": ("tracker.commands.crossval", "Train and score with one venue left out, each in turn."),
     "propagate": ("tracker.commands.propagate", "Label a few frames, get all: fill labels between keyframes."),
+    "label": ("tracker.commands.label", "Label the ball on a local page in the browser; the rest is filled in live."),
     "synth": ("tracker.commands.synth", "Render a synthetic clip with exact labels."),
     "labels": ("tracker.commands.labels", "Convert, check, merge and count label files; labels from a sensor."),
 }

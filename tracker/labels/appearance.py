@@ -83,7 +83,7 @@ def score_candidates(
     design = np.concatenate([describe(r, where[where[:, 0] == r][:, 1], True) for r in dict.fromkeys(where[:, 0])])
     # dict.fromkeys keeps the order in which the rows came, so that labels and examples stay aligned
     target, trusted = np.array(positive, dtype=np.float64), np.array(trust)
-    share = target.mean()
+    share = float(np.clip(target.mean(), 1e-3, 1 - 1e-3))
     coef, bias = ridge_logistic(design, target, trusted, RIDGE)
     prior = np.log(share / (1 - share))
     return [

@@ -11,19 +11,25 @@ nine by exchanges, Devillard, Fast Median Search, 1998.
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
+from tracker.errors import TrackerError
+from tracker.files import atomic_write
 from tracker.geometry import REFERENCE_WIDTH
 from tracker.types import FloatArray, Frame, Image
 
+VERSION = 1  # of saved evidence
 WORK_WIDTH = int(REFERENCE_WIDTH)  # candidates are sought in a picture of this width, whatever the source's
 TOP_MOTION, TOP_BACKGROUND = 60, 15  # candidates per frame; recall saturates there (benchmarks/results/propagation.md)
 OFFSETS = (-30, -21, -14, -9, -6, 6, 9, 14, 21, 30)  # frames of the temporal median, in distinct pictures
-REPEAT_MAX_DIFFERENCE = 14  # grey levels at 320 px width: a re-encoded copy stays below, one moving ball exceeds it
 CUT_DIFFERENCE = 40.0  # mean grey levels between neighbours after stabilising: another scene
 
 FEATURES = (
@@ -72,28 +78,72 @@ class Evidence:
     width: int
     height: int
 
+    def save(self, path: str | Path) -> None:
+        """Keeps the evidence in a compressed .npz file (no pictures in it), a few KB per frame."""
+        counts = np.array([len(f.xy) for f in self.frames], dtype=np.int64)
+        parts: dict[str, Any] = {
+            name: np.concatenate([getattr(f, name) for f in self.frames]) if self.frames else np.zeros((0, 2))
+            for name in ("xy", "peak", "features", "axis")
+        }
+        with atomic_write(path, "wb") as f:
+            np.savez_compressed(
+                f, version=VERSION, frame=self.frame, time_s=self.time_s, source_of=self.source_of, scene=self.scene,
+                to_first=self.to_first, counts=counts, size=np.array([self.width, self.height]), **parts,
+            )  # fmt: skip
+
+    @classmethod
+    def load(cls, path: str | Path) -> Evidence:
+        """Reads what :meth:`save` wrote.
+
+        Raises:
+            TrackerError: not such a file, or one of another version.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as z:
+                if int(z["version"]) != VERSION:
+                    raise TrackerError(f"{path} was made by another version; delete it, it will be built anew")
+                ends = np.cumsum(z["counts"])
+                cut = {name: np.split(z[name], ends[:-1]) for name in ("xy", "peak", "features", "axis")}
+                frames = [FrameEvidence(*row) for row in zip(*cut.values(), strict=True)] if len(ends) else []
+                if not len(frames) == len(z["frame"]) == len(z["time_s"]) == len(z["source_of"]) == len(z["to_first"]):
+                    raise ValueError("columns differ in length")
+                size = z["size"]
+                return cls(
+                    z["frame"], z["time_s"], z["source_of"], z["scene"], z["to_first"], frames, int(size[0]),
+                    int(size[1]),
+                )  # fmt: skip
+        except OSError as e:
+            raise TrackerError(f"cannot read {path}: {(e.strerror or str(e)).lower()}") from e
+        except (KeyError, ValueError, IndexError, zipfile.BadZipFile, zlib.error, EOFError) as e:
+            raise TrackerError(f"{path} is no evidence file; delete it, it will be built anew") from e
+
 
 @dataclass(slots=True)
 class _View:
     index: int
     small: Image  # [h, 1280, 3]
     grey: Image  # half of that, for camera motion
-    tiny: np.ndarray  # int16 [h, 320], for repeats
     to_first: FloatArray  # of work px
     scene: int
 
 
 def build_evidence(
-    frames: Iterable[Frame], *, progress: Callable[[int], None] | None = None, stabilise: bool = True
+    frames: Iterable[Frame],
+    *,
+    progress: Callable[[int], None] | None = None,
+    stabilise: bool = True,
+    work_width: int = WORK_WIDTH,
 ) -> Evidence:
     """Reads a video once and keeps its motion candidates.
 
     Args:
-        frames: in order; a frame's ``gap`` starts a new scene.
+        frames: in order; a frame's ``gap`` starts a new scene, a ``repeated`` one shares what its picture said.
         progress: called with the number of frames read so far.
         stabilise: estimate the camera's motion (off saves time on a tripod).
+        work_width: width in px at which candidates are sought. Half of it takes a quarter of the time and loses balls
+            of less than five px at 1280 wide.
     """
-    maker = _Builder(stabilise)
+    maker = _Builder(stabilise, work_width)
     for n, frame in enumerate(frames):
         maker.add(frame)
         if progress is not None:
@@ -104,6 +154,7 @@ def build_evidence(
 @dataclass(slots=True)
 class _Builder:
     stabilise: bool
+    work_width: int
     window: list[_View] = field(default_factory=list)  # distinct pictures
     done: int = 0  # distinct pictures whose candidates are computed
     dropped: int = 0  # distinct pictures no longer in the window
@@ -117,18 +168,16 @@ class _Builder:
 
     def add(self, frame: Frame) -> None:
         self.size = (frame.width, frame.height)
-        height = max(1, round(frame.height * WORK_WIDTH / frame.width))
-        shrink = cv2.INTER_AREA if frame.width >= WORK_WIDTH else cv2.INTER_LINEAR
+        height = max(1, round(frame.height * self.work_width / frame.width))
+        shrink = cv2.INTER_AREA if frame.width >= self.work_width else cv2.INTER_LINEAR
         small = frame.image
-        if frame.width != WORK_WIDTH:
-            small = cv2.resize(small, (WORK_WIDTH, height), interpolation=shrink)
+        if frame.width != self.work_width:
+            small = cv2.resize(small, (self.work_width, height), interpolation=shrink)
         grey = cv2.cvtColor(
-            cv2.resize(small, (WORK_WIDTH // 2, height // 2), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY
+            cv2.resize(small, (self.work_width // 2, height // 2), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY
         )
-        tiny = cv2.resize(grey, (WORK_WIDTH // 4, height // 4), interpolation=cv2.INTER_AREA).astype(np.int16)
         last = self.window[-1] if self.window else None
-        new = last is None or frame.gap or int(np.abs(tiny - last.tiny).max()) > REPEAT_MAX_DIFFERENCE
-        if new:
+        if last is None or frame.gap or not frame.repeated:
             matrix, scene = np.eye(3), 0
             if last is not None:
                 step, cut = (_camera_step(last.grey, grey)) if self.stabilise else (np.eye(3), False)
@@ -136,7 +185,7 @@ class _Builder:
                     scene = last.scene + 1
                 else:
                     scene, matrix = last.scene, step @ last.to_first
-            self.window.append(_View(len(self.numbers), small, grey, tiny, matrix, scene))
+            self.window.append(_View(len(self.numbers), small, grey, matrix, scene))
         self.numbers.append(frame.index)
         self.times.append(frame.time_s)
         self.distinct_of.append(self.dropped + len(self.window) - 1)
@@ -154,8 +203,8 @@ class _Builder:
             self._compute(self.done)
         distinct = np.array(self.distinct_of, dtype=np.int64)
         first = {d: i for i, d in reversed(list(enumerate(self.distinct_of)))}
-        scale = np.diag([self.size[0] / WORK_WIDTH, self.size[0] / WORK_WIDTH, 1.0])
-        scale[:2, 2] = (self.size[0] / WORK_WIDTH - 1) / 2
+        scale = np.diag([self.size[0] / self.work_width, self.size[0] / self.work_width, 1.0])
+        scale[:2, 2] = (self.size[0] / self.work_width - 1) / 2
         back = np.linalg.inv(scale)
         return Evidence(
             frame=np.array(self.numbers, dtype=np.int64),
@@ -190,7 +239,7 @@ class _Builder:
         others = [j for j in same if j != k] or [k]
         pool = around + sorted((j for j in others if j not in around), key=lambda j: -abs(j - k))
         background = median9([view(pool[i % len(pool)]) for i in range(9)])
-        self.evidence.append(find_candidates(here.small, difference, background, self.size[0] / WORK_WIDTH))
+        self.evidence.append(find_candidates(here.small, difference, background, self.size[0] / self.work_width))
         self.done = k + 1
 
 

@@ -22,10 +22,11 @@ from tracker.errors import TrackerError
 from tracker.geometry import reference_scale
 from tracker.labels.appearance import score_candidates
 from tracker.labels.evidence import Evidence
-from tracker.motion.contacts import FlightPrior, between_keyframes
+from tracker.motion.contacts import FlightPrior, MotionEstimate, between_keyframes
 from tracker.motion.path import ABSENT, ANCHOR, FREE, Path, PathCosts, Step, best_path
 from tracker.types import Detections, FloatArray, Label, Visibility
 
+SEEN = (Visibility.VISIBLE, Visibility.HARD)
 KEY_SOURCES = ("human", "checked", "sensor")  # rows of other sources are not taken as given
 
 
@@ -43,7 +44,7 @@ class PropagateConfig:
     unsure_px: float = 4.0  # a larger standard deviation is a reason
     unsure_other: float = 0.05  # so is this probability of a path elsewhere
     weak: float = -1.0  # so is a likeness below this (log-likelihood ratio)
-    leave_px: float = 12.0  # within this of the edge the ball may have left the picture
+    soft_weight: float = 0.4  # of a model's claim as an example of the ball, a person's click counting 1
     costs: PathCosts = field(default_factory=PathCosts)
     flight: FlightPrior = field(default_factory=FlightPrior)
 
@@ -53,6 +54,8 @@ class Filled:
     """What the propagator knows of every frame (columns [T]); :meth:`labels` is what goes into a file.
 
     Attributes:
+        frame: int64 [T]; keyframes: those taken as given.
+        size_px: float64 [T, 2] the ball's box, NaN = unknown.
         xy: float64 [T, 2]; visibility: int64 [T]; sd_px: float64 [T]; reason: list of str.
         key: int64 [T] index into ``keyframes`` or -1.
         risk: float64 [T] probability that the place is off by more than 10 px (at 1280 wide) or its visibility wrong.
@@ -119,8 +122,9 @@ def fill(
     """Fills every frame from keyframes.
 
     Args:
-        keyframes: in any order; visibility may be absent, hard, occluded or not judged. Rows of source ``propagated``
-            and ``model`` are not keyframes and are ignored.
+        keyframes: in any order; visibility may be absent, hard, occluded or not judged. Rows of source ``model`` are
+            soft: they teach what the ball looks like, but the path need not pass them. Rows of source ``propagated``
+            are ignored.
         times_s: float64 [T] presentation times, not falling.
         width, height: of the picture, px.
         frames: frame numbers, rising; default 0..T-1.
@@ -144,12 +148,15 @@ def fill(
     )  # fmt: skip
     row_of = {int(f): i for i, f in enumerate(number)}
     for k, label in enumerate(given):
-        out.key[row_of[label.frame]] = k
+        row = row_of[label.frame]
+        out.key[row], out.visibility[row], out.xy[row] = k, label.visibility, (label.x, label.y)
+        out.sd_px[row], out.size_px[row] = label.sd_px, (label.w, label.h)
+    soft = {row_of[x.frame]: x for x in keyframes if x.source == "model" and x.frame in row_of and math.isfinite(x.x)}
     chains = _chains(n, evidence)
     if only is not None:
         chains = [c for c in (_cut(c, only, out, number) for c in chains) if len(c)]
     for rows in chains:
-        _fill_chain(rows, out, times, unit, (width, height), evidence, detections or {}, config)
+        _fill_chain(rows, out, times, unit, (width, height), evidence, detections or {}, config, soft)
     return out
 
 
@@ -191,8 +198,8 @@ def _cut(rows: np.ndarray, only: tuple[int, int], out: Filled, number: np.ndarra
     """The rows between the third keyframe before a stretch and the third after it."""
     keys = rows[out.key[rows] >= 0]
     before, after = keys[number[keys] < only[0]], keys[number[keys] > only[1]]
-    lo = before[-3] if len(before) >= 3 else rows[0]
-    hi = after[2] if len(after) >= 3 else rows[-1]
+    lo = int(before[-3] if len(before) >= 3 else rows[0])
+    hi = int(after[2] if len(after) >= 3 else rows[-1])
     if number[hi] < only[0] or number[lo] > only[1]:
         return rows[:0]
     return rows[(rows >= lo) & (rows <= hi)]
@@ -219,7 +226,7 @@ def motion_times(times: FloatArray, source: np.ndarray) -> FloatArray:
 
 def _fill_chain(
     rows: np.ndarray, out: Filled, times: FloatArray, unit: float, size: tuple[int, int], evidence: Evidence | None,
-    detections: Mapping[int, Detections], config: PropagateConfig,
+    detections: Mapping[int, Detections], config: PropagateConfig, soft: Mapping[int, Label],
 ) -> None:  # fmt: skip
     """One scene: choose the evidence, bridge what lies between, judge how sure each frame is."""
     source = rows if evidence is None else evidence.source_of[rows]
@@ -244,7 +251,9 @@ def _fill_chain(
         shown[at] = label
         state[at] = ANCHOR
     _close_absences(state, shown)
-    steps, members = _steps(rows, distinct, state, known, when, view, unit, evidence, detections, shown, config)
+    steps, members = _steps(
+        out.frame, rows, distinct, state, known, when, view, unit, evidence, detections, shown, config, soft
+    )
     use_path = evidence is not None or bool(detections)
     path = best_path(steps, replace(config.costs, unit=unit)) if use_path else None
     points = dict(known)
@@ -306,17 +315,21 @@ class _Members:
 
 
 def _steps(
-    rows: np.ndarray, distinct: np.ndarray, state: np.ndarray, known: dict[int, tuple[FloatArray, float]],
-    when: FloatArray, view: _View, unit: float, evidence: Evidence | None, detections: Mapping[int, Detections],
-    shown: dict[int, Label], config: PropagateConfig,
+    numbers: np.ndarray, rows: np.ndarray, distinct: np.ndarray, state: np.ndarray,
+    known: dict[int, tuple[FloatArray, float]], when: FloatArray, view: _View, unit: float,
+    evidence: Evidence | None, detections: Mapping[int, Detections], shown: dict[int, Label],
+    config: PropagateConfig, soft: Mapping[int, Label],
 ) -> tuple[list[Step], list[_Members]]:  # fmt: skip
     from tracker.labels.evidence import FEATURES
 
     scores: dict[int, FloatArray] = {}
     if evidence is not None:
-        keys = [at for at, label in shown.items() if label.visibility in (Visibility.VISIBLE, Visibility.HARD)]
-        xy = np.array([[shown[at].x, shown[at].y] for at in keys]).reshape(-1, 2)
-        found = score_candidates(evidence, [int(rows[at]) for at in keys], xy, only=[int(rows[at]) for at in distinct])
+        keys = [(int(rows[at]), label, 1.0) for at, label in shown.items() if label.visibility in SEEN]
+        keys += [(int(evidence.source_of[row]), label, config.soft_weight) for row, label in soft.items()]
+        xy = np.array([[label.x, label.y] for _, label, _ in keys]).reshape(-1, 2)
+        found = score_candidates(
+            evidence, [k[0] for k in keys], xy, np.array([k[2] for k in keys]), [int(rows[at]) for at in distinct]
+        )
         scores = {int(at): s for at, s in zip(distinct, found, strict=True)}
     none = np.zeros(0)
     steps, members = [], []
@@ -330,26 +343,23 @@ def _steps(
             steps.append(Step(when[at], np.zeros((0, 2)), none, none, ABSENT))
             members.append(_Members(none, none, none))
             continue
-        xy, like, length = np.zeros((0, 2)), none, none
+        found_xy: FloatArray = np.zeros((0, 2))
+        like: FloatArray = none
+        length: FloatArray = none
         if evidence is not None:
             f, s = evidence.frames[rows[at]], scores[at]
             best = np.argsort(-s, kind="stable")[: config.candidates]
-            xy, like = f.xy[best], s[best]
+            found_xy, like = f.xy[best], s[best]
             length = np.exp(f.features[best, FEATURES.index("length")].astype(np.float64)) * unit
-        claimed = detections.get(int(_number_of(rows, at, evidence)))
+        claimed = detections.get(int(numbers[rows[at]]))
         if claimed is not None and len(claimed):
             p = np.clip(claimed.score, 1e-4, 1 - 1e-4)
-            xy = np.concatenate([xy, claimed.xy])
+            found_xy = np.concatenate([found_xy, claimed.xy])
             like = np.concatenate([like, np.log(p / (1 - p)) + 4.0])
             length = np.concatenate([length, np.nan_to_num(claimed.radius_px, nan=3 * unit)])
-        sd = config.evidence_sd * unit + config.streak_sd * length
-        steps.append(Step(when[at], view.common(at, xy), -config.trust * like, np.zeros(len(xy)), FREE))
-        members.append(_Members(like, length, sd))
+        steps.append(Step(when[at], view.common(at, found_xy), -config.trust * like, np.zeros(len(found_xy)), FREE))
+        members.append(_Members(like, length, config.evidence_sd * unit + config.streak_sd * length))
     return steps, members
-
-
-def _number_of(rows: np.ndarray, at: int, evidence: Evidence | None) -> int:
-    return int(rows[at] if evidence is None else evidence.frame[rows[at]])
 
 
 def _copy(out: Filled, a: int, b: int) -> None:
@@ -410,7 +420,7 @@ class _Judge:
             self._place(out, at, k, guess, chosen, steps[k], members[k], path, have)
 
     def _place(
-        self, out: Filled, at: int, k: int, guess, chosen: dict[int, int], step: Step, member: _Members,  # type: ignore[no-untyped-def]
+        self, out: Filled, at: int, k: int, guess: MotionEstimate, chosen: dict[int, int], step: Step, member: _Members,
         path: Path | None, have: np.ndarray,
     ) -> None:  # fmt: skip
         row, config, unit = self.rows[at], self.config, self.unit

@@ -105,11 +105,11 @@ class ImmFilter:
         weight: FloatArray,
     ) -> None:  # fmt: skip
         self.models, self.change = list(models), change
-        self.xs = [np.array(x, dtype=np.float64) for _ in models]
-        self.ps = [np.array(p, dtype=np.float64) for _ in models]
+        self.xs: list[FloatArray] = [np.array(x, dtype=np.float64) for _ in models]
+        self.ps: list[FloatArray] = [np.array(p, dtype=np.float64) for _ in models]
         self.weight = np.asarray(weight, dtype=np.float64) / np.sum(weight)
         self.steps: list[ImmStep] = []
-        self._pending: tuple | None = None
+        self._pending: tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray] | None = None
         x0, p0 = self.merged()
         self.steps.append(
             ImmStep(x0, p0, x0, p0, p0.copy(), self.weight.copy(), np.eye(len(models)), self.weight.copy())
@@ -158,7 +158,8 @@ class ImmFilter:
             self.weight = np.exp(logs - top) / total
         x, p = self.merged()
         if self._pending is not None:
-            self.steps.append(ImmStep(x, p, *self._pending[:3], self.weight.copy(), *self._pending[3:]))
+            x_predicted, p_predicted, cross, change, expected = self._pending
+            self.steps.append(ImmStep(x, p, x_predicted, p_predicted, cross, self.weight.copy(), change, expected))
             self._pending = None
         else:
             self.steps[-1] = ImmStep(

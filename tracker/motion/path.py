@@ -166,7 +166,8 @@ def _edges_into(k: int, steps: list[Step], edges: list[_Edges], lost: FloatArray
     rank = rank[rank < costs.fan]
     table = np.full((n, costs.fan), -1)
     table[end[order], rank] = np.arange(len(order))
-    return _Edges(*(c[order] for c in cols), table)
+    origin, start, end, velocity, dt, extra, best, before, turn = (c[order] for c in cols)
+    return _Edges(origin, start, end, velocity, dt, extra, best, before, turn, table)
 
 
 def _edges_between(
