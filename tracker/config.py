@@ -78,7 +78,7 @@ class TrackConfig:
     clutter_density: float = Field(default=2e-7, gt=0)  # false claims per px^2 and frame
     score_weight: float = Field(default=2.4, ge=0)  # of log-odds of a score above those of the start threshold
     score_limit: float = Field(default=8.0, ge=0)
-    speed_weight: float = Field(default=1.0, ge=0)  # of the log of how much slower than slow_px_s a path is
+    speed_weight: float = Field(default=2.0, ge=0)  # of the log of how much slower than slow_px_s a path is
     slow_px_s: float = Field(default=120.0, gt=0)  # clutter mostly is, a ball in play mostly is not
     birth_llr: float = -3.0
     memory_s: float = Field(default=0.2, gt=0)  # track scores fade by 1/e within
