@@ -1,0 +1,67 @@
+"""tracker label: the label page, in the browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tracker.commands.common import config_options
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("video", metavar="VIDEO_OR_REVIEW_DIR")
+@click.option("--labels", metavar="FILE", help="Label file (default: NAME.labels.csv beside the video).")
+@click.option(
+    "--model", metavar="ONNX", help="Show what this model claims and where it disagrees ('default': the bundled one)."
+)
+@click.option("--media", metavar="DIR", help="Folder of the videos that a review queue names (default: its own).")
+@click.option("--fps", type=float, metavar="N", help="Frame rate of a folder of pictures (default 25).")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; others need a token.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8400, show_default=True, help="0 takes a free one.")
+@click.option("--token", metavar="TEXT", help="Ask for this token (made up when --host is not this computer).")
+@click.option(
+    "--cache-mb", type=click.IntRange(16, 65536), default=256, show_default=True, help="Bound of the picture cache."
+)
+@click.option("--browser/--no-browser", default=True, show_default=True, help="Open the page in the browser.")
+@click.option("--quiet", is_flag=True, help="Print only the address.")
+@config_options
+def command(
+    video: str, labels: str | None, model: str | None, media: str | None, fps: float | None, host: str, port: int,
+    token: str | None, cache_mb: int, browser: bool, quiet: bool, config_path: str | None, overrides: tuple[str, ...],
+) -> None:  # fmt: skip
+    """Label the ball in a video on a local page: click it in some frames, the propagator fills the rest while you work.
+
+    VIDEO is a file or a folder of numbered pictures. A folder with queue.jsonl or queue.csv is a review queue.
+    Every action is saved at once; Ctrl-C ends the page.
+
+    \b
+    Examples:
+      tracker label court.mp4
+      tracker label court.mp4 --model default
+      tracker label review/
+    """
+    from tracker.config import load_config
+    from tracker.labels.page.app import Project, serve
+    from tracker.labels.page.start import choose_token, clips_of, free_port
+
+    config = load_config(config_path, overrides)
+    clips, items = clips_of(Path(video), labels=labels, model=model, media=media, fps=fps)
+    secret = choose_token(host, token)
+    port = port or free_port(host)
+    project = Project(clips, config, items=items, cache_bytes=cache_mb << 20)
+    project.clip(0)  # what is wrong with it is said here, not in the browser
+    shown = "127.0.0.1" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
+    address = f"http://{shown}:{port}/" + (f"?token={secret}" if secret else "")
+
+    def ready() -> None:
+        click.echo(address)
+        if not quiet:
+            more = f" and {len(clips) - 1} more" if len(clips) > 1 else ""
+            click.echo(f"labels: {clips[0].labels}{more}; Ctrl-C ends")
+        if browser:
+            import webbrowser
+
+            webbrowser.open(address)
+
+    serve(project, host=host, port=port, token=secret, ready=ready)

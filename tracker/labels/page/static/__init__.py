@@ -1,0 +1,1 @@
+"""What the browser loads. Everything is served from here, nothing from elsewhere."""

@@ -1,0 +1,249 @@
+// Wires the page together.
+
+import { state, on, emit, known, number, rowOf, ownRows, say, WORDS, ABSENT, VISIBLE } from "./state.js";
+import { get, act, loadClip, listen, clipUrl } from "./api.js";
+import * as pictures from "./pictures.js";
+import * as viewer from "./viewer.js";
+import * as review from "./review.js";
+import * as play from "./play.js";
+import { bind } from "./keys.js";
+import "./timeline.js";
+
+const $ = (id) => document.getElementById(id);
+
+// -- where we are ------------------------------------------------------------------------------------------------
+
+function go(row, pressedAt = 0) {
+  row = Math.min(Math.max(row, 0), state.clip.count - 1);
+  if (row === state.row) return;
+  state.direction = row > state.row ? 1 : -1;
+  state.row = row;
+  viewer.show(pressedAt);
+  emit("row");
+}
+on("go", (row) => go(row));
+
+function stepKey(direction) {
+  const rows = ownRows().filter((r) => state.own.get(r).source === "human");
+  const all = rows.length ? rows : ownRows();
+  const next = direction > 0 ? all.find((r) => r > state.row) : all.findLast((r) => r < state.row);
+  if (next === undefined) say(direction > 0 ? "No keyframe after this frame." : "No keyframe before this frame.");
+  return next;
+}
+
+function hint() {
+  const best = state.hints.find(([r]) => !state.own.has(r) && r !== state.row);
+  if (best) return best;
+  say(state.own.size ? "Nothing to suggest yet; the propagator is at work." : "Label a few frames first, say every tenth.");
+  return null;
+}
+
+function afterLabel() {
+  if (state.after === "stay") return;
+  if (state.after === "hint") { const h = hint(); if (h) go(h[0]); } else go(state.row + Number(state.after));
+}
+
+// -- actions -----------------------------------------------------------------------------------------------------
+
+function ready() {
+  if (state.shown === state.row) return true;
+  say("Wait for the picture.");
+  return false;
+}
+
+function set(visibility, x, y, source) {
+  const row = state.row, absent = visibility === ABSENT;
+  const own = { v: visibility, x: absent ? NaN : x, y: absent ? NaN : y, source };
+  const action = { op: "set", row, visibility, source, ...(absent ? {} : { x, y }), ...review.decisionFor(absent) };
+  const item = review.current();
+  act(action, () => { state.own.set(row, own); state.hints = state.hints.filter(([r]) => r !== row); emit("labels"); }).then((done) => {
+    if (done && item) { item.decision = action.decision; review.render(); emit("items"); }
+  });
+  afterLabel();
+}
+
+function ball(x, y) {
+  if (!ready()) return;
+  const before = state.own.get(state.row);
+  set(before && before.v > 1 ? before.v : VISIBLE, x, y, "human");
+}
+on("click", ({ x, y }) => ball(x, y));
+
+function judge(visibility) {
+  if (!ready()) return;
+  const k = known(state.row);
+  if (k && !Number.isNaN(k.x)) set(visibility, k.x, k.y, k.own ? k.source : "checked");
+  else set(visibility, state.cursor.x, state.cursor.y, "human");
+}
+
+function stretch() {
+  const rows = ownRows();
+  let first = (rows.findLast((r) => r < state.row) ?? -1) + 1, last = (rows.find((r) => r > state.row) ?? state.clip.count) - 1;
+  const sure = (r) => { const k = known(r); return k && !k.own && !k.reason; };
+  if (first === 0) { first = state.row; while (first > 0 && sure(first - 1)) first--; } // no keyframe holds that side: only what is sure
+  if (last === state.clip.count - 1) { last = state.row; while (last < state.clip.count - 1 && sure(last + 1)) last++; }
+  return [first, last];
+}
+
+function accept(first, last) {
+  if (state.own.has(state.row)) { say("This frame has a label of its own."); return; }
+  act({ op: "accept", first, last });
+}
+
+const commands = {
+  next: ({ shift, at }) => { play.stop(); go(state.row + (shift ? 10 : 1), at); },
+  prev: ({ shift, at }) => { play.stop(); go(state.row - (shift ? 10 : 1), at); },
+  next_key: ({ at }) => { const r = stepKey(1); if (r !== undefined) go(r, at); },
+  prev_key: ({ at }) => { const r = stepKey(-1); if (r !== undefined) go(r, at); },
+  hint: ({ at }) => { const h = hint(); if (h) { go(h[0], at); say(`Frame ${number(h[0])}: ${h[2] || "the most to gain"}.`); } },
+  play: () => play.toggle(),
+  ball: () => ball(state.cursor.x, state.cursor.y),
+  visible: () => judge(1), hard: () => judge(2), occluded: () => judge(3),
+  absent: () => { if (ready()) set(ABSENT, NaN, NaN, "human"); },
+  clear: () => { if (state.own.has(state.row)) { const row = state.row; act({ op: "clear", row }, () => { state.own.delete(row); emit("labels"); }); } else say("No label to remove here."); },
+  undo: () => (state.undo ? act({ op: "undo" }) : say("Nothing to undo.")),
+  redo: () => (state.redo ? act({ op: "redo" }) : say("Nothing to redo.")),
+  accept_frame: () => accept(state.row, state.row),
+  accept: () => accept(...stretch()),
+  zoom: () => viewer.toggleZoom(), zoom_in: () => viewer.zoomStep(1), zoom_out: () => viewer.zoomStep(-1),
+  follow: () => { viewer.view.follow = !viewer.view.follow; viewer.followBall(); viewer.draw(); emit("view"); },
+  loupe_toggle: () => { viewer.view.loupe = !viewer.view.loupe; viewer.draw(); emit("view"); },
+  to_ball: () => { const k = known(state.row); if (k && !Number.isNaN(k.x)) viewer.moveCursor(k.x, k.y, true); else say("No ball is known here."); },
+  next_item: () => review.step(1), prev_item: () => review.step(-1), accept_item: () => { if (ready()) review.accept(); },
+  other_proposal: () => review.otherProposal(), reject_item: () => review.reject(),
+  load_newest: () => loadNewest(),
+  help: () => $("help").showModal(),
+};
+
+async function loadNewest() {
+  const row = state.row;
+  try { await loadClip(); } catch (e) { trouble(`Not loaded: ${e.message}`); return; }
+  $("banner").hidden = true;
+  go(row);
+  say("The newest labels are loaded.");
+}
+
+// -- what is told ------------------------------------------------------------------------------------------------
+
+function status() {
+  const k = known(state.row), c = state.clip, parts = [`Frame ${number(state.row)} of ${number(c.count - 1)}`];
+  if (!k) parts.push("nothing known yet");
+  else {
+    parts.push(k.own ? `${k.source}: ${WORDS[k.v]}` : `propagated: ${WORDS[k.v]}`);
+    if (!Number.isNaN(k.x)) parts.push(`${k.x.toFixed(1)}, ${k.y.toFixed(1)}${k.own || Number.isNaN(k.sd) ? "" : ` ± ${k.sd.toFixed(1)} px`}`);
+    if (k.reason) parts.push(`flagged: ${k.reason}`);
+  }
+  $("status").textContent = parts.join(" · ");
+  for (const v of [0, 1, 2, 3]) $(`v${v}`).setAttribute("aria-pressed", String(Boolean(k?.own && k.v === v)));
+  $("undo").disabled = !state.undo; $("redo").disabled = !state.redo;
+}
+for (const name of ["row", "labels", "path", "clip"]) on(name, () => { if (state.clip) status(); });
+
+function saved() {
+  const chip = $("saved"), bad = state.offline || state.stale || state.trouble;
+  chip.classList.toggle("bad", Boolean(bad));
+  chip.textContent = state.offline ? (state.pending ? "not saved: no server" : "no server") : state.stale ? "out of date"
+    : state.trouble ? "not saved" : state.saved >= state.revision ? "saved" : "saving";
+}
+for (const name of ["saved", "labels", "connection", "stale", "clip"]) on(name, saved);
+on("saved", () => { state.trouble = ""; saved(); });
+
+function banner(text, label = "", does = null) {
+  $("banner-text").textContent = text;
+  const b = $("banner-act");
+  b.hidden = !does;
+  b.textContent = label;
+  b.onclick = does;
+  $("banner").hidden = false;
+}
+on("stale", (text) => banner(text, "Load the newest (G)", loadNewest));
+on("connection", () => {
+  if (state.offline) banner(state.pending ? "The server does not answer. Your last action waits and is sent when it is back." : "The server does not answer.");
+  else if (!state.stale) $("banner").hidden = true;
+});
+function trouble(text) { state.trouble = text; banner(text); saved(); }
+on("trouble", trouble);
+on("say", (text) => { $("said").textContent = text; });
+
+const tasks = {};
+on("progress", (news) => {
+  Object.assign(tasks, news);
+  const parts = [], words = { evidence: "Looking at all frames", model: "Asking the model" };
+  for (const [name, t] of Object.entries(tasks)) {
+    if (t.finished) continue;
+    const bar = document.createElement("progress");
+    bar.max = state.clip.count; bar.value = t.done;
+    bar.setAttribute("aria-label", words[name]);
+    parts.push(`${words[name]} `, bar, ` ${Math.floor((100 * t.done) / state.clip.count)} % `);
+  }
+  $("tasks").replaceChildren(...parts);
+  if (news.model?.finished) review.loadSoon();
+});
+on("path", (e) => {
+  if (!e) return;
+  if (e.moved.length) {
+    const a = number(e.moved[0]), b = number(e.moved.at(-1));
+    say(`${e.moved.length} frames changed (${a} to ${b}), by ${e.largest_px} px at most${e.stage === "motion" ? "; by motion alone so far" : ""}.`);
+  }
+});
+on("view", () => {
+  $("zoom").setAttribute("aria-pressed", String(viewer.view.zoom > 1));
+  $("follow").setAttribute("aria-pressed", String(viewer.view.follow));
+  $("loupe-toggle").setAttribute("aria-pressed", String(viewer.view.loupe));
+});
+on("playing", (yes) => { $("play").setAttribute("aria-pressed", String(yes)); });
+
+on("clip", () => {
+  const c = state.clip;
+  $("title").textContent = c.name;
+  document.title = `${c.name}: label the ball`;
+  if (c.notice) say(c.notice);
+  if (c.outside) say(`${c.outside} labels lie beyond the video's last frame; they are kept, not shown.`);
+  if (c.failed || c.save_error) trouble(c.failed || c.save_error);
+  saved();
+});
+
+// -- start -------------------------------------------------------------------------------------------------------
+
+async function openClip(index, project) {
+  state.index = index; state.row = 0; state.shown = -1; state.item = -1; state.items = []; state.pending = null; state.trouble = "";
+  state.hasModel = project.clips[index].model;
+  $("banner").hidden = true;
+  pictures.clear();
+  try { await loadClip(); } catch (e) { trouble(e.message); return; }
+  viewer.reset();
+  viewer.show();
+  pictures.want();
+  listen();
+  review.load();
+}
+
+async function start() {
+  if (location.search.includes("token=")) history.replaceState(null, "", "/"); // not into the history or a screenshot
+  const project = await (await get("/api/project")).json();
+  for (const [name, title] of Object.entries(project.formats)) $("format").add(new Option(title, name));
+  project.clips.forEach((c, i) => $("clip").add(new Option(`${c.name}${c.items ? ` (${c.items})` : ""}`, i)));
+  $("clip-choice").hidden = project.clips.length < 2;
+  $("clip").addEventListener("change", () => openClip(Number($("clip").value), project));
+  $("after").addEventListener("change", () => { state.after = $("after").value; localStorage.setItem("after", state.after); });
+  const after = localStorage.getItem("after");
+  if (after) { $("after").value = after; state.after = $("after").value || "stay"; }
+  $("keys-on").addEventListener("change", () => { state.keysOn = $("keys-on").checked; });
+  $("goto").addEventListener("change", () => {
+    const row = rowOf(Number($("goto").value));
+    if (row >= 0) go(row); else say("There is no such frame.");
+  });
+  $("export").addEventListener("click", () => {
+    const a = document.createElement("a");
+    a.href = clipUrl(`/export?format=${encodeURIComponent($("format").value)}&rows=${$("which").value}`);
+    a.download = "";
+    a.click();
+    say("The export follows when the whole clip is propagated.");
+  });
+  bind(commands, (dx, dy, far) => { if (state.clip) viewer.moveCursor(state.cursor.x + dx * (far ? 10 : 1), state.cursor.y + dy * (far ? 10 : 1), true); });
+  await openClip(0, project);
+  $("viewer").focus({ preventScroll: true });
+}
+
+window.oneball = { state, go, pictures, viewer, known, commands };
+start().catch((e) => trouble(`The page could not start: ${e.message}`));

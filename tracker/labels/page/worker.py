@@ -1,0 +1,222 @@
+"""The propagator in a process of its own, so that serving pictures never waits for it.
+
+Messages are tuples over a pipe. To the worker: ``("fill", job, keyframes, changed | None)``, ``("stop",)``. From it:
+``("times", frame, time_s)``, ``("progress", done)``, ``("evidence", seconds)``, ``("filled", job, Stretch)``,
+``("failed", text)``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tracker.config import VideoConfig
+from tracker.errors import TrackerError
+from tracker.types import FloatArray, IntArray, Label
+
+REACH = 200  # frames on either side of a change that are filled at once; the whole clip follows when nobody waits
+CONTEXT_KEYS = 3  # keyframes on either side that the path is held by
+SUGGESTIONS = 20
+
+
+@dataclass(slots=True)
+class Stretch:
+    """What the propagator says of the frames at positions ``first`` to ``first + N - 1``.
+
+    Attributes:
+        whole: computed from the whole clip, as ``tracker propagate`` would.
+        labels: one per frame; keyframes as they were given.
+        risk: float32 [N].
+        suggestions: (frame number, gain, reason), best first; only when ``whole``.
+        seconds: it took. stage: ``motion`` or ``evidence``.
+    """
+
+    first: int
+    whole: bool
+    labels: list[Label]
+    risk: FloatArray
+    suggestions: list[tuple[int, float, str]]
+    seconds: float
+    stage: str
+
+
+class _Cancelled(Exception):
+    """Raised inside a fill of the whole clip when a person has done something meanwhile."""
+
+
+def run(
+    pipe: Connection, video: str, fps: float | None, config: VideoConfig, frame: IntArray, time_s: FloatArray,
+    size: tuple[int, int], cache: str,
+) -> None:  # fmt: skip
+    """The process's body; ends when the pipe closes (so it never outlives the server)."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's to handle
+    worker = _Worker(pipe, video, fps, config, frame, time_s, size, Path(cache))
+    try:
+        worker.loop()
+    except (EOFError, OSError):
+        pass
+    finally:
+        os._exit(0)  # the reading thread must not keep the process
+
+
+class _Worker:
+    def __init__(
+        self, pipe: Connection, video: str, fps: float | None, config: VideoConfig, frame: IntArray,
+        time_s: FloatArray, size: tuple[int, int], cache: Path,
+    ) -> None:  # fmt: skip
+        self.pipe, self.video, self.fps, self.config = pipe, video, fps, config
+        self.frame, self.time_s, self.size, self.cache = frame, time_s, size, cache
+        self.evidence: Any = None
+        self.sending = threading.Lock()
+        self.whole: threading.Thread | None = None
+
+    def send(self, *message: Any) -> None:
+        with self.sending:
+            self.pipe.send(message)
+
+    def loop(self) -> None:
+        threading.Thread(target=self._look, daemon=True).start()
+        while True:
+            message = self.pipe.recv()
+            if message[0] == "stop":
+                return
+            _, job, keyframes, changed = message
+            self._cancel_whole()
+            if changed is not None:
+                self._guard(self._fill_part, job, keyframes, changed)
+            else:
+                self.whole = threading.Thread(target=self._guard, args=(self._fill_whole, job, keyframes), daemon=True)
+                self.whole.start()
+
+    def _guard(self, what: Any, *args: Any) -> None:
+        try:
+            what(*args)
+        except _Cancelled:
+            pass
+        except TrackerError as e:
+            self.send("failed", str(e))
+        except (EOFError, OSError):
+            os._exit(0)  # the server is gone
+        except Exception as e:
+            self.send("failed", f"the propagator failed ({type(e).__name__}: {e})")
+
+    # -- evidence -----------------------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        self._guard(self._look_once)
+
+    def _look_once(self) -> None:
+        from tracker.labels.evidence import Evidence, build_evidence
+        from tracker.video import open_video
+
+        if sys.platform == "linux":  # there each thread has a priority of its own
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+        start = time.monotonic()
+        evidence = None
+        if self.cache.exists():
+            with contextlib.suppress(TrackerError):
+                evidence = Evidence.load(self.cache)
+        if evidence is None:
+            told = 0.0
+
+            def progress(n: int) -> None:
+                nonlocal told
+                if time.monotonic() - told > 0.3:
+                    told = time.monotonic()
+                    self.send("progress", n)
+
+            with open_video(Path(self.video), config=self.config, fps=self.fps) as source:
+                evidence = build_evidence(source, progress=progress)
+            with contextlib.suppress(TrackerError):  # a folder that cannot be written only costs time at the next start
+                evidence.save(self.cache)
+        self.send("times", evidence.frame, evidence.time_s)
+        self.frame, self.time_s, self.evidence = evidence.frame, evidence.time_s, evidence
+        self.send("evidence", time.monotonic() - start)
+
+    # -- filling ------------------------------------------------------------------------------------------------
+
+    def _fill_part(self, job: int, keyframes: list[Label], changed: tuple[int, int]) -> None:
+        start = time.monotonic()
+        evidence, number, times = self.evidence, self.frame, self.time_s
+        a, b, lo, hi = window(number, [k.frame for k in keyframes if k.source != "model"], changed)
+        inside = [k for k in keyframes if number[a] <= k.frame <= number[b - 1]]
+        seen = None if evidence is None else part_of(evidence, a, b)
+        filled = _fill(inside, number[a:b], times[a:b], self.size, seen)
+        labels = filled.labels()[lo - a : hi - a]
+        stage = "motion" if evidence is None else "evidence"
+        risk = filled.risk[lo - a : hi - a].astype(np.float32)
+        self.send("filled", job, Stretch(lo, False, labels, risk, [], time.monotonic() - start, stage))
+
+    def _fill_whole(self, job: int, keyframes: list[Label]) -> None:
+        from tracker.labels.suggest import suggest
+
+        start = time.monotonic()
+        evidence, number, times = self.evidence, self.frame, self.time_s
+        filled = _fill(keyframes, number, times, self.size, evidence)
+        hints = [(s.frame, s.gain, s.reason) for s in suggest(filled, times, SUGGESTIONS)] if keyframes else []
+        stage = "motion" if evidence is None else "evidence"
+        labels, risk = filled.labels(), filled.risk.astype(np.float32)
+        self.send("filled", job, Stretch(0, True, labels, risk, hints, time.monotonic() - start, stage))
+
+    def _cancel_whole(self) -> None:
+        """Stops the fill of the whole clip between two bytecodes: its library has no need to know of cancelling."""
+        thread = self.whole
+        while thread is not None and thread.is_alive():
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(_Cancelled))
+            thread.join(0.05)
+        self.whole = None
+
+
+def _fill(keyframes: list[Label], number: IntArray, times: FloatArray, size: tuple[int, int], evidence: Any) -> Any:
+    from tracker.labels.propagate import fill
+
+    known = set(number.tolist())
+    return fill(
+        [k for k in keyframes if k.frame in known], times, width=size[0], height=size[1], frames=number.tolist(),
+        evidence=evidence,
+    )  # fmt: skip
+
+
+def window(number: IntArray, keys: Sequence[int], changed: tuple[int, int]) -> tuple[int, int, int, int]:
+    """What to fill when the keyframes of the frames ``changed`` (first, last number) were set or removed.
+
+    Returns:
+        Positions (a, b) to compute and (lo, hi) within them to show, both half-open: between the third keyframes to
+        either side, and between the second ones, both at most ``REACH`` frames beyond the change.
+    """
+    first, last = (int(np.searchsorted(number, f)) for f in changed)
+    at = np.unique(np.searchsorted(number, np.sort(np.asarray(keys, dtype=np.int64))))
+    before, after = at[at < first], at[(at > last) & (at < len(number))]
+    n = len(number)
+
+    def edge(count: int) -> tuple[int, int]:
+        low = before[-count] if len(before) >= count else 0
+        high = after[count - 1] if len(after) >= count else n - 1
+        return max(int(low), first - REACH), min(int(high), last + REACH, n - 1) + 1
+
+    (a, b), (lo, hi) = edge(CONTEXT_KEYS), edge(CONTEXT_KEYS - 1)
+    return a, b, lo, hi
+
+
+def part_of(evidence: Any, a: int, b: int) -> Any:
+    """The evidence of the frames at positions a..b-1 as a video of its own."""
+    from tracker.labels.evidence import Evidence
+
+    return Evidence(
+        evidence.frame[a:b], evidence.time_s[a:b], np.maximum(evidence.source_of[a:b] - a, 0), evidence.scene[a:b],
+        evidence.to_first[a:b], evidence.frames[a:b], evidence.width, evidence.height,
+    )  # fmt: skip
