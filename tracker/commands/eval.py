@@ -57,6 +57,10 @@ from tracker.errors import TrackerError
     metavar="DIR",
     help="Keep what the model said: NAME/trajectory.csv and candidates.csv, ready for --trajectories.",
 )
+@click.option(
+    "--stamp", metavar="FILE", type=click.Path(path_type=Path),
+    help="Write the model there with the operating point that was asked for last (--at-..., --cost-...; else best F1).",
+)  # fmt: skip
 @click.option("--partial", is_flag=True, help="Score trajectories that end early.")
 @click.option("--no-pictures", is_flag=True, help="Leave the crops out of the report.")
 @click.option("--seed", default=0, show_default=True, help="Of the bootstrap.")
@@ -79,6 +83,7 @@ def command(
     as_json: bool,
     out: Path | None,
     save: Path | None,
+    stamp: Path | None,
     partial: bool,
     no_pictures: bool,
     seed: int,
@@ -102,8 +107,8 @@ def command(
     from tracker.evaluate.reading import read_run
     from tracker.files import atomic_write
 
-    if trajectories is not None and (model is not None or offline or save is not None):
-        raise TrackerError("--trajectories runs nothing; leave out --model, --offline and --save")
+    if trajectories is not None and (model is not None or offline or save is not None or stamp is not None):
+        raise TrackerError("--trajectories runs nothing; leave out --model, --offline, --save and --stamp")
     clips = _choose(dataset, split, sport, only)
     indexed = dataset.name == "index.csv" or (dataset / "index.csv").is_file()
     for folder in (trajectories, against):
@@ -138,6 +143,14 @@ def command(
     if out is not None:
         with atomic_write(out) as f:
             f.write(machine + "\n")
+    if stamp is not None:
+        from tracker.detect.model import BallModel
+        from tracker.detect.stamp import stamp as write_stamp
+
+        if not data["operating_points"]:
+            raise TrackerError("--stamp: no operating point could be chosen on these clips; nothing was written")
+        done = write_stamp(BallModel(model), stamp, data["operating_points"][-1])
+        click.echo(f"{stamp}: threshold {done['threshold']:.4f} by {done['rule']}", err=True)
     if html_path is not None:
         from tracker.evaluate import html, sheets
 

@@ -1,0 +1,46 @@
+"""Writes another operating point into a model file's metadata; weights and graph stay to the byte as they were."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from tracker.detect.model import METADATA_KEY, BallModel
+from tracker.errors import TrackerError, missing_extra
+
+
+def stamp(model: BallModel, out: str | Path, point: dict[str, Any]) -> dict[str, Any]:
+    """A copy of the model with ``point`` (threshold, rule, expected rates ...) as its operating point.
+
+    Args:
+        model: the opened file.
+        out: where the copy goes; may be the same path.
+        point: as from ``OperatingPoint.to_dict``; without a ``keep_threshold`` the file's own is kept, lowered to the
+            threshold where it would be above it.
+
+    Raises:
+        TrackerError: the extra is missing, or ``out`` cannot be written.
+    """
+    try:
+        import onnx
+    except ImportError as e:
+        raise missing_extra("onnx", "train", "writing a model file") from e
+    point = dict(point)
+    point.setdefault("keep_threshold", min(model.info.keep_threshold, point["threshold"]))
+    proto = onnx.load_model_from_string(model.path.read_bytes())
+    extra = {**model.info.extra, "operating_point": point}
+    kept = {p.key: p.value for p in proto.metadata_props}
+    onnx.helper.set_model_props(proto, {**kept, METADATA_KEY: json.dumps(extra, sort_keys=True)})
+    out = Path(out)
+    part = out.with_name(f".{out.name}.part")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(proto.SerializeToString())
+        os.replace(part, out)
+    except OSError as e:
+        raise TrackerError(f"cannot write {out}: {(e.strerror or str(e)).lower()}") from e
+    finally:
+        part.unlink(missing_ok=True)
+    return point
