@@ -82,6 +82,9 @@ class TrackConfig:
     slow_px_s: float = Field(default=120.0, gt=0)  # clutter mostly is, a ball in play mostly is not
     birth_llr: float = -3.0
     memory_s: float = Field(default=0.2, gt=0)  # track scores fade by 1/e within
+    same_detection: int = Field(default=2, ge=1)  # guesses that may end in one detection
+    young_age: int = Field(default=4, ge=0)  # steps during which a new guess need not compete with the old ones
+    young_beam: int = Field(default=4, ge=1)
     beam: int = Field(default=8, ge=1, le=64)  # guesses carried
     # places that never move
     static_radius_px: float = Field(default=3.0, gt=0)

@@ -22,13 +22,14 @@ class Hypothesis:
             tracking), higher is better.
         hits: detections it was updated with since it started.
         coast_s: seconds since the last of them.
+        age: steps since it started.
         detection: index of the detection used in the newest frame, -1 for none.
         score, radius: those of the newest detection.
         strength: running mean of the scores it lived on (misses count as half of what it had).
     """
 
     __slots__ = (
-        "coast_s", "detection", "hits", "llr", "p00", "p01", "p11", "radius", "score", "strength", "vx", "vy", "x", "y",
+        "age", "coast_s", "detection", "hits", "llr", "p00", "p01", "p11", "radius", "score", "strength", "vx", "vy", "x", "y",
     )  # fmt: skip
 
     def __init__(self, x: float, y: float, vx: float, vy: float, p00: float, p01: float, p11: float) -> None:
@@ -36,6 +37,7 @@ class Hypothesis:
         self.p00, self.p01, self.p11 = p00, p01, p11
         self.llr = 0.0
         self.hits = 1
+        self.age = 0
         self.coast_s = 0.0
         self.detection = -1
         self.score = math.nan
@@ -56,6 +58,7 @@ class Hypothesis:
         self.p01 += dt * self.p11 + q * dt * dt / 2
         self.p11 += q * dt
         self.coast_s += dt
+        self.age += 1
         self.detection = -1
 
     def manoeuvred(self, dt: float, speed_sd: float) -> Hypothesis:
@@ -110,5 +113,5 @@ class Hypothesis:
         h = Hypothesis(self.x, self.y, self.vx, self.vy, self.p00, self.p01, self.p11)
         h.llr, h.hits, h.coast_s = self.llr, self.hits, self.coast_s
         h.detection, h.score, h.radius = self.detection, self.score, self.radius
-        h.strength = self.strength
+        h.strength, h.age = self.strength, self.age
         return h

@@ -237,14 +237,26 @@ class BallTracker:
         return born
 
     def _select(self, branches: list[Hypothesis]) -> list[Hypothesis]:
-        """The best few; of guesses that are nearly the same only the better one."""
-        kept: list[Hypothesis] = []
+        """The best few; of guesses that are nearly the same only the better one.
+
+        The branches of one long-lived guess would fill the beam and nothing new could ever grow up: a detection may end
+        only ``same_detection`` of them, and guesses born a moment ago have places of their own.
+        """
+        c = self.config
+        old: list[Hypothesis] = []
+        young: list[Hypothesis] = []
+        ends: dict[int, int] = {}
         for h in sorted(branches, key=lambda h: -h.llr):
-            if not any(h.resembles(better) for better in kept):
-                kept.append(h)
-                if len(kept) == self.config.beam:
-                    break
-        return kept
+            fresh = h.age <= c.young_age
+            kept, room = (young, c.young_beam) if fresh else (old, c.beam)
+            if len(kept) == room or any(h.resembles(better) for better in (*old, *young)):
+                continue
+            if h.detection >= 0 and not fresh:
+                ends[h.detection] = ends.get(h.detection, 0) + 1
+                if ends[h.detection] > c.same_detection:
+                    continue
+            kept.append(h)
+        return sorted(old + young, key=lambda h: -h.llr)
 
     def _report(self, frame: int, time_s: float, candidates: int) -> BallState:
         """The best guess; where that only coasts, too long to be claimed, the next one that has proved itself."""
