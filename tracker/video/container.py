@@ -120,7 +120,7 @@ def _connect(
     try:
         container = av.open(file, "r", options=options, timeout=timeout)
         # PyAV asks FFmpeg to invent missing presentation times; with reordered frames in AVI they come out shuffled
-        container.flags &= ~int(Flags.gen_pts.value)
+        container.flags &= ~Flags.gen_pts.value
         return container
     except (av.error.ExitError, TimeoutError) as e:
         raise TrackerError(f"cannot open {shown}: no answer within {config.open_timeout_s:g} s") from e
