@@ -7,6 +7,7 @@ Parquet and pandas every column exactly; MOT frame, position, box and score only
 from __future__ import annotations
 
 import csv
+import importlib.util
 import json
 import math
 from collections.abc import Callable, Iterable
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import pandas
 
 ENDINGS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet", ".txt": "mot"}
+FILES = {"csv": "trajectory.csv", "jsonl": "trajectory.jsonl", "parquet": "trajectory.parquet", "mot": "mot.txt"}
 _DIGITS = {"time_s": 6, "vx": 1, "vy": 1, "score": 4, "x": 2, "y": 2, "radius_px": 2, "sd_px": 2}
 _MOT_SIDE_PX = 12.0  # of the box of a ball whose radius is unknown; such boxes are read back with that radius
 _MOT_UNSCORED = -1.0  # the format's word for "no confidence": a predicted position
@@ -39,6 +41,18 @@ def form_of(path: str | Path) -> str:
     if ending not in ENDINGS:
         raise TrackerError(f"{path}: no trajectory form ends in '{ending}'; there are: {', '.join(ENDINGS)}")
     return ENDINGS[ending]
+
+
+def check_form(form: str) -> None:
+    """Can this form be written? Told before an hour of tracking, not after.
+
+    Raises:
+        TrackerError: no such form, or its package is not installed.
+    """
+    if form not in FILES:
+        raise TrackerError(f"no trajectory form '{form}'; there are: {', '.join(FILES)}")
+    if form == "parquet" and importlib.util.find_spec("pyarrow") is None:
+        raise missing_extra("pyarrow", "analysis", "a Parquet file")
 
 
 def read(path: str | Path, form: str | None = None) -> Trajectory:

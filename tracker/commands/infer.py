@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from typing import Any
 
 import click
 
@@ -10,7 +12,7 @@ from tracker.commands.common import config_options
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("video")
+@click.argument("videos", metavar="VIDEO...", nargs=-1, required=True)
 @click.option("--out", metavar="DIR", help="Folder for the results (default: runs/<name of the video>).")
 @click.option("--model", metavar="FILE", help="ONNX model (default: the weights in the package).")
 @click.option("--overlay", is_flag=True, help="Also write overlay.mp4 with the ball and its trail.")
@@ -18,12 +20,19 @@ from tracker.commands.common import config_options
 @click.option("--stills", is_flag=True, help="Treat every picture alone, without a tracker.")
 @click.option("--fps", type=float, metavar="N", help="Frame rate of a folder of pictures (default 25).")
 @click.option("--max-frames", type=click.IntRange(min=1), metavar="N", help="Stop after N frames.")
+@click.option(
+    "--format", "forms", metavar="LIST", default="", help="Also write these, with commas between: jsonl,parquet,mot."
+)
+@click.option("--jobs", type=click.IntRange(1, 256), metavar="N", help="Many videos: how many at a time (default 1).")
+@click.option("--ray", metavar="ADDRESS", help="Many videos: on a Ray cluster (auto, host:port, ray://host:port).")
+@click.option("--again", is_flag=True, help="Many videos: also those that are done.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON on stdout.")
 @click.option("--quiet", is_flag=True, help="No progress bar, no table.")
 @config_options
 def command(
-    video: str, out: str | None, model: str | None, overlay: bool, offline: bool, stills: bool, fps: float | None,
-    max_frames: int | None, as_json: bool, quiet: bool, config_path: str | None, overrides: tuple[str, ...],
+    videos: tuple[str, ...], out: str | None, model: str | None, overlay: bool, offline: bool, stills: bool,
+    fps: float | None, max_frames: int | None, forms: str, jobs: int | None, ray: str | None, again: bool,
+    as_json: bool, quiet: bool, config_path: str | None, overrides: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Track the ball in VIDEO: a file, a folder of pictures, a camera number, a stream address, or - for stdin.
 
@@ -33,20 +42,33 @@ def command(
       summary.json     frames, fps, shares detected/predicted/lost, frames with more than one candidate
       overlay.mp4      with --overlay
 
+    Several videos, or a pattern in quotes, get a folder each under DIR (default: runs) and a table at the end. Started
+    again, it does what is not done; the exit code is 1 when some failed.
+
     \b
     Examples:
       tracker infer match.mp4 --overlay
       tracker infer frames/ --stills --out found
       ffmpeg -i match.mkv -f matroska - | tracker infer - --out live
+      tracker infer 'matches/*.mp4' --jobs 2 --out season
     """
     from tracker.config import load_config
     from tracker.track.run import infer
 
     config = load_config(config_path, overrides)
-    summary = infer(
-        video, config, out=out, model=model, overlay=overlay, offline=offline, stills=stills, fps=fps, max_frames=max_frames,
-        quiet=quiet or as_json,
-    )  # fmt: skip
+    options: dict[str, Any] = {
+        "overlay": overlay, "offline": offline, "stills": stills, "fps": fps, "max_frames": max_frames,
+        "formats": [f for f in forms.split(",") if f not in ("", "csv")],
+    }  # fmt: skip
+    if len(videos) > 1 or jobs or ray or again or _is_pattern(videos[0]):
+        from tracker.commands.infer_many import infer_many_command
+
+        infer_many_command(
+            videos, config, options, out=out, model=model, jobs=jobs or 1, ray=ray, again=again, as_json=as_json,
+            quiet=quiet,
+        )  # fmt: skip
+        return
+    summary = infer(videos[0], config, out=out, model=model, quiet=quiet or as_json, **options)
     if as_json:
         import json
 
@@ -58,3 +80,7 @@ def command(
         click.echo(f"written to {summary['out']}")
     if summary["interrupted"]:
         sys.exit(130)
+
+
+def _is_pattern(text: str) -> bool:
+    return any(c in text for c in "*?[") and "://" not in text and not os.path.exists(text)
