@@ -17,7 +17,7 @@ from tracker.learn.ballpath import BallPath
 from tracker.learn.cache import CachedClip
 from tracker.types import FloatArray, Image
 
-BANK_VERSION = 1
+BANK_VERSION = 2
 MAX_SPRITES = 96
 ROWS_SEARCHED = 32
 ANCHORS = 6  # thick places of a sprite that can cover something
@@ -169,7 +169,9 @@ def _moving(background: Background, row: int) -> list[tuple[Image, FloatArray]]:
         mask = cv2.erode(mask, np.ones((3, 3), np.uint8))  # the blurred rim is half background
         alpha = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 0.9 * max(0.7, unit))
         rgba = np.dstack([image[y0:y1, x0:x1], (alpha * 255).astype(np.uint8)])
-        out.append((rgba, _velocity(path, row, anchor, image, (x0, y0, x1, y1))))
+        velocity = _velocity(path, row, anchor, image, (x0, y0, x1, y1))
+        if velocity is not None:
+            out.append((rgba, velocity))
     return out
 
 
@@ -184,8 +186,8 @@ def beyond(image: Image, back: Image) -> np.ndarray:
     return cv2.max(over, under).max(2)
 
 
-def _velocity(path: BallPath, row: int, anchor: int, image: Image, box: tuple[int, int, int, int]) -> FloatArray:
-    """px/s of a blob, by finding it in the picture before."""
+def _velocity(path: BallPath, row: int, anchor: int, image: Image, box: tuple[int, int, int, int]) -> FloatArray | None:
+    """px/s of a blob, by finding it in the picture before; None for what a moving camera does not move (graphics)."""
     clip = path.clip
     before = clip.history(row, 2)[1]
     dt = float(clip.time_s[row] - clip.time_s[before])
@@ -200,7 +202,13 @@ def _velocity(path: BallPath, row: int, anchor: int, image: Image, box: tuple[in
     _, best, _, (px, py) = cv2.minMaxLoc(fit)
     if best < 0.5:
         return np.zeros(2)
-    return np.array([x0 - (sx0 + px), y0 - (sy0 + py)], dtype=float) / dt
+    moved = np.array([x0 - (sx0 + px), y0 - (sy0 + py)], dtype=float)
+    m = path.between(row, before)
+    middle = np.array([(x0 + x1) / 2, (y0 + y1) / 2])
+    camera = m[:2, :2] @ middle + m[:2, 2] - middle
+    if np.hypot(*camera) > 1.5 and np.hypot(*(moved + camera)) < 0.35 * np.hypot(*camera):  # a score board
+        return None
+    return moved / dt
 
 
 def _limb(sprite: Image, rng: np.random.Generator) -> Image | None:

@@ -35,6 +35,7 @@ FULL = 0.6  # of the masks are meant to hide all of their ball, the others a par
 NEWEST = 0.6  # of the schedules begin in the newest frame
 INFILL = 0.4  # of the masks show the background, the others an occluder (when the clip has both)
 MARGIN_PX = 2.5  # beyond the ball's edge, px of a 1280-wide picture: halo of compression, inexact labels
+APART_NET_PX = 12.0  # two masks nearer to each other would be one
 EDGE_NET_PX = 4.0  # a crop's ball is never nearer to its edge (see CropSampler)
 HIDDEN = 0.95  # from here on nothing of it is left to see
 COVERED = 0.97  # share of a ball under a mask that counts as all of it
@@ -166,8 +167,8 @@ class OcclusionMasker:
         scale = w / region.width
         step = self._step(clip, rows)
         ages = clip.time_s[row] - clip.time_s[list(rows)]
-        masks: list[Mask] = []
         others = pool if len(pool) >= 2 else np.flatnonzero(path.known & ~clip.repeated)
+        chosen: list[tuple[int, FloatArray, FloatArray]] = []
         for i in range(k):
             if i == 0 and own:
                 r, place = row, xy[row]
@@ -175,14 +176,17 @@ class OcclusionMasker:
                 r = int(rng.choice(others)) if len(others) else row
                 # a crop where the ball never is: shapes and motions of the clip's balls, anywhere
                 place = xy[r] if len(pool) >= 2 else rng.uniform(edge, [w - 1 - edge, h - 1 - edge])
-            whole = rng.random() < FULL if full is None else full
             way = path.steps(r, t, step) * scale if path.known[r] else np.zeros((t, 2))
-            masks.append(self._make(bank, r, i == 0 and own, place, way, ages, scale, whole, on, rng))
-        spots = np.array([m.centre[first] for m in masks])
-        sizes = np.array([min(m.alpha.shape) for m in masks])
+            chosen.append((r, place, way))
+        spots = np.array([place + way[first] for _, place, way in chosen])
         apart = np.hypot(*(spots[:, None] - spots[None]).transpose(2, 0, 1)) + np.eye(k) * 1e9
-        if k > 1 and (apart < np.minimum(12.0, np.minimum(sizes[:, None], sizes[None]))).any():
+        if (apart < APART_NET_PX).any():
             return Layout([])
+        masks = [
+            self._make(bank, r, i == 0 and own, place, way, ages, scale, rng.random() < FULL if full is None else full,
+                       on, rng)
+            for i, (r, place, way) in enumerate(chosen)
+        ]  # fmt: skip
         order = rng.permutation(k)  # nor does it matter which is painted last
         return self._drawable([masks[i] for i in order], bank, row, region, (w, h))
 
