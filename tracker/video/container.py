@@ -277,7 +277,7 @@ class _Stream:
         clock = Clock(rate)
         repeats = RepeatDetector(self.config.repeat_threshold)
         size: tuple[int, int] | None = None
-        index, orientation, rotation = -1, (0, False), 0
+        index, orientation, stored = -1, (0, False), (0, 0)
         try:
             for picture, lost in self._pictures(container, stream):
                 index += 1
@@ -287,10 +287,9 @@ class _Stream:
                 self._check_size(picture.width, picture.height)
                 time_s, gap = clock.feed(_time_of(picture))
                 gap = gap or lost
-                # the matrix itself is read only when the rotation changes: PyAV keeps memory at every access to side
-                # data (8 kB a frame were measured, benchmarks/memory.py)
-                if size is None or picture.rotation != rotation:
-                    orientation, rotation = _orientation(picture), picture.rotation
+                if (picture.width, picture.height) != stored:  # the first, or another kind of picture from here on
+                    stored = (picture.width, picture.height)
+                    orientation = _orientation(picture)
                 planes = Planes(picture, *orientation)
                 if size is None:
                     size = (planes.width, planes.height)
@@ -351,7 +350,13 @@ def _time_of(picture: av.VideoFrame) -> float | None:
 
 def _orientation(picture: av.VideoFrame) -> tuple[int, bool]:
     """(counter-clockwise quarter turns, then mirrored) that make a picture upright, from its display matrix."""
-    data = picture.side_data.get("DISPLAYMATRIX")
+    # PyAV ties a picture whose side data (or rotation) were read into a reference cycle, which keeps it until some
+    # garbage collection: memory grows (benchmarks/memory.py). A tiny copy carries the same side data.
+    try:
+        tiny = picture.reformat(width=16, height=16, format="gray", interpolation="POINT", threads=1)
+    except (av.error.FFmpegError, ValueError):  # a pixel format that swscale does not know
+        tiny = picture
+    data = tiny.side_data.get("DISPLAYMATRIX")
     if data is None:
         return 0, False
     raw = bytes(data)
