@@ -17,6 +17,7 @@ from tracker.errors import TrackerError
 # name -> (module with a click command called `command`, one line for --help)
 COMMANDS: dict[str, tuple[str, str]] = {
     "infer": ("tracker.commands.infer", "Track the ball in a video: trajectory.csv, summary.json, overlay."),
+    "live": ("tracker.commands.live", "Track the ball in a camera or stream as it happens; preview in the browser."),
     "convert": ("tracker.commands.convert", "Write a trajectory as JSON lines, Parquet, MOT or in a label format."),
     "train": ("tracker.commands.train", "Train a network on labelled and synthetic clips."),
     "export": ("tracker.commands.export", "Write a checkpoint as one ONNX file and check it against torch."),

@@ -106,6 +106,21 @@ class TrackConfig:
 
 
 @dataclass(config=_STRICT)
+class LiveConfig:
+    """Tracking a live source."""
+
+    queue: int = Field(default=2, ge=1, le=64)  # pictures that may wait; the oldest gives way to the newest
+    timeout_s: float = Field(default=5.0, gt=0)  # without data a connection is given up
+    backoff_s: float = Field(default=0.25, gt=0)  # before connecting anew; doubles up to:
+    max_backoff_s: float = Field(default=2.0, gt=0)
+    stall_after_s: float = Field(default=1.0, gt=0)  # without a picture the source counts as stalled; said as often
+    preview_width: int = Field(default=960, ge=64, le=4096)
+    preview_fps: float = Field(default=15.0, gt=0, le=120)
+    preview_quality: int = Field(default=75, ge=1, le=100)  # JPEG
+    clients: int = Field(default=8, ge=1, le=256)  # of the preview, and of a WebSocket
+
+
+@dataclass(config=_STRICT)
 class ModelConfig:
     """The network."""
 
@@ -179,6 +194,7 @@ class Config:
     video: VideoConfig = Field(default_factory=VideoConfig)
     detect: DetectConfig = Field(default_factory=DetectConfig)
     track: TrackConfig = Field(default_factory=TrackConfig)
+    live: LiveConfig = Field(default_factory=LiveConfig)
     model: ModelConfig = Field(default_factory=ModelConfig)
     train: TrainConfig = Field(default_factory=TrainConfig)
     data: DataConfig = Field(default_factory=DataConfig)

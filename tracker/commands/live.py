@@ -1,0 +1,72 @@
+"""tracker live: a camera or stream goes in, a line per picture comes out."""
+
+from __future__ import annotations
+
+import re
+
+import click
+
+from tracker.commands.common import config_options
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("source")
+@click.option(
+    "--to", multiple=True, metavar="TARGET", help="-, a file, udp://host:port or ws://host:port; repeatable. [-]"
+)
+@click.option("--append", is_flag=True, help="Continue files that exist.")
+@click.option("--preview", metavar="[HOST:]PORT", help="Show picture and ball in the browser (host 127.0.0.1).")
+@click.option("--paced", is_flag=True, help="Replay a file at its own pace, as if it were live.")
+@click.option("--wait", is_flag=True, help="Keep trying when the source is not there yet.")
+@click.option("--model", metavar="FILE", help="ONNX model (default: the weights in the package).")
+@click.option("--fps", type=float, metavar="N", help="Frame rate of streams without timestamps (default 25).")
+@click.option("--max-frames", type=click.IntRange(min=1), metavar="N", help="Stop after N states.")
+@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), metavar="N", help="Stop after N seconds.")
+@click.option("--quiet", is_flag=True, help="Nothing on standard error.")
+@config_options
+def command(
+    source: str, to: tuple[str, ...], append: bool, preview: str | None, paced: bool, wait: bool, model: str | None,
+    fps: float | None, max_frames: int | None, seconds: float | None, quiet: bool, config_path: str | None,
+    overrides: tuple[str, ...],
+) -> None:  # fmt: skip
+    """Track the ball in SOURCE as it happens: a camera number, an address (rtsp, http, udp ...), - for stdin, a file.
+
+    Writes a JSON object per line and picture: the columns of a trajectory, then source (live, stalled, reconnecting),
+    captured_s (arrival, seconds since 1970), delay_s (arrival to state), behind_s (how much later than at best the
+    picture arrived), dropped (pictures skipped so far). When the tracker is slower than the source it skips pictures;
+    when the source is silent it says so every second and connects anew; Ctrl-C ends it.
+
+    \b
+    Examples:
+      tracker live 0 --preview 8000
+      tracker live rtsp://camera/stream --to states.jsonl --to ws://127.0.0.1:8765
+      tracker live match.mp4 --paced --to udp://127.0.0.1:5005
+    """
+    from tracker.config import load_config
+    from tracker.live.run import live
+
+    config = load_config(config_path, overrides)
+    totals = live(
+        source, config, model=model, to=to or ("-",), append=append, paced=paced, wait=wait, fps=fps,
+        preview=_address(preview), max_frames=max_frames, seconds=seconds, say=None if quiet else _say,
+    )  # fmt: skip
+    if not quiet:
+        mean = f"{1000 * totals['delay_mean_s']:.0f}" if totals["states"] else "-"
+        _say(
+            f"{totals['states']} states in {totals['seconds']:.1f} s, delay {mean} ms "
+            f"(at most {1000 * totals['delay_max_s']:.0f}); {totals['dropped']} pictures dropped, "
+            f"{totals['reconnects']} times connected anew"
+        )
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _address(text: str | None) -> tuple[str, int] | None:
+    if text is None:
+        return None
+    match = re.fullmatch(r"(?:(?P<host>[^:\[\]\s]+|\[[0-9a-fA-F:.]+\]):)?(?P<port>\d{1,5})", text)
+    if not match or int(match["port"]) > 65535:
+        raise click.BadParameter(f"'{text}' is no address; write 8000 or 127.0.0.1:8000", param_hint="--preview")
+    return (match["host"] or "127.0.0.1").strip("[]"), int(match["port"])
