@@ -6,6 +6,7 @@ import io
 import json
 import os
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from tracker.config import Config
 from tracker.detect.model import FORMAT, METADATA_KEY
 from tracker.errors import TrackerError, missing_extra
-from tracker.learn.network import STRIDE, OneBall, count_macs, count_parameters
+from tracker.learn.network import STRIDE, OneBall, coordinates, count_macs, count_parameters
 
 OPSET = 17
 MULTIPLE = 16
@@ -29,13 +31,21 @@ class PeakModel(nn.Module):
     Differences between frames and the division by 255 are linear, so they are folded into the first convolution: the
     graph casts the pixels and nothing else. Peaks are local maxima (3x3 cells) of the logits; only the K best get a
     sigmoid, their offset and their radius.
+
+    Convolutions over an odd number of channels (9 of the pictures, 32 and 3 coordinates) are written as sums of
+    convolutions over parts of them, which the runtime's blocked kernels take: a tenth of the time
+    (benchmarks/results/alternatives.md).
     """
 
     def __init__(self, model: OneBall, top_k: int) -> None:
         super().__init__()
         self.net = model
         self.top_k = top_k
-        self.net.stem = _folded_stem(model)
+        n = model.config.frames
+        self.net.stem = PartedConv(_folded_stem(model), [3] * n)
+        if model.config.coordconv:
+            self.net.down8 = PlacedConv(model.down8.block)
+            self.net.down16 = PlacedConv(model.down16.block)
 
     def forward(self, frames: Tensor, roi: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """frames uint8 [B, T, H, W, 3], roi float32 [B, 4] -> xy [B, K, 2], score [B, K], radius [B, K]."""
@@ -53,6 +63,50 @@ class PeakModel(nn.Module):
         u = (cx.float() + picked[:, 0] + 0.5) * STRIDE - 0.5
         v = (cy.float() + picked[:, 1] + 0.5) * STRIDE - 0.5
         return torch.stack([u, v], 2), torch.sigmoid(logit), torch.exp(picked[:, 2].clamp(-2, 6))
+
+
+class PartedConv(nn.Module):
+    """Convolution, batch norm, ReLU as a sum of convolutions over consecutive channels: the same function.
+
+    Args:
+        block: (Conv2d, BatchNorm2d, ReLU) in evaluation mode.
+        parts: how many input channels each part takes.
+    """
+
+    def __init__(self, block: nn.Sequential, parts: list[int]) -> None:
+        super().__init__()
+        conv, norm = block[0], block[1]
+        assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+        conv = fuse_conv_bn_eval(conv.eval(), norm.eval())
+        self.parts = parts
+        self.convs = nn.ModuleList()
+        for i, weight in enumerate(conv.weight.detach().split(parts, dim=1)):
+            part = nn.Conv2d(weight.shape[1], conv.out_channels, 3, conv.stride, 1, bias=i == 0)
+            part.weight.data.copy_(weight)
+            if part.bias is not None and conv.bias is not None:
+                part.bias.data.copy_(conv.bias.detach())
+            self.convs.append(part)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.sum(x.split(self.parts, dim=1))
+
+    def sum(self, parts: Sequence[Tensor]) -> Tensor:
+        out = self.convs[0](parts[0])
+        for conv, part in zip(list(self.convs)[1:], parts[1:], strict=True):
+            out = out + conv(part)
+        return F.relu(out)
+
+
+class PlacedConv(PartedConv):
+    """CoordConv with the coordinates' share of the convolution apart, so that no wider copy of the input is made."""
+
+    def __init__(self, block: nn.Sequential) -> None:
+        conv = block[0]
+        assert isinstance(conv, nn.Conv2d)
+        super().__init__(block, [conv.in_channels - 3, 3])
+
+    def forward(self, x: Tensor, roi: Tensor) -> Tensor:  # type: ignore[override]
+        return self.sum([x, coordinates(x, roi)])
 
 
 def _folded_stem(model: OneBall) -> nn.Sequential:
