@@ -14,79 +14,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 
 from tracker.errors import TrackerError
 from tracker.geometry import reference_scale
 from tracker.labels.appearance import score_candidates
-from tracker.labels.evidence import Evidence
-from tracker.motion.contacts import FlightPrior, MotionEstimate, between_keyframes
-from tracker.motion.path import ABSENT, ANCHOR, FREE, Path, PathCosts, Step, best_path
+from tracker.labels.evidence import FEATURES, Evidence
+from tracker.labels.filled import Filled, PropagateConfig
+from tracker.labels.judging import Judge, Members, View, copy_label
+from tracker.motion.path import ABSENT, ANCHOR, FREE, Step, best_path
 from tracker.types import Detections, FloatArray, Label, Visibility
 
 SEEN = (Visibility.VISIBLE, Visibility.HARD)
+__all__ = ["Filled", "PropagateConfig", "fill", "motion_times", "propagate"]
+
 KEY_SOURCES = ("human", "checked", "sensor")  # rows of other sources are not taken as given
-
-
-@dataclass(frozen=True, slots=True)
-class PropagateConfig:
-    """Lengths in px of a picture 1280 wide. Tuned by leaving one clip out: benchmarks/results/propagation.md."""
-
-    candidates: int = 20  # per frame, the likest first
-    trust: float = 0.7  # weight of likeness against motion (the numbers a candidate is judged by are not independent)
-    evidence_sd: float = 0.75  # of a candidate's centre against a person's click
-    streak_sd: float = 0.05  # and per px of its half-length
-    occluded_sd: float = 4.0  # of a keyframe whose position was inferred
-    ambiguity: float = 0.6  # posterior odds of another path: exp(-ambiguity * extra cost)
-    motion_sd_factor: float = 1.3  # the motion layer's own standard deviation is that much too small
-    unsure_px: float = 4.0  # a larger standard deviation is a reason
-    unsure_other: float = 0.05  # so is this probability of a path elsewhere
-    weak: float = -1.0  # so is a likeness below this (log-likelihood ratio)
-    soft_weight: float = 0.4  # of a model's claim as an example of the ball, a person's click counting 1
-    costs: PathCosts = field(default_factory=PathCosts)
-    flight: FlightPrior = field(default_factory=FlightPrior)
-
-
-@dataclass(slots=True)
-class Filled:
-    """What the propagator knows of every frame (columns [T]); :meth:`labels` is what goes into a file.
-
-    Attributes:
-        frame: int64 [T]; keyframes: those taken as given.
-        size_px: float64 [T, 2] the ball's box, NaN = unknown.
-        xy: float64 [T, 2]; visibility: int64 [T]; sd_px: float64 [T]; reason: list of str.
-        key: int64 [T] index into ``keyframes`` or -1.
-        risk: float64 [T] probability that the place is off by more than 10 px (at 1280 wide) or its visibility wrong.
-    """
-
-    frame: np.ndarray
-    keyframes: list[Label]
-    xy: FloatArray
-    visibility: np.ndarray
-    sd_px: FloatArray
-    reason: list[str]
-    key: np.ndarray
-    risk: FloatArray
-    size_px: FloatArray
-
-    def labels(self) -> list[Label]:
-        """One label per frame; keyframes as they were given."""
-        out = []
-        for i, number in enumerate(self.frame):
-            if self.key[i] >= 0:
-                out.append(self.keyframes[self.key[i]])
-            elif self.visibility[i] == Visibility.ABSENT:
-                out.append(Label(int(number), Visibility.ABSENT, source="propagated", reason=self.reason[i]))
-            elif not np.isfinite(self.xy[i, 0]):
-                out.append(Label(int(number), Visibility.NOT_JUDGED, source="propagated", reason=self.reason[i]))
-            else:
-                x, y = (round(float(v), 2) for v in self.xy[i])
-                w, h = (round(float(v), 1) for v in self.size_px[i])
-                sd = round(float(self.sd_px[i]), 2)
-                out.append(Label(int(number), int(self.visibility[i]), x, y, w, h, "propagated", sd, self.reason[i]))
-        return out
 
 
 def propagate(
@@ -233,7 +177,7 @@ def _fill_chain(
     local = np.searchsorted(rows, np.maximum(source, rows[0]))  # per row: position of the picture it shows
     when = motion_times(times[rows], local)
     distinct = np.nonzero(local == np.arange(len(rows)))[0]
-    view = _View(None if evidence is None else evidence.to_first[rows])
+    view = View(None if evidence is None else evidence.to_first[rows])
     known: dict[int, tuple[FloatArray, float]] = {}  # position -> place in the common view, sd
     state = np.full(len(rows), FREE)
     shown: dict[int, Label] = {}
@@ -259,43 +203,20 @@ def _fill_chain(
     points = dict(known)
     chosen: dict[int, int] = {}
     if path is not None:
-        for k, at in enumerate(distinct):
-            if path.choice[k] >= 0 and state[at] == FREE:
-                chosen[int(at)] = int(path.choice[k])
-                points[int(at)] = (steps[k].xy[path.choice[k]], float(members[k].sd[path.choice[k]]))
-    judge = _Judge(rows, distinct, state, shown, when, view, unit, size, config)
+        for k, position in enumerate(distinct):
+            if path.choice[k] >= 0 and state[position] == FREE:
+                chosen[int(position)] = int(path.choice[k])
+                points[int(position)] = (steps[k].xy[path.choice[k]], float(members[k].sd[path.choice[k]]))
+    judge = Judge(rows, distinct, state, shown, when, view, unit, size, config)
     judge.write(out, points, chosen, steps, members, path)
     for i in range(len(rows)):  # a repeated picture shows what its source shows
         if local[i] != i and out.key[rows[i]] < 0:
-            _copy(out, rows[local[i]], rows[i])
-
-
-@dataclass(slots=True)
-class _View:
-    """Moves points between a picture and the scene's common, camera-free view."""
-
-    to_first: FloatArray | None
-
-    def common(self, at: int, xy: FloatArray) -> FloatArray:
-        return xy if self.to_first is None else _map(np.linalg.inv(self.to_first[at]), xy)
-
-    def picture(self, at: int, xy: FloatArray) -> FloatArray:
-        return xy if self.to_first is None else _map(self.to_first[at], xy)
-
-    def zoom(self, at: int) -> float:
-        if self.to_first is None:
-            return 1.0
-        return float(np.sqrt(abs(np.linalg.det(self.to_first[at][:2, :2] / self.to_first[at][2, 2]))))
-
-
-def _map(matrix: FloatArray, xy: FloatArray) -> FloatArray:
-    h = np.concatenate([xy, np.ones((*xy.shape[:-1], 1))], axis=-1) @ matrix.T
-    return h[..., :2] / h[..., 2:]
+            copy_label(out, rows[local[i]], rows[i])
 
 
 def _close_absences(state: np.ndarray, shown: dict[int, Label]) -> None:
     """Between two neighbouring keyframes that both say absent, the ball stays away."""
-    last = None
+    last: int | None = None
     for i in range(len(state)):
         if state[i] == ABSENT:
             if last is not None:
@@ -305,23 +226,12 @@ def _close_absences(state: np.ndarray, shown: dict[int, Label]) -> None:
             last = None
 
 
-@dataclass(slots=True)
-class _Members:
-    """What a step's candidates are: likeness [N], half-length [N] px, sd [N] px."""
-
-    likeness: FloatArray
-    length: FloatArray
-    sd: FloatArray
-
-
 def _steps(
     numbers: np.ndarray, rows: np.ndarray, distinct: np.ndarray, state: np.ndarray,
-    known: dict[int, tuple[FloatArray, float]], when: FloatArray, view: _View, unit: float,
+    known: dict[int, tuple[FloatArray, float]], when: FloatArray, view: View, unit: float,
     evidence: Evidence | None, detections: Mapping[int, Detections], shown: dict[int, Label],
     config: PropagateConfig, soft: Mapping[int, Label],
-) -> tuple[list[Step], list[_Members]]:  # fmt: skip
-    from tracker.labels.evidence import FEATURES
-
+) -> tuple[list[Step], list[Members]]:  # fmt: skip
     scores: dict[int, FloatArray] = {}
     if evidence is not None:
         keys = [(int(rows[at]), label, 1.0) for at, label in shown.items() if label.visibility in SEEN]
@@ -337,11 +247,11 @@ def _steps(
         if state[at] == ANCHOR:
             place, sd = known[at]
             steps.append(Step(when[at], place[None], np.zeros(1), np.array([sd]), ANCHOR))
-            members.append(_Members(np.zeros(1), np.zeros(1), np.array([sd])))
+            members.append(Members(np.zeros(1), np.zeros(1), np.array([sd])))
             continue
         if state[at] == ABSENT:
             steps.append(Step(when[at], np.zeros((0, 2)), none, none, ABSENT))
-            members.append(_Members(none, none, none))
+            members.append(Members(none, none, none))
             continue
         found_xy: FloatArray = np.zeros((0, 2))
         like: FloatArray = none
@@ -358,134 +268,5 @@ def _steps(
             like = np.concatenate([like, np.log(p / (1 - p)) + 4.0])
             length = np.concatenate([length, np.nan_to_num(claimed.radius_px, nan=3 * unit)])
         steps.append(Step(when[at], view.common(at, found_xy), -config.trust * like, np.zeros(len(found_xy)), FREE))
-        members.append(_Members(like, length, config.evidence_sd * unit + config.streak_sd * length))
+        members.append(Members(like, length, config.evidence_sd * unit + config.streak_sd * length))
     return steps, members
-
-
-def _copy(out: Filled, a: int, b: int) -> None:
-    key = out.key[a]
-    if key >= 0:  # the source is a keyframe: its copy shows the same
-        label = out.keyframes[key]
-        out.xy[b], out.visibility[b] = (label.x, label.y), label.visibility
-        out.sd_px[b], out.risk[b], out.reason[b] = max(label.sd_px, 0.5) if label.sd_px > 0 else 0.5, 0.0, ""
-        out.size_px[b] = (label.w, label.h)
-        return
-    out.xy[b], out.visibility[b], out.sd_px[b] = out.xy[a], out.visibility[a], out.sd_px[a]
-    out.reason[b], out.risk[b], out.size_px[b] = out.reason[a], out.risk[a], out.size_px[a]
-
-
-@dataclass(slots=True)
-class _Judge:
-    """Turns a path into labels: places, standard deviations, reasons."""
-
-    rows: np.ndarray
-    distinct: np.ndarray
-    state: np.ndarray
-    shown: dict[int, Label]
-    when: FloatArray
-    view: _View
-    unit: float
-    size: tuple[int, int]
-    config: PropagateConfig
-
-    def write(
-        self, out: Filled, points: dict[int, tuple[FloatArray, float]], chosen: dict[int, int], steps: list[Step],
-        members: list[_Members], path: Path | None,
-    ) -> None:  # fmt: skip
-        if not points:
-            for at in self.distinct:
-                self._absent(out, int(at), "" if self.state[at] == ABSENT else "no keyframe and no evidence")
-            return
-        have = np.array(sorted(points))
-        place, sd = np.array([points[a][0] for a in have]), np.array([points[a][1] for a in have])
-        flight = replace(self.config.flight, unit=self.unit)
-        guess = between_keyframes(self.when[have], place, self.when[self.distinct], flight, sd)
-        for k, at in enumerate(int(a) for a in self.distinct):
-            if out.key[self.rows[at]] >= 0 or (at in self.shown):
-                if out.key[self.rows[at]] < 0:  # its copy was labelled
-                    label = self.shown[at]
-                    key = next(i for i, x in enumerate(out.keyframes) if x is label)
-                    out.key[self.rows[at]] = key
-                    _copy(out, self.rows[at], self.rows[at])
-                    out.key[self.rows[at]] = -1
-                continue
-            if self.state[at] == ABSENT:
-                self._absent(out, at, "")
-                continue
-            lost = path is not None and path.lost[k]
-            if lost and self._beside_absence(at):
-                self._absent(out, at, "absent or hidden: no evidence next to an absence")
-                out.risk[self.rows[at]] = 0.3
-                continue
-            self._place(out, at, k, guess, chosen, steps[k], members[k], path, have)
-
-    def _place(
-        self, out: Filled, at: int, k: int, guess: MotionEstimate, chosen: dict[int, int], step: Step, member: _Members,
-        path: Path | None, have: np.ndarray,
-    ) -> None:  # fmt: skip
-        row, config, unit = self.rows[at], self.config, self.unit
-        motion_sd = float(guess.sd_px[k]) * config.motion_sd_factor
-        reasons = []
-        visibility = Visibility.VISIBLE
-        if at in chosen:
-            here = step.xy[chosen[at]]
-            assert path is not None
-            extra = np.maximum(path.node_cost[k], 0)
-            away = np.hypot(*(step.xy - here).T)
-            odds = np.exp(-config.ambiguity * extra)
-            none = math.exp(-config.ambiguity * max(float(path.none_cost[k]), 0))
-            total = odds.sum() + none
-            other = float((odds * (away > 10 * unit)).sum() / total)
-            bridged = float(np.hypot(*(guess.xy[k] - here)))
-            variance = member.sd[chosen[at]] ** 2 + float((odds * np.minimum(away, 60 * unit) ** 2).sum() / total) / 2
-            variance += none / total * min(max(bridged, motion_sd), 20 * unit) ** 2 / 2
-            sd = math.sqrt(variance)
-            risk = other + 0.5 * none / total
-            if other > config.unsure_other:
-                reasons.append("two candidates")
-            if none / total > 0.25:
-                reasons.append("faint evidence")
-            if member.likeness[chosen[at]] < config.weak:
-                reasons.append("unlike the keyframes")
-                visibility, risk = Visibility.HARD, max(risk, 0.15)
-            out.size_px[row] = np.nan
-        else:
-            here, sd = guess.xy[k], motion_sd
-            risk = math.exp(-((10 * unit) ** 2) / (2 * max(sd, 1e-6) ** 2))
-            inside = have[0] <= at <= have[-1]
-            if path is not None:
-                reasons.append("no evidence")
-                visibility = Visibility.OCCLUDED
-            elif not inside:
-                reasons.append("beyond the last keyframe" if at > have[-1] else "before the first keyframe")
-            elif sd > config.unsure_px * unit:
-                reasons.append("possible contact" if guess.turn[k] > 0.5 else "far from keyframes")
-        picture = self.view.picture(at, here)
-        w, h = self.size
-        if not (-0.5 <= picture[0] <= w - 0.5 and -0.5 <= picture[1] <= h - 0.5):
-            reasons.append("outside the picture")
-            picture = np.clip(picture, [0, 0], [w - 1, h - 1])
-        if sd > config.unsure_px * unit and not reasons:
-            reasons.append("wide spread")
-        out.xy[row], out.sd_px[row] = picture, sd * self.view.zoom(at)
-        out.visibility[row], out.reason[row], out.risk[row] = int(visibility), "; ".join(reasons), min(risk, 1.0)
-
-    def _absent(self, out: Filled, at: int, reason: str) -> None:
-        row = self.rows[at]
-        if out.key[row] >= 0:
-            return
-        unknown = reason.startswith("no keyframe")
-        out.visibility[row] = int(Visibility.NOT_JUDGED if unknown else Visibility.ABSENT)
-        out.reason[row], out.risk[row] = reason, 1.0 if unknown else 0.0
-
-    def _beside_absence(self, at: int) -> bool:
-        """The nearest keyframe on one side says absent."""
-        for direction in (-1, 1):
-            i = at + direction
-            while 0 <= i < len(self.state):
-                if self.state[i] == ABSENT:
-                    return True
-                if self.state[i] == ANCHOR:
-                    break
-                i += direction
-        return False
