@@ -43,7 +43,7 @@ def draw_look(sport: str, rng: np.random.Generator) -> BallLook:
         # measured colours of broadcasts run from saturated yellow-green to nearly white
         base = np.array([222, 246, 72.0]) * (1 - (w := rng.beta(1.2, 2.2))) + np.array([244, 248, 208.0]) * w
         base = np.clip(base + rng.normal(0, 9, 3) - [rng.uniform(0, 25), 0, 0], 0, 255)
-        return BallLook(tuple(base), "plain", lit, float(rng.uniform(0.75, 1.0)))
+        return BallLook(tuple(base), "plain", lit, float(rng.uniform(0.85, 1.05)))
     if sport == "football":
         base = np.array([236, 238, 236.0]) + rng.normal(0, 8, 3)
         if rng.random() < 0.12:

@@ -135,15 +135,15 @@ class SynthConfig:
             "view": view,
             "pan": bool(rng.random() < (0.6 if low else 0.35)) or (self.sport != "tennis" and view == "broadcast"),
             "shake_px": float(rng.choice([0.0, 0.3, 1.2]) * rng.random() * (2.0 if low else 1.0)),
-            "exposure": float(rng.choice([0.12, 0.3, 0.4, 0.5, 0.62])) + float(rng.uniform(-0.08, 0.08)),
+            "exposure": float(rng.choice([0.12, 0.2, 0.3, 0.4, 0.55])) + float(rng.uniform(-0.08, 0.08)),
             "decoys": int(rng.choice([0, 0, 1, 2, 4])),
-            "occluders": int(rng.choice([0, 1, 1, 2])),
+            "occluders": int(rng.choice([0, 0, 1, 2])),
             "people": int(rng.integers(2, 9)),
             "noise": float(rng.gamma(2.0, 0.9)),
             "psf_px": float(rng.uniform(0.45, 1.0)),
             "jpeg_quality": int(rng.integers(55, 95)),
             "light": float(
-                rng.choice([1.0, 1.0, 1.0, 0.8, 0.55], p=[0.3, 0.25, 0.2, 0.17, 0.08]) * rng.uniform(0.92, 1.15)
+                rng.choice([1.0, 1.0, 1.0, 0.8, 0.55], p=[0.3, 0.25, 0.2, 0.17, 0.08]) * rng.uniform(0.97, 1.25)
             ),
             "sharpen": float(rng.choice([0.0, 0.4, 0.8]) * rng.uniform(0.5, 1.2)),
             "shadows": bool(rng.random() < 0.6),
