@@ -1,6 +1,6 @@
 // Talking to the server: requests, one action at a time, and the stream of news.
 
-import { state, emit, takeClip, takeCounts, takePath, takeRows, say, number } from "./state.js";
+import { state, emit, takeClip, takeCounts, takePath, takeRows, say } from "./state.js";
 
 export class Refused extends Error {
   constructor(status, body) { super(body.error ?? `the server said ${status}`); this.status = status; this.stale = body.stale; }
@@ -40,7 +40,9 @@ export function act(action, before = () => {}) {
   before(); // shown at once, taken back when the server refuses
   const started = performance.now();
   const id = `${state.tab}-${crypto.getRandomValues(new Uint32Array(1))[0]}`;
-  chain = chain.then(() => send(id, action, started));
+  state.inFlight++;
+  emit("saved");
+  chain = chain.then(() => send(id, action, started)).finally(() => { state.inFlight--; emit("saved"); });
   return chain;
 }
 
@@ -58,7 +60,7 @@ async function send(id, action, started) {
       takeCounts(s);
       if (state.pending) { state.pending = null; say("The server is back; your last action is saved."); }
       state.waiting = { started, revision: s.revision };
-      say(s.action + (number(0) === undefined ? "" : "") + ".");
+      say(`${s.action}.`);
       emit("labels");
       return true;
     } catch (e) {
@@ -120,7 +122,7 @@ function news(e) {
     if (e.by !== state.tab) becomeStale(`Another tab changed these labels (${e.action}).`);
   } else if (e.kind === "saved") {
     state.saved = e.revision;
-    emit("saved");
+    emit("written");
   } else if (e.kind === "save_failed" || e.kind === "failed") {
     emit("trouble", e.text);
   } else if (e.kind === "progress") {

@@ -143,10 +143,10 @@ function saved() {
   const chip = $("saved"), bad = state.offline || state.stale || state.trouble;
   chip.classList.toggle("bad", Boolean(bad));
   chip.textContent = state.offline ? (state.pending ? "not saved: no server" : "no server") : state.stale ? "out of date"
-    : state.trouble ? "not saved" : state.saved >= state.revision ? "saved" : "saving";
+    : state.trouble ? "not saved" : !state.inFlight && state.saved >= state.revision ? "saved" : "saving";
 }
 for (const name of ["saved", "labels", "connection", "stale", "clip"]) on(name, saved);
-on("saved", () => { state.trouble = ""; saved(); });
+on("written", () => { state.trouble = ""; saved(); });
 
 function banner(text, label = "", does = null) {
   $("banner-text").textContent = text;
@@ -183,9 +183,10 @@ on("path", (e) => {
   if (!e) return;
   if (e.moved.length) {
     const a = number(e.moved[0]), b = number(e.moved.at(-1));
-    say(`${e.moved.length} frames changed (${a} to ${b}), by ${e.largest_px} px at most${e.stage === "motion" ? "; by motion alone so far" : ""}.`);
+    say(`${e.moved.length} frames ${e.largest_px ? `moved by up to ${e.largest_px} px` : "changed"} (${a} to ${b})${e.stage === "motion" ? "; by motion alone so far" : ""}.`);
   }
 });
+on("point", ({ x, y }) => viewer.moveCursor(x, y, true));
 on("view", () => {
   $("zoom").setAttribute("aria-pressed", String(viewer.view.zoom > 1));
   $("follow").setAttribute("aria-pressed", String(viewer.view.follow));

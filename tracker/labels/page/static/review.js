@@ -38,8 +38,15 @@ export function choose(i) {
   state.proposal = 0;
   render();
   emit("go", state.items[i].row);
+  point();
+  say(`To review: frame ${number(state.items[i].row)}, ${state.items[i].reason}, ${state.items[i].proposals.length === 1 ? "one proposal" : `${state.items[i].proposals.length} proposals`}.`);
+}
+
+// The crosshair, and with it the loupe, goes to the proposal.
+function point() {
+  const p = state.items[state.item].proposals[state.proposal];
+  if (p) emit("point", { x: p[0], y: p[1] });
   emit("items");
-  say(`To review: frame ${number(state.items[i].row)}, ${state.items[i].reason}, ${state.items[i].proposals.length} proposals.`);
 }
 
 // The next open one, in order of worth.
@@ -61,7 +68,7 @@ export function otherProposal() {
   const item = current();
   if (!item || item.proposals.length < 2) { say("No other proposal here."); return; }
   state.proposal = (state.proposal + 1) % item.proposals.length;
-  emit("items");
+  point();
 }
 
 export async function accept() {

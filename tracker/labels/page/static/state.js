@@ -12,7 +12,7 @@ export const state = {
   own: new Map(), // row -> {v, x, y, source}
   path: null, // columns, see takePath
   hints: [], moved: [], old: [], items: [], item: -1, proposal: 0,
-  revision: 0, undo: 0, redo: 0, saved: 0, stale: false, offline: false, pending: null, upToDate: false,
+  revision: 0, undo: 0, redo: 0, saved: 0, stale: false, offline: false, pending: null, inFlight: 0, upToDate: false,
   after: "stay", keysOn: true,
   metrics: { frame: [], path: [], whole: [], actions: 0 },
 };

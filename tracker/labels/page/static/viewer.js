@@ -226,8 +226,8 @@ function drawLoupe() {
   c.strokeStyle = "#ffe629"; c.lineWidth = 1; c.strokeRect((n - s) / 2, (n - s) / 2, s, s);
   c.beginPath(); c.moveTo(n / 2, 0); c.lineTo(n / 2, n / 2 - 14); c.moveTo(n / 2, n / 2 + 14); c.lineTo(n / 2, n);
   c.moveTo(0, n / 2); c.lineTo(n / 2 - 14, n / 2); c.moveTo(n / 2 + 14, n / 2); c.lineTo(n, n / 2); c.stroke();
-  const [sx, sy] = toScreen(x, y);
-  loupe.classList.toggle("right", sx < 200 && sy < 200);
+  const ball = known(state.shown), points = [[x, y], ...(ball && !Number.isNaN(ball.x) ? [[ball.x, ball.y]] : [])];
+  loupe.classList.toggle("right", points.some((p) => { const [sx, sy] = toScreen(...p); return sx < 190 && sy < 190; })); // not over it
 }
 
 function wantLoupe(side) {
