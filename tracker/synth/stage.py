@@ -53,7 +53,7 @@ def draw_camera(config: SynthConfig, ball: FloatArray, rng: np.random.Generator)
         angle = u(math.pi * 1.15, math.pi * 1.85)
         away = u(14, 34)
         position = np.array([middle[0] + away * math.cos(angle), middle[1] + away * math.sin(angle), u(1.4, 3.2)])
-        scale = w / 1280 * 0 + u(28, 60) * 20 / away
+        scale = u(28, 60) * 20 / away
         middle[2] = u(0.8, 2.5)
     distance = float(np.linalg.norm(middle - position))
     return Camera.looking_at(position, middle, scale * w / 1280 * distance, *size)
