@@ -200,7 +200,7 @@ class Config:
     data: DataConfig = Field(default_factory=DataConfig)
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)  # type: ignore[call-overload]
+        return asdict(self)
 
     def digest(self, *sections: str) -> str:
         """Short hash of the named sections (all without a name): equal settings have equal digests."""

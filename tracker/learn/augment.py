@@ -37,8 +37,8 @@ def vary_sensor(frames: Image, rng: np.random.Generator) -> Image:
         frames = np.clip(frames + np.stack(rolled)[..., None], 0, 255).astype(np.uint8)
     if rng.random() < 0.15:
         quality = int(rng.integers(35, 90))
-        done = [cv2.imdecode(cv2.imencode(".jpg", f, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], 1) for f in frames]
-        frames = np.stack(done)
+        coded = [cv2.imencode(".jpg", f, [cv2.IMWRITE_JPEG_QUALITY, quality])[1] for f in frames]
+        frames = np.stack([np.asarray(cv2.imdecode(c, cv2.IMREAD_COLOR), dtype=np.uint8) for c in coded])
     return frames
 
 

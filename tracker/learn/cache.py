@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -199,4 +200,5 @@ def _store(video: Iterable[Frame], part: Path, stills: bool, working_width: int)
     out.flush()
     del mapped, out
     raw.unlink()
-    np.savez(part / "meta.npz", scale=scale, **{k: np.array(v) for k, v in rows.items()})
+    columns: dict[str, Any] = {k: np.array(v) for k, v in rows.items()}
+    np.savez(part / "meta.npz", scale=scale, **columns)
