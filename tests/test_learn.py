@@ -110,7 +110,7 @@ def test_crops_hold_the_ball_where_they_say(clips):
         crop = sampler.draw()
         if not crop.present:
             continue
-        x, y = (int(round(float(v))) for v in crop.xy)
+        x, y = (round(float(v)) for v in crop.xy)
         row = min(range(len(clip)), key=lambda i: _distance(clip.frames[i], crop.frames[0], clip.xy[i], (x, y)))
         assert _distance(clip.frames[row], crop.frames[0], clip.xy[row], (x, y)) < 2.0
 
@@ -119,7 +119,7 @@ def _distance(picture: np.ndarray, crop: np.ndarray, at: np.ndarray, xy: tuple[i
     """Mean difference of the 5x5 px around the ball in the picture and in the crop."""
     if not np.isfinite(at).all():
         return 255.0
-    px, py = (int(round(float(v))) for v in at)
+    px, py = (round(float(v)) for v in at)
     if min(xy[0], xy[1], px, py) < 3 or xy[0] > crop.shape[1] - 4 or xy[1] > crop.shape[0] - 4:
         return 0.0  # cut by an edge: nothing to compare
     a = picture[max(0, py - 2) : py + 3, max(0, px - 2) : px + 3].astype(float)

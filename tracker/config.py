@@ -97,7 +97,9 @@ class TrackConfig:
     strength_s: float = Field(default=0.25, gt=0)  # memory of the scores a path lives on
     report_strength: float = Field(default=0.7, ge=0)  # of the start threshold: paths of weaker claims are not reported
     report_llr: float = 9.0  # evidence needed to claim a ball, unless its detection alone suffices
-    prefer_detected_llr: float = Field(default=3.0, ge=0)  # lead that a guess without a detection must have over one with
+    prefer_detected_llr: float = Field(
+        default=3.0, ge=0
+    )  # lead that a guess without a detection must have over one with
     reacquire_hits: int = Field(default=3, ge=1)  # of a path that is claimed while a better one coasts unclaimed
     report_coast_s: float = Field(default=0.2, ge=0)  # claimed as PREDICTED
     report_sd_px: float = Field(default=25.0, gt=0)

@@ -31,7 +31,9 @@ def atomic_write(path: str | Path, mode: str = "w") -> Iterator[IO]:
         os.chmod(tmp, 0o644)
         os.replace(tmp, path)
     except OSError as e:
-        raise TrackerError(f"cannot write {path}: {(e.strerror or str(e)).lower()}; choose another place or free some space") from e
+        raise TrackerError(
+            f"cannot write {path}: {(e.strerror or str(e)).lower()}; choose another place or free some space"
+        ) from e
     finally:
         if tmp and os.path.exists(tmp):
             os.unlink(tmp)
@@ -43,7 +45,9 @@ def prepare_folder(path: str | Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as e:
-        raise TrackerError(f"cannot make the output folder {path}: {(e.strerror or str(e)).lower()}; give another --out") from e
+        raise TrackerError(
+            f"cannot make the output folder {path}: {(e.strerror or str(e)).lower()}; give another --out"
+        ) from e
     if not os.access(path, os.W_OK):
         raise TrackerError(f"the output folder {path} is not writable; give another --out")
     return path

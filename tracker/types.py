@@ -206,7 +206,11 @@ class BallState:
     @property
     def sd_px(self) -> float:
         """Standard deviation of the position in px: root of the mean of the two axis variances."""
-        return float(np.sqrt(max(0.0, (self.cov[0, 0] + self.cov[1, 1]) / 2))) if np.isfinite(self.cov[0, 0]) else float("nan")
+        return (
+            float(np.sqrt(max(0.0, (self.cov[0, 0] + self.cov[1, 1]) / 2)))
+            if np.isfinite(self.cov[0, 0])
+            else float("nan")
+        )
 
     @classmethod
     def lost(cls, frame: int, time_s: float, candidates: int = 0) -> BallState:

@@ -29,7 +29,8 @@ class Hypothesis:
     """
 
     __slots__ = (
-        "age", "coast_s", "detection", "hits", "llr", "p00", "p01", "p11", "radius", "score", "strength", "vx", "vy", "x", "y",
+        "age", "coast_s", "detection", "hits", "llr", "p00", "p01", "p11", "radius", "score", "strength", "vx", "vy",
+        "x", "y",
     )  # fmt: skip
 
     def __init__(self, x: float, y: float, vx: float, vy: float, p00: float, p01: float, p11: float) -> None:
