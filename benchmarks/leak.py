@@ -43,6 +43,10 @@ PATCH = 40  # px around a mask that the probe sees at full resolution
 VARIANTS = ("ours", "places", "bleed", "naive")
 
 
+def default_masker() -> OcclusionMasker:
+    return OcclusionMasker(DataConfig(occlusion="ours", occlusion_share=1.0))
+
+
 @dataclass
 class Samples:
     """frames uint8 [N, H, W, 3], places float32 [N, k, 2] px, answer int64 [N], roi float32 [N, 4], group int64 [N]."""
@@ -57,11 +61,11 @@ class Samples:
 
 def draw_samples(
     clips: Sequence[CachedClip], variant: str, n: int, k: int, size: tuple[int, int], seed: int,
-    scales: tuple[float, float] = (0.4, 1.1),
+    scales: tuple[float, float] = (0.4, 1.1), masker: OcclusionMasker | None = None,
 ) -> Samples:  # fmt: skip
     """Crops with the ball fully hidden under one of k masks, each of which fully hides the ball it was made for."""
     rng = np.random.default_rng(seed)
-    masker = OcclusionMasker(DataConfig(occlusion="ours", occlusion_share=1.0))
+    masker = masker or default_masker()
     w, h = size
     rows = [np.flatnonzero(((c.visibility == 1) | (c.visibility == 2)) & ~c.repeated) for c in clips]
     share = np.sqrt([len(r) for r in rows])
@@ -220,12 +224,14 @@ class Result:
 def measure(
     folds: Sequence[tuple[Sequence[CachedClip], Sequence[CachedClip]]], variant: str, *, train: int, test: int,
     epochs: int, k: int = 3, size: tuple[int, int] = (128, 96), scales: tuple[float, float] = (0.4, 1.1), seed: int = 0,
+    masker: OcclusionMasker | None = None,
 ) -> Result:  # fmt: skip
     """Trains a probe per fold (learn, held out) and pools what they get right on the clips held out."""
     hits, groups, accepted = [], [], []
+    masker = masker or default_masker()
     for f, (learn, held) in enumerate(folds):
-        a = draw_samples(learn, variant, train, k, size, seed + 10 * f, scales)
-        b = draw_samples(held, variant, test, k, size, seed + 10 * f + 1, scales)
+        a = draw_samples(learn, variant, train, k, size, seed + 10 * f, scales, masker)
+        b = draw_samples(held, variant, test, k, size, seed + 10 * f + 1, scales, masker)
         hits.append(right(train_probe(a, epochs, seed), b))
         groups.append(b.group + f * 10**9)
         accepted.append(test / b.tried)
@@ -297,10 +303,10 @@ def main() -> int:
         "|---|---|---|---|---|---|---|",
     ]
     print("\n".join(lines), flush=True)
-    wrong = False
+    wrong, masker = False, default_masker()
     for variant in args.variant or VARIANTS:
         began = time.monotonic()
-        r = measure(folds, variant, train=args.train, test=args.test, epochs=args.epochs, k=args.masks)
+        r = measure(folds, variant, train=args.train, test=args.test, epochs=args.epochs, k=args.masks, masker=masker)
         wrong |= r.leaks != (variant in ("bleed", "naive"))
         lines.append(r.row())
         print(lines[-1], f"{time.monotonic() - began:.0f} s, {r.accepted:.0%} of the crops usable", flush=True)
