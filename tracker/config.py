@@ -95,7 +95,7 @@ class TrackConfig:
     confirm_hits: int = Field(default=3, ge=1)
     tentative_coast_s: float = Field(default=0.05, ge=0)  # before confirmation
     strength_s: float = Field(default=0.25, gt=0)  # memory of the scores a path lives on
-    report_strength: float = Field(default=0.7, ge=0)  # of the start threshold: paths of weaker claims are not reported
+    report_strength: float = Field(default=0.6, ge=0)  # of the start threshold: paths of weaker claims are not reported
     report_llr: float = 9.0  # evidence needed to claim a ball, unless its detection alone suffices
     prefer_detected_llr: float = Field(
         default=3.0, ge=0
