@@ -98,7 +98,7 @@ class Judge:
             lost = path is not None and path.lost[k]
             if lost and self._beside_absence(at):
                 self._absent(out, at, "absent or hidden: no evidence next to an absence")
-                out.risk[self.rows[at]] = 0.3
+                out.risk[self.rows[at]] = 0.5
                 continue
             self._place(out, at, k, guess, chosen, steps[k], members[k], path, have)
 

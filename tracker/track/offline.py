@@ -25,7 +25,8 @@ from tracker.types import BallState, CameraMotion, Detections, FloatArray, Statu
 @dataclass(frozen=True, slots=True)
 class OfflineConfig:
     """Lengths in px of a picture 1280 wide. Tuned on one match, checked on the other:
-    benchmarks/results/tracking_offline.md."""
+    benchmarks/results/tracking_offline.md.
+    """
 
     claims: int = 12  # per frame, best first
     score_weight: float = 0.6  # of the log-odds of a score above those of the start threshold
