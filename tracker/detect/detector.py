@@ -58,17 +58,19 @@ class Detector:
     def contest(self, close: Detections, wide: Detections) -> tuple[Detections, Rival | None]:
         """A close look and a scan of the same frame as one list, and the best claim elsewhere.
 
-        The best claim outside the close look gets a close look of its own before it counts.
+        The best claims outside the close look get close looks of their own before they count.
         """
         assert close.region is not None
-        rivals = [i for i, (x, y) in enumerate(wide.xy) if not close.region.contains(x, y)]
         regions = [close.region]
-        if rivals and wide.score[rivals[0]] >= self.config.verify_above:
-            second = self.fovea(wide.xy[rivals[0]])
+        for xy, score in zip(wide.xy, wide.score, strict=True):
+            if len(regions) > self.config.rivals or score < self.config.verify_above:
+                break
+            if any(r.contains(*xy) for r in regions):
+                continue
+            second = self.fovea(xy)
             assert second.region is not None
-            inside = np.array([not close.region.contains(x, y) for x, y in second.xy], dtype=bool)
-            extra = Detections(second.xy[inside], second.score[inside], second.radius_px[inside])
-            close = self.join(close, [], extra)
+            new = np.array([not any(r.contains(x, y) for r in regions) for x, y in second.xy], dtype=bool)
+            close = self.join(close, [], Detections(second.xy[new], second.score[new], second.radius_px[new]))
             regions.append(second.region)
         joined = self.join(close, regions, wide)
         claims = zip(joined.xy.tolist(), joined.score.tolist(), strict=True)
@@ -88,8 +90,10 @@ class Detector:
         return fovea_view(self.width, self.height, xy, self._fovea_size, self.model.info.working_width)
 
     def _look(self, views: Sequence[View], region: Region | None) -> Detections:
-        looks = [self.history.look(v) for v in views]
-        xy, score, radius = self.model.run(np.stack([f for f, _ in looks]), np.stack([r for _, r in looks]))
+        first = views[0]
+        frames = np.empty((len(views), self.history.n, first.height, first.width, 3), np.uint8)
+        roi = np.stack([self.history.look(v, out)[1] for v, out in zip(views, frames, strict=True)])
+        xy, score, radius = self.model.run(frames, roi)
         places = np.concatenate([v.to_source(p) for v, p in zip(views, xy, strict=True)])
         radii = np.concatenate([r * v.source_px for v, r in zip(views, radius, strict=True)])
         return self._finish(places, score.reshape(-1), radii, region)

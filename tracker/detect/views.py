@@ -14,6 +14,8 @@ import numpy as np
 from tracker.geometry import network_to_source, normalised, snapped, whole
 from tracker.types import CameraMotion, FloatArray, Frame, Image, Region
 
+CUTS_KEPT = 3  # cuts remembered of each picture: a scan and two close looks
+
 
 @dataclass(frozen=True)
 class View:
@@ -60,6 +62,27 @@ def _up(pixels: float, multiple: int) -> int:
     return max(2 * multiple, int(np.ceil(pixels / multiple - 1e-6)) * multiple)
 
 
+class _Kept:
+    """A picture of the history, the 3x3 map from it to the newest one (None: at rest), and what was cut of it."""
+
+    __slots__ = ("frame", "made", "to_newest")
+
+    def __init__(self, frame: Frame) -> None:
+        self.frame = frame
+        self.to_newest: FloatArray | None = None
+        self.made: dict[tuple[Region, int, int], Image] = {}
+
+    def crop(self, region: Region, width: int, height: int) -> Image:
+        """The same part at the same size is cut once, however many frames ask for it."""
+        key = (region, width, height)
+        picture = self.made.get(key)
+        if picture is None:
+            if len(self.made) >= CUTS_KEPT:
+                del self.made[next(iter(self.made))]
+            picture = self.made[key] = self.frame.crop(region, width, height)
+        return picture
+
+
 class History:
     """The last distinct pictures, and where the camera was when each was taken.
 
@@ -70,14 +93,15 @@ class History:
 
     def __init__(self, n: int, min_step_s: float = 0.02) -> None:
         self.n, self.min_step_s = n, min_step_s
-        self._kept: deque[tuple[Frame, np.ndarray]] = deque(maxlen=4 * n)  # frame, its 3x3 map to the newest one
+        self._kept: deque[_Kept] = deque(maxlen=4 * n)
 
     def push(self, frame: Frame, camera: CameraMotion | None) -> None:
         """Adds a picture that is not a repetition; ``camera`` is its motion since the one pushed before."""
         if camera is not None and not camera.is_identity:
             step = np.vstack([camera.matrix, [0.0, 0.0, 1.0]])
-            self._kept = deque(((f, step @ m) for f, m in self._kept), maxlen=self._kept.maxlen)
-        self._kept.append((frame, np.eye(3)))
+            for kept in self._kept:
+                kept.to_newest = step if kept.to_newest is None else step @ kept.to_newest
+        self._kept.append(_Kept(frame))
 
     def clear(self) -> None:
         self._kept.clear()
@@ -85,35 +109,37 @@ class History:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def chosen(self) -> list[tuple[Frame, np.ndarray]]:
+    def chosen(self) -> list[tuple[Frame, FloatArray]]:
         """The newest picture and those before it, newest first, always ``n`` of them (the oldest repeats)."""
+        return [(k.frame, np.eye(3) if k.to_newest is None else k.to_newest) for k in self._chosen()]
+
+    def _chosen(self) -> list[_Kept]:
         out = [self._kept[-1]]
-        for frame, m in reversed(self._kept):
+        for kept in reversed(self._kept):
             if len(out) == self.n:
                 break
-            if out[-1][0].time_s - frame.time_s >= self.min_step_s:
-                out.append((frame, m))
+            if out[-1].frame.time_s - kept.frame.time_s >= self.min_step_s:
+                out.append(kept)
         return out + [out[-1]] * (self.n - len(out))
 
-    def look(self, view: View) -> tuple[Image, FloatArray]:
+    def look(self, view: View, out: Image | None = None) -> tuple[Image, FloatArray]:
         """The view in every picture of the history, moved with the camera (whole px).
+
+        Args:
+            out: uint8 [T, H, W, 3] to write into, instead of a new array.
 
         Returns:
             uint8 [T, H, W, 3] newest first, and the view's float32 [4] place in 0..1 of the picture.
         """
-        newest = self._kept[-1][0]
+        if out is None:
+            out = np.empty((self.n, view.height, view.width, 3), np.uint8)
+        newest = self._kept[-1].frame
         r = view.region
-        centre = np.array([r.x0 + r.width / 2, r.y0 + r.height / 2, 1.0])
-        pictures: list[Image] = []
-        last: Frame | None = None
-        for frame, m in self.chosen():
-            if frame is last:
-                pictures.append(pictures[-1])
-                continue
+        for i, kept in enumerate(self._chosen()):
             region = r
-            if frame is not newest and not np.array_equal(m, np.eye(3)):
-                was = np.linalg.solve(m, centre)
+            if kept.to_newest is not None:
+                centre = np.array([r.x0 + r.width / 2, r.y0 + r.height / 2, 1.0])
+                was = np.linalg.solve(kept.to_newest, centre)
                 region = Region(r.x0 + round(was[0] - centre[0]), r.y0 + round(was[1] - centre[1]), r.width, r.height)
-            pictures.append(frame.crop(region, view.width, view.height))
-            last = frame
-        return np.stack(pictures), normalised(r, newest.width, newest.height)
+            out[i] = kept.crop(region, view.width, view.height)
+        return out, normalised(r, newest.width, newest.height)
