@@ -111,7 +111,8 @@ def main() -> None:
         rows.append(("ALL", mode, n, seen, seen / max(1, n)))
         print("{:18s} foveation {:3s}  {:4d} clear frames, counted in {:4d} = {:.3f}".format(*rows[-1]))
     if args.write:
-        command = f"python benchmarks/second_ball.py --split {args.split} --delay {args.delay}"
+        extra = f" --set {' '.join(args.overrides)}" if args.overrides else ""
+        command = f"python benchmarks/second_ball.py --split {args.split} --delay {args.delay}{extra}"
         head = f"# A real second ball\n\n    {command}\n"
         table = ["| clip | foveation | clear frames | counted | share |", "|---|---|---|---|---|"]
         table += ["| {} | {} | {} | {} | {:.3f} |".format(*r) for r in rows]

@@ -49,6 +49,7 @@ class DetectConfig:
     verify: int = Field(default=2, ge=0, le=8)  # claims of a scan that get a close look
     verify_above: float = Field(default=0.05, ge=0, le=1)  # and the score from which they deserve one
     floor: float = Field(default=0.02, ge=0, le=1)  # claims below this are not handed on
+    rivals: int = Field(default=2, ge=0, le=8)  # claims away from a followed ball that get a close look
     weak_frames: int = Field(default=2, ge=0)  # close looks in a row below the start threshold before a scan
     dispute_frames: int = Field(default=4, ge=0)  # scans in a row after a rival claim was seen
     sure_sd_px: float = Field(default=25.0, gt=0)  # px at 1280 wide: predictions this sure are followed closely
