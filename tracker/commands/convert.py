@@ -6,10 +6,11 @@ from pathlib import Path
 
 import click
 
+# those of tracker.labels.tracks, which is not imported for --help
 FORM_NAMES = (
     "csv", "jsonl", "parquet", "mot", "labels", "cvat", "tracknet", "tracknet_ball", "wasb", "yolo", "coco",
     "labelstudio",
-)  # fmt: skip  (those of tracker.labels.tracks, which is not imported for --help)
+)  # fmt: skip
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

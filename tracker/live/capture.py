@@ -146,6 +146,8 @@ class Capture:
                     _log.debug("capture", exc_info=True)
                     self.problem = f"{type(e).__name__}: {e}"
                 self.connected = False
+                if self._stop.is_set():
+                    return
                 if video is not None and not video.info.is_live:
                     return  # files and standard input have one end
                 if self._base_index > before:

@@ -183,9 +183,8 @@ def infer_many(
     with _alone(folder):
         where = assign_folders(videos, folder)
         path = None if model is None else os.path.abspath(model)
-        jobs = [
-            Job(v, str(d), config.to_dict(), path, options, key, again) for v, d in zip(videos, where, strict=True)
-        ]
+        values = config.to_dict()
+        jobs = [Job(v, str(d), values, path, options, key, again) for v, d in zip(videos, where, strict=True)]
         outcomes: dict[str, Outcome] = {}
         interrupted = False
         results = _run(jobs, runner or LocalRunner(1))

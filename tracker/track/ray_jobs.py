@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tracker.errors import TrackerError, missing_extra
 from tracker.track.batch import FAILED, Job, Outcome, run_job, to_dict
 
+_KNOCK_S = 10.0
 _RETRIES = 3  # of a video whose worker or machine died
 
 
@@ -31,6 +33,7 @@ class RayRunner:
         except ImportError:
             raise missing_extra("ray", "ray", "--ray") from None
         self._ray = ray
+        _knock(address)
         try:
             ray.init(address=address, log_to_driver=False, logging_level="ERROR", configure_logging=False)
         except (ConnectionError, ValueError, RuntimeError, OSError) as e:
@@ -59,6 +62,18 @@ class RayRunner:
 
     def close(self) -> None:
         self._ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Does anything listen there? Ray itself tries for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdigit():
+        return  # auto, or a form that Ray may know
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_S).close()
+    except (OSError, OverflowError) as e:
+        reason = (getattr(e, "strerror", None) or str(e)).lower()
+        raise TrackerError(f"no Ray cluster answers at '{address}' ({reason}); start one with: ray start --head") from e
 
 
 def _remote(job: dict[str, Any]) -> dict[str, Any]:
