@@ -97,7 +97,9 @@ def session(clip: Clip, folder: Path) -> list[tuple[str, str]]:
         tab.settled()
         after = read_labels(saved)
         clicks = tab.js("oneball.state.metrics.path")
-        actions, whole = tab.js("[oneball.state.metrics.actions, oneball.state.metrics.whole]")
+        actions, whole, cpu, whole_cpu = tab.js(
+            "(({ actions, whole, pathCpu, wholeCpu }) => [actions, whole, pathCpu, wholeCpu])(oneball.state.metrics)"
+        )
         tab.js("oneball.state.metrics.frame = []")
         rng = np.random.default_rng(0)
         tab.go(0)
@@ -120,7 +122,9 @@ def session(clip: Clip, folder: Path) -> list[tuple[str, str]]:
         ("within 5 px / 10 px after them", shares(after, held, clip.width)),
         (f"key press to next frame, ms, {len(presses)} presses: median / p95 / max", spread(presses)),
         (f"click to updated path, ms, {len(clicks)} clicks: median / p95 / max", spread(clicks)),
+        ("processor time of that refill, ms: median / p95 / max", spread(cpu)),
         (f"click to the whole clip filled, ms, {len(whole)}: median / p95 / max", spread(whole)),
+        ("processor time of filling the whole clip, ms: median / p95 / max", spread(whole_cpu)),
         ("errors in the browser's console", str(len(errors))),
     ]
     return rows

@@ -39,7 +39,8 @@ class Stretch:
         labels: one per frame; keyframes as they were given.
         risk: float32 [N].
         suggestions: (frame number, gain, reason), best first; only when ``whole``.
-        seconds: it took. stage: ``motion`` or ``evidence``.
+        seconds: it took. cpu_s: processor time of it (a busy machine makes one wait longer).
+        stage: ``motion`` or ``evidence``.
     """
 
     first: int
@@ -48,6 +49,7 @@ class Stretch:
     risk: FloatArray
     suggestions: list[tuple[int, float, str]]
     seconds: float
+    cpu_s: float
     stage: str
 
 
@@ -150,7 +152,7 @@ class _Worker:
     # -- filling ------------------------------------------------------------------------------------------------
 
     def _fill_part(self, job: int, keyframes: list[Label], changed: tuple[int, int]) -> None:
-        start = time.monotonic()
+        start, cpu = time.monotonic(), time.thread_time()
         evidence, number, times = self.evidence, self.frame, self.time_s
         a, b, lo, hi = window(number, [k.frame for k in keyframes if k.source != "model"], changed)
         inside = [k for k in keyframes if number[a] <= k.frame <= number[b - 1]]
@@ -159,18 +161,26 @@ class _Worker:
         labels = filled.labels()[lo - a : hi - a]
         stage = "motion" if evidence is None else "evidence"
         risk = filled.risk[lo - a : hi - a].astype(np.float32)
-        self.send("filled", job, Stretch(lo, False, labels, risk, [], time.monotonic() - start, stage))
+        self.send(
+            "filled",
+            job,
+            Stretch(lo, False, labels, risk, [], time.monotonic() - start, time.thread_time() - cpu, stage),
+        )
 
     def _fill_whole(self, job: int, keyframes: list[Label]) -> None:
         from tracker.labels.suggest import suggest
 
-        start = time.monotonic()
+        start, cpu = time.monotonic(), time.thread_time()
         evidence, number, times = self.evidence, self.frame, self.time_s
         filled = _fill(keyframes, number, times, self.size, evidence)
         hints = [(s.frame, s.gain, s.reason) for s in suggest(filled, times, SUGGESTIONS)] if keyframes else []
         stage = "motion" if evidence is None else "evidence"
         labels, risk = filled.labels(), filled.risk.astype(np.float32)
-        self.send("filled", job, Stretch(0, True, labels, risk, hints, time.monotonic() - start, stage))
+        self.send(
+            "filled",
+            job,
+            Stretch(0, True, labels, risk, hints, time.monotonic() - start, time.thread_time() - cpu, stage),
+        )
 
     def _cancel_whole(self) -> None:
         """Stops the fill of the whole clip between two bytecodes: its library has no need to know of cancelling."""

@@ -137,6 +137,7 @@ function news(e) {
       if (state.waiting) {
         const ms = performance.now() - state.waiting.started;
         (e.whole ? state.metrics.whole : state.metrics.path).push(ms);
+        (e.whole ? state.metrics.wholeCpu : state.metrics.pathCpu).push(e.cpu_s * 1000);
         if (!e.whole) state.metrics.last = ms;
         if (e.whole || e.up_to_date) state.waiting = null;
       }

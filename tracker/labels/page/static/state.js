@@ -14,7 +14,7 @@ export const state = {
   hints: [], moved: [], old: [], items: [], item: -1, proposal: 0,
   revision: 0, undo: 0, redo: 0, saved: 0, stale: false, offline: false, pending: null, inFlight: 0, upToDate: false,
   after: "stay", keysOn: true,
-  metrics: { frame: [], path: [], whole: [], actions: 0 },
+  metrics: { frame: [], path: [], whole: [], pathCpu: [], wholeCpu: [], actions: 0 },
 };
 
 export function on(name, listener) { (listeners[name] ??= []).push(listener); }
