@@ -29,9 +29,9 @@ class OfflineConfig:
     """
 
     claims: int = 12  # per frame, best first
-    score_weight: float = 0.6  # of the log-odds of a score above those of the start threshold
-    score_limit: float = 5.0
-    bonus: float = 9.0  # a claim near the path is rarer as clutter than as the ball, whatever its score
+    score_weight: float = 2.4  # of the log-odds of a score above those of the start threshold
+    score_limit: float = 10.0
+    bonus: float = 6.0  # a claim near the path is rarer as clutter than as the ball, whatever its score
     measurement_sd: float = 0.6
     bridge_s: float = 0.6  # longest stretch without a claim that is reported
     bridge_sd: float = 14.0  # and how sure it must be
