@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "propagate": ("tracker.commands.propagate", "Label a few frames, get all: fill labels between keyframes."),
     "label": ("tracker.commands.label", "Label the ball on a local page in the browser; the rest is filled in live."),
     "synth": ("tracker.commands.synth", "Render a synthetic clip with exact labels."),
+    "bench": ("tracker.commands.bench", "Measure speed here: latency by stage, start-up, memory, other models."),
     "labels": ("tracker.commands.labels", "Convert, check, merge and count label files; labels from a sensor."),
 }
 
