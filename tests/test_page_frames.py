@@ -132,6 +132,6 @@ def test_a_change_refills_between_the_keyframes_around_it() -> None:
     assert window(number, keys, (500, 500)) == (470, 531, 480, 521)
     assert window(number, keys, (0, 0)) == (0, 31, 0, 21)
     a, b, lo, hi = window(number, [500], (500, 500))  # the first label: bounded, however long the clip
-    assert (a, b) == (lo, hi) == (300, 701)
+    assert (a, b) == (lo, hi) == (420, 581)
     a, b, lo, hi = window(np.arange(100, 200), [150, 160, 170], (165, 165))  # frame numbers need not begin at 0
     assert (a, b, lo, hi) == (0, 100, 50, 100)

@@ -184,7 +184,8 @@ class LivePath:
             self.done.notify_all()
             event = {
                 "kind": "track", "version": self.version, "first": a, "last": b - 1, "whole": part.whole,
-                "stage": part.stage, "seconds": round(part.seconds, 3), "cpu_s": round(part.cpu_s, 3), "moved": moved, "largest_px": largest,
+                "stage": part.stage, "seconds": round(part.seconds, 3), "cpu_s": round(part.cpu_s, 3), "moved": moved,
+                "largest_px": largest,
                 "up_to_date": self.up_to_date,
             }  # fmt: skip
         self.tell(event)

@@ -161,8 +161,10 @@ class ClipSession:
         state = self.labels_state() | {"kind": "labels", "by": tab, "action": name}
         state["rows"] = [self.own_row(f) for f in changed if f in self.row_of]
         self.hub.tell(state)
-        if changed and self.live is not None:
+        assert self.live is not None
+        if changed:
             self.live.refresh((min(changed), max(changed)))
+        state["up_to_date"] = self.live.up_to_date
         if self.items or self.found:
             self._save_decisions()
         return state

@@ -25,7 +25,7 @@ from tracker.config import VideoConfig
 from tracker.errors import TrackerError
 from tracker.types import FloatArray, IntArray, Label
 
-REACH = 200  # frames on either side of a change that are filled at once; the whole clip follows when nobody waits
+REACH = 80  # frames on either side of a change that are filled at once; the whole clip follows when nobody waits
 CONTEXT_KEYS = 3  # keyframes on either side that the path is held by
 SUGGESTIONS = 20
 

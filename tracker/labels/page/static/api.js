@@ -41,6 +41,7 @@ export function act(action, before = () => {}) {
   const started = performance.now();
   const id = `${state.tab}-${crypto.getRandomValues(new Uint32Array(1))[0]}`;
   state.inFlight++;
+  if (action.op !== "decide") state.upToDate = false;
   emit("saved");
   chain = chain.then(() => send(id, action, started)).finally(() => { state.inFlight--; emit("saved"); });
   return chain;
@@ -58,6 +59,7 @@ async function send(id, action, started) {
       const s = await answer.json();
       takeRows(s.rows);
       takeCounts(s);
+      if (!s.rows.length) state.upToDate = s.up_to_date; // nothing to propagate
       if (state.pending) { state.pending = null; say("The server is back; your last action is saved."); }
       state.waiting = { started, revision: s.revision };
       say(`${s.action}.`);
@@ -84,6 +86,7 @@ async function reloadRows() {
     state.own = new Map();
     takeRows(clip.rows);
     takeCounts(clip);
+    state.upToDate = clip.up_to_date;
   } catch { /* told by the banner */ }
   emit("labels");
 }
