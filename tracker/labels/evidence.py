@@ -28,7 +28,7 @@ from tracker.types import FloatArray, Frame, Image
 
 VERSION = 1  # of saved evidence
 WORK_WIDTH = int(REFERENCE_WIDTH)  # candidates are sought in a picture of this width, whatever the source's
-TOP_MOTION, TOP_BACKGROUND = 60, 15  # candidates per frame; recall saturates there (benchmarks/results/propagation.md)
+TOP_MOTION, TOP_BACKGROUND = 60, 15  # candidates per frame; more take time and hold hardly more balls
 OFFSETS = (-30, -21, -14, -9, -6, 6, 9, 14, 21, 30)  # frames of the temporal median, in distinct pictures
 CUT_DIFFERENCE = 40.0  # mean grey levels between neighbours after stabilising: another scene
 

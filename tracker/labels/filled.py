@@ -13,11 +13,13 @@ from tracker.types import FloatArray, Label, Visibility
 
 @dataclass(frozen=True, slots=True)
 class PropagateConfig:
-    """Lengths in px of a picture 1280 wide. Tuned by leaving one clip out: benchmarks/results/propagation.md."""
+    """Lengths in px of a picture 1280 wide. Set by reasoning, but for ``evidence_sd`` (coverage of the 95 %
+    interval on the checked clips: benchmarks/results/propagation.md).
+    """
 
     candidates: int = 20  # per frame, the likest first
     trust: float = 0.7  # weight of likeness against motion (the numbers a candidate is judged by are not independent)
-    evidence_sd: float = 0.75  # of a candidate's centre against a person's click
+    evidence_sd: float = 0.55  # of a candidate's centre against a person's click
     streak_sd: float = 0.05  # and per px of its half-length
     occluded_sd: float = 4.0  # of a keyframe whose position was inferred
     ambiguity: float = 0.6  # posterior odds of another path: exp(-ambiguity * extra cost)

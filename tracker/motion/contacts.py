@@ -25,7 +25,8 @@ from tracker.types import FloatArray
 class FlightPrior:
     """What flights and contacts are like; lengths in px of a 1280-wide picture (``unit`` source px each).
 
-    Tuned on one match of recorded tracks, checked on the other: benchmarks/results/propagation.md.
+    ``fall``, ``wander`` and ``acceleration_sd`` were chosen on the recorded tracks; the labelled clips had no part in
+    it: benchmarks/results/propagation.md.
     """
 
     unit: float = 1.0

@@ -29,7 +29,7 @@ FREE, ANCHOR, ABSENT = 0, 1, 2  # what is known of a step
 class PathCosts:
     """Costs in nats, lengths in px of a 1280-wide picture (multiplied by ``unit`` for others).
 
-    Tuned by leaving one clip out: benchmarks/results/propagation.md.
+    Set by reasoning, not fitted; what they give is in benchmarks/results/propagation.md.
     """
 
     unit: float = 1.0  # source px per px of a 1280-wide picture

@@ -24,8 +24,8 @@ from tracker.types import BallState, CameraMotion, Detections, FloatArray, Statu
 
 @dataclass(frozen=True, slots=True)
 class OfflineConfig:
-    """Lengths in px of a picture 1280 wide. Tuned on one match, checked on the other:
-    benchmarks/results/tracking_offline.md.
+    """Lengths in px of a picture 1280 wide. Chosen on the recorded detections; the
+    simulated ones had no part in it: benchmarks/results/tracking_offline.md.
     """
 
     claims: int = 12  # per frame, best first
