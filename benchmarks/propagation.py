@@ -5,7 +5,7 @@ visible ones (visibility 1 and 2). Distances are at 1280 px width. "Turn" frames
 acceleration of the true labels above 8,000 px/s^2 (a hit or a bounce). Coverage is that of circles whose radius holds
 68 % or 95 % of a two-dimensional normal distribution with the stated sd. "flagged" = the label carries a reason.
 
-    python benchmarks/propagation.py $TRACKER_DATA --cache /tmp/evidence --out benchmarks/results/propagation.md
+    python benchmarks/propagation.py $TRACKER_DATA --cache cache/evidence --out benchmarks/results/propagation.md
     python benchmarks/propagation.py $TRACKER_DATA --tracks-only --intervals 5 10
 
 Building the evidence reads every video once; ``--cache`` keeps it. The tracks without pictures are
