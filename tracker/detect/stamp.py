@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from tracker.detect.model import METADATA_KEY, BallModel
-from tracker.errors import TrackerError, missing_extra
+from tracker.errors import missing_extra
+from tracker.files import atomic_write
 
 
 def stamp(model: BallModel, out: str | Path, point: dict[str, Any]) -> dict[str, Any]:
@@ -33,14 +33,6 @@ def stamp(model: BallModel, out: str | Path, point: dict[str, Any]) -> dict[str,
     extra = {**model.info.extra, "operating_point": point}
     kept = {p.key: p.value for p in proto.metadata_props}
     onnx.helper.set_model_props(proto, {**kept, METADATA_KEY: json.dumps(extra, sort_keys=True)})
-    out = Path(out)
-    part = out.with_name(f".{out.name}.part")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(proto.SerializeToString())
-        os.replace(part, out)
-    except OSError as e:
-        raise TrackerError(f"cannot write {out}: {(e.strerror or str(e)).lower()}") from e
-    finally:
-        part.unlink(missing_ok=True)
+    with atomic_write(out, "wb") as f:
+        f.write(proto.SerializeToString())
     return point

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from tracker.config import Config
 from tracker.detect.model import FORMAT, METADATA_KEY
 from tracker.errors import TrackerError, missing_extra
+from tracker.files import atomic_write
 from tracker.learn.network import STRIDE, OneBall, coordinates, count_macs, count_parameters
 
 OPSET = 17
@@ -56,7 +56,7 @@ class PeakModel(nn.Module):
         peaks = torch.where(F.max_pool2d(heat, 3, 1, 1) == heat, heat, torch.full_like(heat, -30.0)).flatten(1)
         logit, index = torch.topk(peaks, self.top_k, dim=1)
         wide = heat.shape[3]
-        cy = torch.div(index, wide, rounding_mode="floor")
+        cy = torch.div(index, wide, rounding_mode="trunc")  # one Div; "floor" becomes eight nodes
         cx = index - cy * wide
         rest = torch.cat([maps.offset, maps.log_radius], 1).flatten(2)
         picked = torch.gather(rest, 2, index[:, None, :].expand(-1, 3, -1))
@@ -173,16 +173,8 @@ def export_onnx(
     onnx.helper.set_model_props(proto, {METADATA_KEY: json.dumps(meta, sort_keys=True)})
     proto.doc_string = "One ball: uint8 frames of a view in, peaks out. Contract: docs/onnx.md of the project."
     onnx.checker.check_model(proto)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_bytes(proto.SerializeToString())
-        os.replace(part, path)
-    except OSError as e:
-        raise TrackerError(f"cannot write {path}: {(e.strerror or str(e)).lower()}") from e
-    finally:
-        part.unlink(missing_ok=True)
+    with atomic_write(path, "wb") as f:
+        f.write(proto.SerializeToString())
     return meta
 
 
