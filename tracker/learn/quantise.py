@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ import numpy as np
 from tracker.config import Config
 from tracker.detect.model import METADATA_KEY, BallModel
 from tracker.errors import TrackerError, missing_extra
+from tracker.files import atomic_write
 from tracker.types import FloatArray, Image
 
 FRAMES, KEPT = 2000, 400  # frames looked at of each video, and views kept meanwhile
@@ -209,16 +209,8 @@ def _save(proto: Any, out: str | Path, precision: str) -> None:
     props[METADATA_KEY] = json.dumps(json.loads(props[METADATA_KEY]) | {"precision": precision}, sort_keys=True)
     onnx.helper.set_model_props(proto, props)
     onnx.checker.check_model(proto)
-    out = Path(out)
-    part = out.with_name(f".{out.name}.part")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(proto.SerializeToString())
-        os.replace(part, out)
-    except OSError as e:
-        raise TrackerError(f"cannot write {out}: {(e.strerror or str(e)).lower()}") from e
-    finally:
-        part.unlink(missing_ok=True)
+    with atomic_write(out, "wb") as f:
+        f.write(proto.SerializeToString())
 
 
 @contextlib.contextmanager
