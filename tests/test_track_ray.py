@@ -24,14 +24,15 @@ pytestmark = [pytest.mark.slow]
 @pytest.fixture(scope="module")
 def cluster():
     """Address of a cluster: two nodes with one core each."""
-    pytest.importorskip("ray", reason="Ray is not installed: pip install 'oneball[ray]'")
-    from ray.cluster_utils import Cluster
-
     home = str(Path(__file__).resolve().parents[1])
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # the switch that keeps Ray on the loopback
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("PYTHONPATH", home)
         patch.setenv("OMP_NUM_THREADS", "1")
+        pytest.importorskip("ray", reason="Ray is not installed: pip install 'oneball[ray]'")
+        from ray.cluster_utils import Cluster
+
         node = {"num_cpus": 1, "object_store_memory": 100_000_000, "include_dashboard": False}
         cluster = Cluster(initialize_head=True, head_node_args={**node, "node_ip_address": "127.0.0.1"})
         try:
@@ -53,9 +54,10 @@ def test_a_killed_worker_loses_no_video_and_does_none_twice(cluster, tmp_path):
     (tmp_path / "5.mp4").write_text("no video")
     args = command(tmp_path / "*.mp4", "--ray", cluster, "--out", tmp_path / "out")
     process = subprocess.Popen(args, stdout=subprocess.PIPE, text=True)
-    os.kill(wait_for(lambda: writer_of(tmp_path / "out" / "0") or writer_of(tmp_path / "out" / "1")), signal.SIGKILL)
-    out, _ = process.communicate(timeout=300)
-    assert process.returncode == 1, out
+    out = tmp_path / "out"
+    os.kill(wait_for(lambda: writer_of(out / "0") or writer_of(out / "1"), 180), signal.SIGKILL)
+    text, _ = process.communicate(timeout=300)
+    assert process.returncode == 1, text
     rows = list(csv.DictReader((tmp_path / "out" / "results.csv").read_text().splitlines()))
     assert [r["state"] for r in rows] == ["done"] * 5 + ["failed"]
     assert [int(r["frames"]) for r in rows] == [400, 400, 10, 10, 10, 0]
