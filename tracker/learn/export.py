@@ -45,7 +45,7 @@ class PeakModel(nn.Module):
         self.net.stem = PartedConv(_folded_stem(model), [3] * n)
         if model.config.coordconv:
             self.net.down8 = PlacedConv(model.down8.block)
-            self.net.down16 = PlacedConv(model.down16.block)
+            self.net.down16 = PlacedConv(model.down16.block, finer=self.net.down8)
 
     def forward(self, frames: Tensor, roi: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """frames uint8 [B, T, H, W, 3], roi float32 [B, 4] -> xy [B, K, 2], score [B, K], radius [B, K]."""
@@ -88,7 +88,8 @@ class PartedConv(nn.Module):
             self.convs.append(part)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.sum(x.split(self.parts, dim=1))
+        ends = np.cumsum(self.parts).tolist()
+        return self.sum([x[:, end - n : end] for n, end in zip(self.parts, ends, strict=True)])
 
     def sum(self, parts: Sequence[Tensor]) -> Tensor:
         out = self.convs[0](parts[0])
@@ -98,15 +99,24 @@ class PartedConv(nn.Module):
 
 
 class PlacedConv(PartedConv):
-    """CoordConv with the coordinates' share of the convolution apart, so that no wider copy of the input is made."""
+    """CoordConv with the coordinates' share of the convolution apart, so that no wider copy of the input is made.
 
-    def __init__(self, block: nn.Sequential) -> None:
+    Args:
+        block: of the CoordConv.
+        finer: the PlacedConv at twice the resolution, run before this one: its coordinates are averaged, not made anew.
+    """
+
+    def __init__(self, block: nn.Sequential, finer: PlacedConv | None = None) -> None:
         conv = block[0]
         assert isinstance(conv, nn.Conv2d)
         super().__init__(block, [conv.in_channels - 3, 3])
+        self.finer = (finer,)  # in a tuple: not a part of this module
+        self.coordinates: Tensor
 
     def forward(self, x: Tensor, roi: Tensor) -> Tensor:  # type: ignore[override]
-        return self.sum([x, coordinates(x, roi)])
+        (finer,) = self.finer
+        self.coordinates = coordinates(x, roi) if finer is None else F.avg_pool2d(finer.coordinates, 2)
+        return self.sum([x, self.coordinates])
 
 
 def _folded_stem(model: OneBall) -> nn.Sequential:
