@@ -19,7 +19,7 @@ class PropagateConfig:
 
     candidates: int = 20  # per frame, the likest first
     trust: float = 0.7  # weight of likeness against motion (the numbers a candidate is judged by are not independent)
-    evidence_sd: float = 0.55  # of a candidate's centre against a person's click
+    evidence_sd: float = 0.55  # of a candidate's centre against a person's click; never less than so many source px
     streak_sd: float = 0.05  # and per px of its half-length
     occluded_sd: float = 4.0  # of a keyframe whose position was inferred
     ambiguity: float = 0.6  # posterior odds of another path: exp(-ambiguity * extra cost)

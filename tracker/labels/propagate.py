@@ -268,5 +268,5 @@ def _steps(
             like = np.concatenate([like, np.log(p / (1 - p)) + 4.0])
             length = np.concatenate([length, np.nan_to_num(claimed.radius_px, nan=3 * unit)])
         steps.append(Step(when[at], view.common(at, found_xy), -config.trust * like, np.zeros(len(found_xy)), FREE))
-        members.append(Members(like, length, config.evidence_sd * unit + config.streak_sd * length))
+        members.append(Members(like, length, config.evidence_sd * max(unit, 1.0) + config.streak_sd * length))
     return steps, members
