@@ -167,6 +167,13 @@ class Planes:
         luma = self.plane(0)
         if x0 >= luma.shape[1] or y0 >= luma.shape[0] or x0 + w <= 0 or y0 + h <= 0:
             return np.zeros((out_h, out_w, 3), np.uint8)
+        inside_w, inside_h = min(w, luma.shape[1] - x0), min(h, luma.shape[0] - y0)
+        if x0 >= 0 and y0 >= 0 and (inside_w < w or inside_h < h):  # a scan reaches past the lower right edges
+            part_w, part_h = inside_w * out_w / w, inside_h * out_h / h
+            if part_w == int(part_w) and part_h == int(part_h):  # it is an edge of the result's pixels
+                part = self._cut(x0, y0, inside_w, inside_h, int(part_w), int(part_h))
+                pad = (0, out_h - int(part_h), 0, out_w - int(part_w))
+                return cv2.copyMakeBorder(part, *pad, cv2.BORDER_CONSTANT)
         y = _to8(_resize(_window(luma, x0, y0, w, h, black << lay.shift), out_w, out_h), lay)
         if lay.grey:
             return cv2.cvtColor(y if self._full else cv2.LUT(y, _EXPAND), cv2.COLOR_GRAY2RGB)
