@@ -179,3 +179,24 @@ def test_labels_become_a_path_that_can_be_accepted_and_exported(client: TestClie
     own = client.get(f"/api/clips/0/export?format={OWN}&rows=own").text
     assert len(own.splitlines()) == 1 + 6 + 5
     assert client.get("/api/clips/0/export?format=../x").status_code == 400
+
+
+def test_quick_clicks_while_the_propagator_starts_do_it_no_harm(tennis_video: Path, tmp_path: Path) -> None:
+    import time
+
+    from tracker.config import VideoConfig
+    from tracker.labels.page.live import LivePath
+    from tracker.video.seek import open_reader
+
+    keys = read_labels(tennis_video.with_name("rally.labels.csv"))[::6]
+    told: list[dict[str, Any]] = []
+    live = LivePath(
+        open_reader(tennis_video), tennis_video, tmp_path / "e.npz", config=VideoConfig(), fps=None, tell=told.append
+    )
+    live.start(lambda: keys)
+    for i in range(60):  # each one stops the fill of the whole clip that the one before has begun
+        live.refresh((keys[i % 5].frame, keys[i % 5].frame) if i % 2 else None)
+        time.sleep(0.02)
+    assert live.wait(120) and not live.failed
+    assert len(live.filled()) == 30 - len(keys)
+    live.close()

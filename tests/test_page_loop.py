@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -84,9 +85,12 @@ def label(video: Path, places: np.ndarray, every: int) -> None:
             body = json.dumps({"id": f"click-{row:04d}", "revision": revision, "action": action})
             headers = {"X-Oneball": "1", "Content-Type": "application/json"}
             revision = page.post("/api/clips/0/actions", content=body, headers=headers).json()["revision"]
-        with page.stream("GET", "/api/clips/0/events", timeout=300) as events:
+        end = time.monotonic() + 300
+        with page.stream("GET", "/api/clips/0/events") as events:
             for line in events.iter_lines():
-                if line.startswith("data:") and json.loads(line[5:]).get("up_to_date"):
+                event = json.loads(line[5:]) if line.startswith("data:") else {}
+                assert event.get("kind") != "failed" and time.monotonic() < end, event
+                if event.get("up_to_date"):
                     break
 
 

@@ -114,7 +114,7 @@ class LivePath:
     def wait(self, timeout: float) -> bool:
         """Waits until :attr:`up_to_date`."""
         with self.done:
-            return self.done.wait_for(lambda: self.up_to_date or self._closed, timeout)
+            return self.done.wait_for(lambda: self.up_to_date or self._closed or bool(self.failed), timeout)
 
     def filled(self) -> list[Label]:
         """Propagated rows, for the label file."""

@@ -53,7 +53,7 @@ class Stretch:
     stage: str
 
 
-class _Cancelled(Exception):
+class _Cancelled(BaseException):
     """Raised inside a fill of the whole clip when a person has done something meanwhile."""
 
 
@@ -90,6 +90,12 @@ class _Worker:
             self.pipe.send(message)
 
     def loop(self) -> None:
+        # all at once and before any thread runs: an import that is interrupted halfway cannot be done again
+        import tracker.labels.evidence
+        import tracker.labels.propagate
+        import tracker.labels.suggest
+        import tracker.video  # noqa: F401
+
         threading.Thread(target=self._look, daemon=True).start()
         while True:
             message = self.pipe.recv()
@@ -186,8 +192,10 @@ class _Worker:
         """Stops the fill of the whole clip between two bytecodes: its library has no need to know of cancelling."""
         thread = self.whole
         while thread is not None and thread.is_alive():
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(_Cancelled))
-            thread.join(0.05)
+            with self.sending:  # never in the middle of an answer
+                ident = ctypes.c_ulong(thread.ident or 0)
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(_Cancelled))
+            thread.join(1.0)
         self.whole = None
 
 
