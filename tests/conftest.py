@@ -11,7 +11,6 @@ import pytest
 from tracker.synth import SynthConfig, render_clip
 from tracker.types import Label
 
-
 # whole files of tests that wait for other processes: too slow and too dependent on a quiet machine for every run
 SYSTEM = ("test_page_browser", "test_page_loop", "test_live", "test_track_ray", "test_track_batch")
 
