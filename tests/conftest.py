@@ -17,7 +17,7 @@ SYSTEM = ("test_page_browser", "test_page_loop", "test_live", "test_track_ray", 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.stem in SYSTEM:
+        if item.path.stem in SYSTEM or item.path.stem.startswith("test_page"):
             item.add_marker(pytest.mark.system)
 
 
