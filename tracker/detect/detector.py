@@ -10,7 +10,7 @@ from tracker.config import DetectConfig
 from tracker.detect.model import BallModel
 from tracker.detect.views import History, View, fovea_view, scan_view
 from tracker.geometry import REFERENCE_WIDTH
-from tracker.types import Detections, FloatArray, Region
+from tracker.types import Detections, FloatArray, Image, Region
 
 Rival = tuple[float, float, float]  # x, y in source px, score
 SAME_BALL_PX = 12.0  # two claims nearer than this (at 1280 wide) are one
@@ -34,6 +34,7 @@ class Detector:
         self.history = History(info.frames)
         self._scan = scan_view(width, height, config.scan_width, info.multiple)
         self._fovea_size = (model.round_up(config.fovea_width), model.round_up(config.fovea_height))
+        self._inputs: dict[tuple[int, ...], Image] = {}  # one buffer per kind of look, used again and again
         self._fine = scan_view(width, height, min(info.working_width, max(width, height)), info.multiple)
 
     def scan(self, *, fine: bool = False) -> Detections:
@@ -91,7 +92,10 @@ class Detector:
 
     def _look(self, views: Sequence[View], region: Region | None) -> Detections:
         first = views[0]
-        frames = np.empty((len(views), self.history.n, first.height, first.width, 3), np.uint8)
+        shape = (len(views), self.history.n, first.height, first.width, 3)
+        frames = self._inputs.get(shape)
+        if frames is None:
+            frames = self._inputs[shape] = np.empty(shape, np.uint8)
         roi = np.stack([self.history.look(v, out)[1] for v, out in zip(views, frames, strict=True)])
         xy, score, radius = self.model.run(frames, roi)
         places = np.concatenate([v.to_source(p) for v, p in zip(views, xy, strict=True)])
