@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("starlette", reason="the label page needs: pip install 'oneball[label]'")
 sync_api = pytest.importorskip("playwright.sync_api", reason="browser tests need: pip install playwright")
 
-from tests.page_server import BROWSER_FLAGS, LabelServer, Tab, chromium, served  # noqa: E402
+from tests.page_server import BROWSER_FLAGS, Tab, chromium, served  # noqa: E402
 from tracker.labels.schema import read_labels  # noqa: E402
 from tracker.types import Label  # noqa: E402
 
@@ -118,9 +118,11 @@ def test_everything_can_be_done_with_the_keyboard_alone(clip: Path, tab: Any) ->
         t.until("oneball.state.own.size === 1")
         x, y = t.js("[oneball.state.cursor.x, oneball.state.cursor.y]")
         assert (x, y) == (320.5, 169.5)
-        t.key("Shift+d", "Enter", "2")
+        t.go(10)
+        t.key("Enter", "2")
         t.until("oneball.state.own.get(10)?.v === 2")
-        t.key(".", "0")
+        t.go(11)
+        t.key("0")
         t.until("oneball.state.own.get(11)?.v === 0")
         t.key("u")
         t.until("!oneball.state.own.has(11)")
@@ -174,20 +176,19 @@ def test_a_killed_server_loses_nothing_but_at_most_the_last_action(
     clip: Path, truth: dict[int, Label], tab: Any
 ) -> None:
     seen = [r for r in truth.values() if r.visibility]
-    server = LabelServer(clip, "--port", "0")
-    port = server.url.rsplit(":", 1)[1].strip("/")
-    t = tab(server.url)
-    say(t, seen[0])
-    say(t, seen[8])
-    t.answered()
-    server.kill()
-    t.go(seen[12].frame)
-    t.click(seen[12].x, seen[12].y)  # nobody hears this one yet
-    t.until("document.getElementById('saved').textContent.includes('no server')")
-    shot(t, "no_server")
-    assert {seen[0].frame, seen[8].frame} <= set(rows(clip.with_name("court.labels.csv")))
-    server = LabelServer(clip, "--port", port)
-    try:
+    with served(clip, "--port", "0") as server:
+        port = server.url.rsplit(":", 1)[1].strip("/")
+        t = tab(server.url)
+        say(t, seen[0])
+        say(t, seen[8])
+        t.answered()
+        server.kill()
+        t.go(seen[12].frame)
+        t.click(seen[12].x, seen[12].y)  # nobody hears this one yet
+        t.until("document.getElementById('saved').textContent.includes('no server')")
+        shot(t, "no_server")
+        assert {seen[0].frame, seen[8].frame} <= set(rows(clip.with_name("court.labels.csv")))
+    with served(clip, "--port", port):
         t.until("!oneball.state.offline && !oneball.state.pending")
         t.answered()
         assert not t.js("oneball.state.stale")
@@ -197,8 +198,6 @@ def test_a_killed_server_loses_nothing_but_at_most_the_last_action(
         t.until("oneball.state.own.size === 1")
         t.answered()
         assert own(clip) == {seen[0].frame}
-    finally:
-        server.stop()
 
 
 def own(clip: Path) -> set[int]:
