@@ -183,6 +183,8 @@ class DataConfig:
     mine_looks: int = Field(default=60, ge=0)  # frames looked at in one search
     model_weight: float = Field(default=0.5, ge=0, le=1)  # trust in labels of source model
     augment: bool = True
+    shake_share: float = Field(default=0.15, ge=0, le=1)  # crops whose older frames are a little off, by a px or so
+    light_sd: float = Field(default=0.22, ge=0, le=1)  # of the logarithms of exposure and gamma
     occlusion: Literal["none", "naive", "ours"] = "none"  # hide the ball in training (tracker/learn/occlusion.py)
     occlusion_share: float = Field(default=0.35, ge=0, le=1)  # crops with masks in them
     occlusion_decoys: bool = True  # the same masks where no ball is

@@ -130,9 +130,14 @@ class CropSampler:
 
     def _cut(self, clip: CachedClip, row: int, rows: list[int], region: Region) -> Image:
         cx, cy = region.x0 + region.width / 2, region.y0 + region.height / 2
+        # a camera in a hand: what is left of its motion after compensation in whole px
+        shaky = self.config.augment and self.rng.random() < self.config.shake_share
+        sd = float(self.rng.uniform(0.3, 1.5)) * region.width / self.width if shaky else 0.0
         out = []
         for r in rows:
             dx, dy = clip.shift(row, r, cx, cy) if r != row else (0.0, 0.0)
+            if sd and r != row:
+                dx, dy = dx + self.rng.normal(0, sd), dy + self.rng.normal(0, sd)
             moved = Region(region.x0 + round(dx), region.y0 + round(dy), region.width, region.height)
             out.append(resample_image(clip.frames[r], moved, self.width, self.height))
         return np.stack(out)
@@ -157,7 +162,7 @@ class CropSampler:
             inside = visible = bool(np.isfinite(xy).all())
             hidden = False
         if self.config.augment:
-            frames = vary_sensor(vary_colour(frames, rng), rng)
+            frames = vary_sensor(vary_colour(frames, rng, self.config.light_sd), rng)
             if rng.random() < 0.05:
                 frames = blend_ghost(frames, rng)
             if rng.random() < 0.5:

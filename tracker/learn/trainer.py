@@ -188,8 +188,12 @@ def _mine(
 
 
 def _stream(clips: Sequence[CachedClip], config: Config, hard_file: Path | None, seed: int) -> Iterator[Batch]:
+    import cv2
+
     cfg = config.train
     size = (cfg.crop_width, cfg.crop_height)
+    # before the workers are forked: a copy of OpenCV's thread pool has no threads, and whoever waits for them hangs
+    cv2.setNumThreads(1)
     data = CropBatches(clips, config.data, config.model.frames, size, cfg.batch, seed, hard_file)
     loader = DataLoader(
         data, batch_size=None, num_workers=cfg.workers, prefetch_factor=4 if cfg.workers else None,
@@ -199,9 +203,6 @@ def _stream(clips: Sequence[CachedClip], config: Config, hard_file: Path | None,
 
 
 def _quiet_worker(_: int) -> None:
-    import cv2
-
-    cv2.setNumThreads(1)
     torch.set_num_threads(1)
 
 
