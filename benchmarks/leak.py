@@ -34,7 +34,8 @@ from torch.nn import functional as F
 from tracker.config import DataConfig
 from tracker.geometry import normalised, resample_image, snapped
 from tracker.learn.cache import CachedClip
-from tracker.learn.occlusion import COVERED, OcclusionMasker, cover, fill_with_mean
+from tracker.learn.masks import cover, fill_with_mean
+from tracker.learn.occlusion import COVERED, OcclusionMasker
 from tracker.types import Region
 
 MARGIN = 0.03  # the upper limit may be this far above chance

@@ -27,8 +27,8 @@ import cv2
 import numpy as np
 
 from tracker.learn.cache import CachedClip
+from tracker.learn.masks import Mask, blend, cover
 from tracker.learn.occluders import OccluderBank
-from tracker.learn.occlusion import Mask, blend, cover
 from tracker.types import Frame, Image, Visibility
 
 RUN = (2, 6)  # pictures

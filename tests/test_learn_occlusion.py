@@ -19,8 +19,9 @@ from tracker.learn.background import ENOUGH, median_without  # noqa: E402
 from tracker.learn.ballpath import BallPath  # noqa: E402
 from tracker.learn.cache import CachedClip  # noqa: E402
 from tracker.learn.crops import CropSampler  # noqa: E402
+from tracker.learn.masks import Mask, blend, capsule, cover, draw_schedule  # noqa: E402
 from tracker.learn.occluders import OccluderBank  # noqa: E402
-from tracker.learn.occlusion import Mask, OcclusionMasker, Seen, blend, capsule, cover, draw_schedule  # noqa: E402
+from tracker.learn.occlusion import OcclusionMasker, Seen  # noqa: E402
 from tracker.types import Region  # noqa: E402
 
 W, H, N, R = 640, 360, 90, 4
