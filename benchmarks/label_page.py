@@ -39,19 +39,23 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--evidence", type=Path, help="folder to keep the evidence in for the next run")
     parser.add_argument("--loop", action="store_true", help="also fine-tune on the first half, score the second")
-    parser.add_argument("--checkpoint", help="to start from, for --loop")
+    parser.add_argument("--loop-only", action="store_true", help="that alone, without the browser")
+    parser.add_argument("--checkpoint", help="to start from, for --loop: one that never saw the clip's venue")
+    parser.add_argument("--threshold", type=float, default=0.5, help="of both models, for --loop")
     parser.add_argument("--config", default="configs/tennis.yaml")
     parser.add_argument("overrides", nargs="*", help="training settings for --loop, such as train.epochs=2")
     args = parser.parse_args()
     (clip,) = [c for c in load_dataset(args.data) if c.name == args.clip]
-    with tempfile.TemporaryDirectory() as folder:
-        place = args.evidence or Path(folder)
-        place.mkdir(parents=True, exist_ok=True)
-        for old in [*place.glob("*.labels.csv"), *place.glob(".*.journal.jsonl")]:
-            old.unlink()
-        rows = session(clip, place)
-    text = report(clip, rows, args)
-    if args.loop:
+    text = ""
+    if not args.loop_only:
+        with tempfile.TemporaryDirectory() as folder:
+            place = args.evidence or Path(folder)
+            place.mkdir(parents=True, exist_ok=True)
+            for old in [*place.glob("*.labels.csv"), *place.glob(".*.journal.jsonl")]:
+                old.unlink()
+            rows = session(clip, place)
+        text = report(clip, rows, args)
+    if args.loop or args.loop_only:
         text += "\n" + loop(clip, args)
     print(text)
     if args.out:
@@ -216,21 +220,26 @@ def loop(clip: Clip, args: argparse.Namespace) -> str:
         )
         start = time.monotonic()
         subprocess.run(
-            [*run, "train", args.config, *args.overrides, "--data", str(folder / "court"), "--out", str(folder / "run"),
-             "--from", args.checkpoint, "--quiet"], check=True,
+            [*run, "train", args.config, f"data.cache_dir={folder / 'cache'}", *args.overrides, "--data",
+             str(folder / "court"), "--out", str(folder / "run"), "--from", args.checkpoint, "--quiet"], check=True,
         )  # fmt: skip
         seconds = time.monotonic() - start
-        subprocess.run([*run, "export", args.checkpoint, "--out", str(folder / "before.onnx")], check=True)
+        models = {"before": args.checkpoint, "after": str(folder / "run" / "last.pt")}
         scores = {}
-        for model in ("before.onnx", "run/model.onnx"):
-            out = folder / Path(model).stem
+        for which, checkpoint in models.items():
+            model, out = str(folder / f"{which}.onnx"), folder / which
             subprocess.run(
-                [*run, "infer", str(halves[1]), "--model", str(folder / model), "--out", str(out), "--quiet"],
+                [*run, "export", checkpoint, "--out", model, "--threshold", str(args.threshold)],
+                check=True, stdout=subprocess.DEVNULL,
+            )  # fmt: skip
+            subprocess.run(
+                [*run, "infer", str(halves[1]), "--model", model, "--out", str(out), "--quiet"],
                 check=True,
             )
-            scores[model] = f1_at_10(out / "trajectory.csv", folder / "second.labels.csv", clip.width)
-    before, after = scores["before.onnx"], scores["run/model.onnx"]
+            scores[which] = f1_at_10(out / "trajectory.csv", folder / "second.labels.csv", clip.width)
+    before, after = scores["before"], scores["after"]
     return (
+        f"{clip.name}: {clip.width}x{clip.height}, {clip.frames} frames.\n"
         f"Fine-tuned on the first half ({len(keys)} keyframes, {seconds:.0f} s of training), scored on the second: "
         f"F1@10 {before:.3f} before, {after:.3f} after ({after - before:+.3f}).\n"
     )

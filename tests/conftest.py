@@ -12,12 +12,12 @@ from tracker.synth import SynthConfig, render_clip
 from tracker.types import Label
 
 # whole files of tests that wait for other processes: too slow and too dependent on a quiet machine for every run
-SYSTEM = ("test_page_browser", "test_page_loop", "test_live", "test_track_ray", "test_track_batch")
+SYSTEM = ("test_page_browser", "test_page_loop", "test_page_http", "test_live", "test_track_ray", "test_track_batch")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.stem in SYSTEM or item.path.stem.startswith("test_page"):
+        if item.path.stem in SYSTEM:
             item.add_marker(pytest.mark.system)
 
 

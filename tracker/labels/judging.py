@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tracker.labels.filled import Filled, PropagateConfig
+from tracker.motion.between import Between, go_on
 from tracker.motion.contacts import MotionEstimate, between_keyframes
 from tracker.motion.path import ABSENT, ANCHOR, Path, Step
 from tracker.types import FloatArray, Label, Visibility
@@ -70,6 +71,7 @@ class Judge:
     unit: float
     size: tuple[int, int]
     config: PropagateConfig
+    between: Between = go_on
 
     def write(
         self, out: Filled, points: dict[int, tuple[FloatArray, float]], chosen: dict[int, int], steps: list[Step],
@@ -82,8 +84,9 @@ class Judge:
         have = np.array(sorted(points))
         place, sd = np.array([points[a][0] for a in have]), np.array([points[a][1] for a in have])
         flight = replace(self.config.flight, unit=self.unit)
-        guess = between_keyframes(self.when[have], place, self.when[self.distinct], flight, sd)
+        guess = between_keyframes(self.when[have], place, self.when[self.distinct], flight, sd, self.between)
         for k, at in enumerate(int(a) for a in self.distinct):
+            self.between()
             if out.key[self.rows[at]] >= 0 or (at in self.shown):
                 if out.key[self.rows[at]] < 0:  # its copy was labelled
                     label = self.shown[at]

@@ -24,6 +24,7 @@ from tracker.labels.appearance import score_candidates
 from tracker.labels.evidence import FEATURES, Evidence
 from tracker.labels.filled import Filled, PropagateConfig
 from tracker.labels.judging import Judge, Members, View, copy_label
+from tracker.motion.between import Between, go_on
 from tracker.motion.path import ABSENT, ANCHOR, FREE, Step, best_path
 from tracker.types import Detections, FloatArray, Label, Visibility
 
@@ -62,6 +63,7 @@ def fill(
     detections: Mapping[int, Detections] | None = None,
     config: PropagateConfig | None = None,
     only: tuple[int, int] | None = None,
+    between: Between = go_on,
 ) -> Filled:
     """Fills every frame from keyframes.
 
@@ -76,6 +78,7 @@ def fill(
         detections: a model's claims by frame number; without keyframes they alone carry the path.
         only: frame numbers (first, last): recompute just what a keyframe in that stretch can change; frames outside
             keep NaN and NOT_JUDGED. For an interactive page.
+        between: called often, at least every tenth of a second or so; what it raises ends the work.
 
     Raises:
         TrackerError: a keyframe outside the video, two for one frame, falling times.
@@ -100,7 +103,7 @@ def fill(
     if only is not None:
         chains = [c for c in (_cut(c, only, out, number) for c in chains) if len(c)]
     for rows in chains:
-        _fill_chain(rows, out, times, unit, (width, height), evidence, detections or {}, config, soft)
+        _fill_chain(rows, out, times, unit, (width, height), evidence, detections or {}, config, soft, between)
     return out
 
 
@@ -171,6 +174,7 @@ def motion_times(times: FloatArray, source: np.ndarray) -> FloatArray:
 def _fill_chain(
     rows: np.ndarray, out: Filled, times: FloatArray, unit: float, size: tuple[int, int], evidence: Evidence | None,
     detections: Mapping[int, Detections], config: PropagateConfig, soft: Mapping[int, Label],
+    between: Between,
 ) -> None:  # fmt: skip
     """One scene: choose the evidence, bridge what lies between, judge how sure each frame is."""
     source = rows if evidence is None else evidence.source_of[rows]
@@ -196,10 +200,10 @@ def _fill_chain(
         state[at] = ANCHOR
     _close_absences(state, shown)
     steps, members = _steps(
-        out.frame, rows, distinct, state, known, when, view, unit, evidence, detections, shown, config, soft
+        out.frame, rows, distinct, state, known, when, view, unit, evidence, detections, shown, config, soft, between
     )
     use_path = evidence is not None or bool(detections)
-    path = best_path(steps, replace(config.costs, unit=unit)) if use_path else None
+    path = best_path(steps, replace(config.costs, unit=unit), between) if use_path else None
     points = dict(known)
     chosen: dict[int, int] = {}
     if path is not None:
@@ -207,7 +211,7 @@ def _fill_chain(
             if path.choice[k] >= 0 and state[position] == FREE:
                 chosen[int(position)] = int(path.choice[k])
                 points[int(position)] = (steps[k].xy[path.choice[k]], float(members[k].sd[path.choice[k]]))
-    judge = Judge(rows, distinct, state, shown, when, view, unit, size, config)
+    judge = Judge(rows, distinct, state, shown, when, view, unit, size, config, between)
     judge.write(out, points, chosen, steps, members, path)
     for i in range(len(rows)):  # a repeated picture shows what its source shows
         if local[i] != i and out.key[rows[i]] < 0:
@@ -230,7 +234,7 @@ def _steps(
     numbers: np.ndarray, rows: np.ndarray, distinct: np.ndarray, state: np.ndarray,
     known: dict[int, tuple[FloatArray, float]], when: FloatArray, view: View, unit: float,
     evidence: Evidence | None, detections: Mapping[int, Detections], shown: dict[int, Label],
-    config: PropagateConfig, soft: Mapping[int, Label],
+    config: PropagateConfig, soft: Mapping[int, Label], between: Between,
 ) -> tuple[list[Step], list[Members]]:  # fmt: skip
     scores: dict[int, FloatArray] = {}
     if evidence is not None:
@@ -244,6 +248,7 @@ def _steps(
     none = np.zeros(0)
     steps, members = [], []
     for at in (int(a) for a in distinct):
+        between()
         if state[at] == ANCHOR:
             place, sd = known[at]
             steps.append(Step(when[at], place[None], np.zeros(1), np.array([sd]), ANCHOR))

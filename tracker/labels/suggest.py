@@ -13,6 +13,7 @@ import numpy as np
 
 from tracker.errors import TrackerError
 from tracker.labels.propagate import Filled
+from tracker.motion.between import Between, go_on
 from tracker.types import FloatArray
 
 
@@ -25,13 +26,16 @@ class Suggestion:
     reason: str
 
 
-def suggest(filled: Filled, times_s: FloatArray, count: int, *, reach_s: float = 0.2) -> list[Suggestion]:
+def suggest(
+    filled: Filled, times_s: FloatArray, count: int, *, reach_s: float = 0.2, between: Between = go_on
+) -> list[Suggestion]:  # fmt: skip
     """Frames to label next, the most valuable first.
 
     Args:
         filled: what the propagator knows.
         times_s: float64 [T] of its frames.
         count: how many at most. Fewer come back when nothing is left to gain.
+        between: called before each; what it raises ends the work.
         reach_s: time over which a label's effect on its neighbours fades (standard deviation).
 
     Raises:
@@ -45,6 +49,7 @@ def suggest(filled: Filled, times_s: FloatArray, count: int, *, reach_s: float =
     open_frames = filled.key < 0
     chosen: list[Suggestion] = []
     while len(chosen) < count and open_frames.any():
+        between()
         gain = np.full(len(risk), -np.inf)
         for i in np.nonzero(open_frames & (risk > 0))[0]:
             lo, hi = np.searchsorted(times, [times[i] - 3 * reach_s, times[i] + 3 * reach_s])

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tracker.motion.between import Between, go_on
 from tracker.types import FloatArray
 
 FREE, ANCHOR, ABSENT = 0, 1, 2  # what is known of a step
@@ -104,12 +105,13 @@ class _Edges:
     table: np.ndarray
 
 
-def best_path(steps: list[Step], costs: PathCosts) -> Path:
+def best_path(steps: list[Step], costs: PathCosts, between: Between = go_on) -> Path:
     """Finds the cheapest path.
 
     Args:
         steps: in order of time. Two steps may have the same time.
         costs: see there.
+        between: called after each step.
 
     Returns:
         the path and, for each candidate, what it would cost to insist on it.
@@ -120,6 +122,7 @@ def best_path(steps: list[Step], costs: PathCosts) -> Path:
     lost[0] = 0.0
     lost_from = np.full(count + 1, -2)  # -1: was lost before, e: edge e ended in step k-2
     for k, step in enumerate(steps):
+        between()
         edges.append(_edges_into(k, steps, edges, lost, costs))
         if step.kind != ANCHOR:
             stay = lost[k] + (0.0 if step.kind == ABSENT else costs.lost)
@@ -129,7 +132,7 @@ def best_path(steps: list[Step], costs: PathCosts) -> Path:
                 leave = edges[k - 1].best[e] + costs.end + (0.0 if step.kind == ABSENT else costs.lost)
                 if leave < stay:
                     lost[k + 1], lost_from[k + 1] = leave, e
-    tail, lost_tail = _backward(steps, edges, costs)
+    tail, lost_tail = _backward(steps, edges, costs, between)
     return _result(steps, edges, lost, lost_from, tail, lost_tail, costs)
 
 
@@ -239,7 +242,9 @@ def _start_sd(into: _Edges, steps: list[Step]) -> FloatArray:
     return sd
 
 
-def _backward(steps: list[Step], edges: list[_Edges], costs: PathCosts) -> tuple[list[FloatArray], FloatArray]:
+def _backward(
+    steps: list[Step], edges: list[_Edges], costs: PathCosts, between: Between
+) -> tuple[list[FloatArray], FloatArray]:
     """Cost of the best continuation after each edge, and after being lost at the end of step k-1."""
     count = len(steps)
     tail = [np.full(len(e.best), np.inf) for e in edges]
@@ -248,6 +253,7 @@ def _backward(steps: list[Step], edges: list[_Edges], costs: PathCosts) -> tuple
     if count:
         tail[count - 1][:] = 0.0
     for k in range(count - 1, -1, -1):
+        between()
         e = edges[k]
         if steps[k].kind != ANCHOR:
             price = 0.0 if steps[k].kind == ABSENT else costs.lost

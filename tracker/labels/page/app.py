@@ -122,6 +122,7 @@ async def _too_large(request: Request, e: Exception) -> Response:
 class _Page:
     def __init__(self, project: Project) -> None:
         self.project = project
+        self.exporting = asyncio.Semaphore(1)  # an export waits for the path; it must not take all the threads
 
     async def _clip(self, request: Request) -> ClipSession:
         return await asyncio.to_thread(self.project.clip, int(request.path_params["clip"]))
@@ -203,14 +204,16 @@ class _Page:
     async def events(self, request: Request) -> Response:
         """Server-sent events: what changes on this clip, whoever changes it."""
         clip = await self._clip(request)
-        hello = {"kind": "hello", "instance": self.project.instance} | clip.labels_state()
-        hello["progress"] = clip.progress()
-        assert clip.live is not None
-        hello["version"], hello["up_to_date"] = clip.live.version, clip.live.up_to_date
+        if clip.hub.full():
+            raise TrackerError("too many tabs are open on this clip; close some")
+
+        def hello() -> dict[str, Any]:
+            assert clip.live is not None
+            state = {"version": clip.live.version, "up_to_date": clip.live.up_to_date, "progress": clip.progress()}
+            return {"kind": "hello", "instance": self.project.instance} | clip.labels_state() | state
 
         async def stream() -> AsyncIterator[str]:
-            yield _event(hello)
-            async for event in clip.hub.listen():
+            async for event in clip.hub.listen(hello):
                 yield _event(event) if event is not None else ": still here\n\n"
 
         return StreamingResponse(stream(), media_type="text/event-stream", headers={"cache-control": "no-store"})
@@ -220,8 +223,9 @@ class _Page:
         name = request.query_params.get("format", "oneball")[:40]
         which = request.query_params.get("rows", "all")
         assert clip.live is not None
-        await asyncio.to_thread(clip.live.wait, EXPORT_WAIT_S)
-        data, filename = await asyncio.to_thread(export_bytes, clip, name, which)
+        async with self.exporting:
+            await asyncio.to_thread(clip.live.wait, EXPORT_WAIT_S)
+            data, filename = await asyncio.to_thread(export_bytes, clip, name, which)
         headers = {"content-disposition": f'attachment; filename="{filename}"', "cache-control": "no-store"}
         return Response(data, media_type="application/octet-stream", headers=headers)
 

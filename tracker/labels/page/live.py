@@ -54,6 +54,8 @@ class LivePath:
         self._timer: threading.Timer | None = None
         self._changed: tuple[int, int] | None = None  # frame numbers whose change is not yet shown
         self._closed = False
+        self._outbox: list[tuple[Any, ...]] = []
+        self._to_send = threading.Condition()
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         size = (reader.info.width, reader.info.height)
@@ -64,6 +66,7 @@ class LivePath:
         self._process.start()
         theirs.close()
         threading.Thread(target=self._listen, daemon=True, name="propagate-answers").start()
+        threading.Thread(target=self._post, daemon=True, name="propagate-requests").start()
 
     def _resize(self, n: int) -> None:
         self.labels: list[Label | None] = [None] * n
@@ -108,8 +111,27 @@ class LivePath:
                 self._send("fill", self._job, list(self._keyframes()), None)
 
     def _send(self, *message: Any) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            self._pipe.send(message)
+        """Hands a message to the thread that posts it; never waits.
+
+        A pipe is full sooner or later. Whoever waited for it here with the lock held would wait for a worker that
+        waits for the lock's next holder to take its answer.
+        """
+        with self._to_send:
+            if message[0] == "fill":  # a newer one says all that an older one does
+                whole = message[-1] is None
+                self._outbox = [m for m in self._outbox if whole and m[-1] is not None]
+            self._outbox.append(message)
+            self._to_send.notify()
+
+    def _post(self) -> None:
+        while True:
+            with self._to_send:
+                self._to_send.wait_for(lambda: self._outbox)
+                message = self._outbox.pop(0)
+            with contextlib.suppress(OSError, ValueError):
+                self._pipe.send(message)
+            if message[0] == "stop":
+                return
 
     def wait(self, timeout: float) -> bool:
         """Waits until :attr:`up_to_date`."""
@@ -126,11 +148,14 @@ class LivePath:
             self._closed = True
             if self._timer is not None:
                 self._timer.cancel()
-            self._send("stop")
             self.done.notify_all()
-        self._process.join(2)
-        if self._process.is_alive():
+        with self._to_send:
+            self._outbox = [("stop",)]
+            self._to_send.notify()
+        self._process.join(1)
+        if self._process.is_alive():  # in the middle of a long computation; it has nothing to save
             self._process.kill()
+            self._process.join(5)
 
     # -- answers ------------------------------------------------------------------------------------------------
 

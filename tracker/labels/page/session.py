@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import math
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -53,15 +53,21 @@ class Hub:
             with contextlib.suppress(RuntimeError):  # its loop has ended
                 loop.call_soon_threadsafe(_offer, queue, event)
 
-    async def listen(self) -> AsyncIterator[dict[str, Any] | None]:
-        """Events as they come; None every few seconds, to notice a browser that went away."""
+    def full(self) -> bool:
+        with self._lock:
+            return len(self._listeners) >= MAX_LISTENERS
+
+    async def listen(self, hello: Callable[[], dict[str, Any]]) -> AsyncIterator[dict[str, Any] | None]:
+        """``hello()``, then events as they come; None every few seconds, to notice a browser that went away.
+
+        ``hello()`` is asked for after the listener is known, so that no change falls between the two.
+        """
         queue: asyncio.Queue = asyncio.Queue(maxsize=200)
         entry = (asyncio.get_running_loop(), queue)
         with self._lock:
-            if len(self._listeners) >= MAX_LISTENERS:
-                raise TrackerError("too many tabs are open on this clip; close some")
             self._listeners.add(entry)
         try:
+            yield await asyncio.to_thread(hello)
             while True:
                 try:
                     event = await asyncio.wait_for(queue.get(), 5.0)

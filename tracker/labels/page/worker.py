@@ -8,7 +8,6 @@ Messages are tuples over a pipe. To the worker: ``("fill", job, keyframes, chang
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import sys
 import threading
@@ -23,6 +22,7 @@ import numpy as np
 
 from tracker.config import VideoConfig
 from tracker.errors import TrackerError
+from tracker.motion.between import Between, go_on
 from tracker.types import FloatArray, IntArray, Label
 
 REACH = 80  # frames on either side of a change that are filled at once; the whole clip follows when nobody waits
@@ -53,8 +53,8 @@ class Stretch:
     stage: str
 
 
-class _Cancelled(BaseException):
-    """Raised inside a fill of the whole clip when a person has done something meanwhile."""
+class _Cancelled(Exception):
+    """Raised by the computation's own ``between()`` when a person has done something meanwhile."""
 
 
 def run(
@@ -84,13 +84,14 @@ class _Worker:
         self.evidence: Any = None
         self.sending = threading.Lock()
         self.whole: threading.Thread | None = None
+        self.cancelled = threading.Event()
 
     def send(self, *message: Any) -> None:
         with self.sending:
             self.pipe.send(message)
 
     def loop(self) -> None:
-        # all at once and before any thread runs: an import that is interrupted halfway cannot be done again
+        # before any thread runs: two threads that import the same modules in another order can meet half-made ones
         import tracker.labels.evidence
         import tracker.labels.propagate
         import tracker.labels.suggest
@@ -98,15 +99,23 @@ class _Worker:
 
         threading.Thread(target=self._look, daemon=True).start()
         while True:
-            message = self.pipe.recv()
-            if message[0] == "stop":
-                return
-            _, job, keyframes, changed = message
+            part = whole = None
+            while True:  # all that has come: only the newest of each kind counts
+                message = self.pipe.recv()
+                if message[0] == "stop":
+                    return
+                _, job, keyframes, changed = message
+                if changed is None:
+                    whole = (job, keyframes)
+                else:
+                    part, whole = (job, keyframes, changed), None
+                if not self.pipe.poll(0):
+                    break
             self._cancel_whole()
-            if changed is not None:
-                self._guard(self._fill_part, job, keyframes, changed)
-            else:
-                self.whole = threading.Thread(target=self._guard, args=(self._fill_whole, job, keyframes), daemon=True)
+            if part is not None:
+                self._guard(self._fill_part, *part)
+            if whole is not None:
+                self.whole = threading.Thread(target=self._guard, args=(self._fill_whole, *whole), daemon=True)
                 self.whole.start()
 
     def _guard(self, what: Any, *args: Any) -> None:
@@ -178,8 +187,9 @@ class _Worker:
 
         start, cpu = time.monotonic(), time.thread_time()
         evidence, number, times = self.evidence, self.frame, self.time_s
-        filled = _fill(keyframes, number, times, self.size, evidence)
-        hints = [(s.frame, s.gain, s.reason) for s in suggest(filled, times, SUGGESTIONS)] if keyframes else []
+        filled = _fill(keyframes, number, times, self.size, evidence, self._unless_cancelled)
+        found = suggest(filled, times, SUGGESTIONS, between=self._unless_cancelled) if keyframes else []
+        hints = [(s.frame, s.gain, s.reason) for s in found]
         stage = "motion" if evidence is None else "evidence"
         labels, risk = filled.labels(), filled.risk.astype(np.float32)
         self.send(
@@ -188,24 +198,29 @@ class _Worker:
             Stretch(0, True, labels, risk, hints, time.monotonic() - start, time.thread_time() - cpu, stage),
         )
 
+    def _unless_cancelled(self) -> None:
+        if self.cancelled.is_set():
+            raise _Cancelled
+
     def _cancel_whole(self) -> None:
-        """Stops the fill of the whole clip between two bytecodes: its library has no need to know of cancelling."""
-        thread = self.whole
-        while thread is not None and thread.is_alive():
-            with self.sending:  # never in the middle of an answer
-                ident = ctypes.c_ulong(thread.ident or 0)
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(_Cancelled))
-            thread.join(1.0)
-        self.whole = None
+        """Stops the fill of the whole clip, when one is under way."""
+        if self.whole is not None:
+            self.cancelled.set()
+            self.whole.join()
+            self.cancelled.clear()
+            self.whole = None
 
 
-def _fill(keyframes: list[Label], number: IntArray, times: FloatArray, size: tuple[int, int], evidence: Any) -> Any:
+def _fill(
+    keyframes: list[Label], number: IntArray, times: FloatArray, size: tuple[int, int], evidence: Any,
+    between: Between = go_on,
+) -> Any:  # fmt: skip
     from tracker.labels.propagate import fill
 
     known = set(number.tolist())
     return fill(
         [k for k in keyframes if k.frame in known], times, width=size[0], height=size[1], frames=number.tolist(),
-        evidence=evidence,
+        evidence=evidence, between=between,
     )  # fmt: skip
 
 
