@@ -13,7 +13,7 @@ from tracker.detect.model import BallModel
 from tracker.geometry import reference_scale
 from tracker.motion.camera import CameraMotionEstimator
 from tracker.track.online import BallTracker
-from tracker.types import BallState, CameraMotion, Detections, Frame, Status
+from tracker.types import BallState, CameraMotion, Detections, Frame, Image, Status
 from tracker.video import VideoSource
 
 CAMERA_WIDTH = 320  # px of the longer side of the grey picture that camera motion is measured on
@@ -23,7 +23,8 @@ CAMERA_WIDTH = 320  # px of the longer side of the grey picture that camera moti
 class Step:
     """What is known after one frame: the state, what the detector claimed, the camera's motion, how it was looked at.
 
-    ``look`` is ``fovea``, ``scan``, ``both``, ``repeat`` (no new picture) or ``still``.
+    ``look`` is ``fovea``, ``scan``, ``both``, ``repeat`` (no new picture) or ``still``; ``grey`` is the small picture
+    that the camera's motion was measured on, None where there was none.
     """
 
     frame: Frame
@@ -32,6 +33,7 @@ class Step:
     camera: CameraMotion | None
     cut: bool
     look: str
+    grey: Image | None = None
 
 
 class Pipeline:
@@ -71,14 +73,15 @@ class Pipeline:
             nothing = Detections.empty()
             state = self.tracker.step(frame.index, frame.time_s, _counted(nothing, self._candidates), repeated=True)
             return Step(frame, state, nothing, None, False, "repeat")
-        camera, cut = self._camera.update(frame.grey(*self._grey), *self._grey_scale)
+        grey = frame.grey(*self._grey)
+        camera, cut = self._camera.update(grey, *self._grey_scale)
         if cut:
             self.detector.history.clear()
         self.detector.history.push(frame, camera)
         detections, look = self._look(frame.time_s, camera, cut)
         self._candidates = detections.candidates
         state = self.tracker.step(frame.index, frame.time_s, detections, camera=camera, cut=cut)
-        return Step(frame, state, detections, camera, cut, look)
+        return Step(frame, state, detections, camera, cut, look, grey)
 
     def still(self, frame: Frame) -> Step:
         """One picture by itself, without a tracker: the best claim, if it is good enough."""

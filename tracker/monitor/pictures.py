@@ -1,0 +1,213 @@
+"""Kept pictures: JPEGs at the width that training works at, in a folder of numbered pictures per run.
+
+``pictures/<run>-<name>/<frame>.jpg`` is what ``tracker label`` and ``tracker train`` take as a clip. The whole folder
+stays within a budget, the most useful events are kept, and a disk that is nearly or quite full ends the storing, not
+the tracking.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from tracker.config import MonitorConfig
+from tracker.geometry import whole
+from tracker.monitor.log import EventLog
+from tracker.types import FloatArray, Frame, Image, Region
+
+FOLDER = "pictures"
+CROPS = "crops"
+CROP = (256, 160)  # source px around a claim, as the source shows it
+_RETRY_S = 10.0  # after the disk refused
+_BLUR_SHARE = 1 / 40  # of the picture's width: cells that hide who is there
+_CLEAR_PX = 48  # at 1280 wide: around a claim, what stays sharp
+
+
+@dataclass
+class Scene:
+    """What an event wants kept: frames oldest first, the one in question at ``at``, claims' places in source px."""
+
+    frames: list[Frame]
+    at: int
+    claims: list[tuple[float, float]]
+
+
+def kept_size(width: int, height: int, limit: int) -> tuple[int, int]:
+    """Size of kept pictures: never larger than the source."""
+    k = min(1.0, limit / max(width, height))
+    return max(16, round(width * k)), max(16, round(height * k))
+
+
+def look_of(frame: Frame, x: float, y: float) -> bytes:
+    """A small embedding, 16 x 9 + 16 x 16 grey levels: the scene, and the surroundings of a place (source px)."""
+    scene = frame.grey(64, 36)
+    scene = cv2.resize(scene, (16, 9), interpolation=cv2.INTER_AREA)
+    side = max(16.0, 64 * frame.width / 1280)
+    near = frame.crop(Region(x - side / 2, y - side / 2, side, side), 16, 16)
+    return scene.tobytes() + cv2.cvtColor(near, cv2.COLOR_RGB2GRAY).tobytes()
+
+
+def unlike(a: bytes | None, b: bytes | None) -> float:
+    """0 (the same) .. 1: the larger of the mean differences of scene and surroundings, contrast evened out."""
+    if a is None or b is None or len(a) != len(b):
+        return 1.0
+    u, v = (np.frombuffer(t, np.uint8).astype(np.float32) for t in (a, b))
+    return max(_difference(u[:144], v[:144]), _difference(u[144:], v[144:]))
+
+
+def _difference(u: FloatArray, v: FloatArray) -> float:
+    u, v = ((t - t.mean()) / (t.std() + 4.0) for t in (u, v))
+    return float(min(1.0, np.abs(u - v).mean() / 1.2))
+
+
+def hide_people(picture: Image, claims: Sequence[tuple[float, float]]) -> Image:
+    """Everything but the surroundings of the claims in coarse cells, so that nobody can be recognised.
+
+    OpenCV comes without a people or face detector these days, and one that misses is a promise broken; so what is not
+    the ball's own surroundings is hidden wherever it is. ``claims`` are px of ``picture``.
+    """
+    h, w = picture.shape[:2]
+    cell = max(6, round(w * _BLUR_SHARE))
+    small = cv2.resize(picture, (max(1, w // cell), max(1, h // cell)), interpolation=cv2.INTER_AREA)
+    out = cv2.resize(small, (w, h), interpolation=cv2.INTER_LINEAR)
+    r = max(8, round(_CLEAR_PX * w / 1280))
+    for x, y in claims:
+        x0, y0, x1, y1 = (max(0, round(v)) for v in (x - r, y - r, x + r, y + r))
+        out[y0:y1, x0:x1] = picture[y0:y1, x0:x1]
+    return out
+
+
+class PictureStore:
+    """Writes pictures of one run within the budget of the whole folder. Call it from one thread only."""
+
+    def __init__(self, root: Path, name: str, config: MonitorConfig, log: EventLog) -> None:
+        self._root, self._config, self._log = root, config, log
+        self.folder = f"{FOLDER}/{log.run:04d}-{name}"
+        self._crops = f"{CROPS}/{log.run:04d}-{name}"
+        self._not_before = 0.0
+        self.bytes = folder_bytes(root)
+        self.refused = 0
+        self.written = 0
+        self._have: set[int] = set()
+
+    def keep(self, scene: Scene) -> str | None:
+        """Writes a scene's pictures; the folder's name, or None when they were not kept."""
+        if time.monotonic() < self._not_before or not self._room():
+            self.refused += 1
+            return None
+        try:
+            for i, frame in enumerate(scene.frames):
+                if frame.index not in self._have:
+                    self._write(frame, scene.claims if i == scene.at or self._config.hide_people else ())
+            self._crop(scene)
+        except OSError:
+            self._not_before = time.monotonic() + _RETRY_S
+            self.refused += 1
+            return None
+        return self.folder
+
+    def _write(self, frame: Frame, claims: Sequence[tuple[float, float]]) -> None:
+        w, h = kept_size(frame.width, frame.height, self._config.picture_width)
+        picture = frame.crop(whole(frame.width, frame.height), w, h)
+        if self._config.hide_people:
+            k = w / frame.width
+            picture = hide_people(picture, [((x + 0.5) * k - 0.5, (y + 0.5) * k - 0.5) for x, y in claims])
+        self._save(f"{self.folder}/{frame.index:08d}.jpg", picture)
+        self._have.add(frame.index)
+
+    def _crop(self, scene: Scene) -> None:
+        """The claims as the source shows them, where kept pictures are smaller than the source."""
+        frame = scene.frames[scene.at]
+        if frame.width <= self._config.picture_width or self._config.hide_people:
+            return
+        for n, (x, y) in enumerate(scene.claims[:2]):
+            region = Region(x - CROP[0] / 2, y - CROP[1] / 2, *map(float, CROP))
+            self._save(f"{self._crops}/{frame.index:08d}_{n}.jpg", frame.crop(region, *CROP))
+
+    def _save(self, name: str, picture: Image) -> None:
+        path = self._root / name
+        good, data = cv2.imencode(
+            ".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, self._config.quality]
+        )
+        if not good:
+            raise OSError("the picture could not be encoded")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{path.name}.part")
+        try:
+            part.write_bytes(data.tobytes())
+            os.replace(part, path)
+        finally:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+        self.bytes += len(data)
+        self.written += 1
+
+    def _room(self) -> bool:
+        """Makes room by giving up the least useful events; False when the disk itself has none."""
+        try:
+            if shutil.disk_usage(self._root).free < self._config.free_mb << 20:
+                return False
+        except OSError:
+            return False
+        limit = self._config.disk_mb << 20
+        while self.bytes > limit:
+            if not self._give_up():
+                return False
+        return True
+
+    def _give_up(self) -> bool:
+        """Deletes the pictures of the least useful event.
+
+        The random sample goes last, and then by lot: what is left of it is still a fair sample.
+        """
+        self._log.commit()
+        rows = self._log.query(
+            "SELECT id,frame,pictures,detail FROM events WHERE pictures IS NOT NULL AND kind!='sample' "
+            "ORDER BY value LIMIT 1"
+        ) or self._log.query(
+            "SELECT id,frame,pictures,detail FROM events WHERE pictures IS NOT NULL ORDER BY random() LIMIT 1"
+        )
+        if not rows:
+            return False
+        id, frame, folder, _ = rows[0]
+        others = self._log.query("SELECT frame FROM events WHERE pictures=? AND id!=?", (folder, id))
+        reach = max(self._config.before, self._config.after)
+        needed = {f + d for (f,) in others if f is not None for d in range(-reach, reach + 1)}
+        for number in range(frame - self._config.before, frame + self._config.after + 1):
+            if number not in needed:
+                self._drop(f"{folder}/{number:08d}.jpg")
+                self._have.discard(number)
+        for n in range(2):
+            self._drop(f"{CROPS}/{Path(folder).name}/{frame:08d}_{n}.jpg")
+        self._log.write("UPDATE events SET pictures=NULL WHERE id=?", (id,))
+        return self._log.commit()
+
+    def _drop(self, name: str) -> None:
+        path = self._root / name
+        with contextlib.suppress(OSError):
+            size = path.stat().st_size
+            path.unlink()
+            self.bytes -= size
+
+
+def folder_bytes(root: Path) -> int:
+    """Size of what is kept already; half-written files of a killed run are removed."""
+    total = 0
+    for base in (FOLDER, CROPS):
+        for folder, _, names in os.walk(root / base):
+            for name in names:
+                path = Path(folder) / name
+                with contextlib.suppress(OSError):
+                    if name.endswith(".part"):
+                        path.unlink()
+                    else:
+                        total += path.stat().st_size
+    return total
