@@ -54,6 +54,11 @@ class DetectConfig:
     dispute_frames: int = Field(default=4, ge=0)  # scans in a row after a rival claim was seen
     sure_sd_px: float = Field(default=25.0, gt=0)  # px at 1280 wide: predictions this sure are followed closely
     scan_every: int = Field(default=6, ge=1, le=120)  # frames between scans while the track is sure
+    # scans in slices (benchmarks/results/slices.md): 0 off; 1 the whole picture at working scale, 2 at twice that
+    slice_scale: float = Field(default=0.0, ge=0, le=8)
+    slice_width: int = Field(default=704, ge=64, le=4096)  # network px of a slice
+    slice_height: int = Field(default=416, ge=64, le=4096)
+    slice_overlap: int = Field(default=64, ge=0, le=1024)  # network px
 
 
 @dataclass(config=_STRICT)
@@ -109,6 +114,24 @@ class TrackConfig:
 
 
 @dataclass(config=_STRICT)
+class FollowConfig:
+    """The automatic camera. Lengths in widths of the picture; measured by benchmarks/follow.py
+    (benchmarks/results/follow.md).
+    """
+
+    aspect: Literal["16:9", "9:16", "1:1"] = "16:9"
+    size: float = Field(default=0.5, gt=0.02, le=1)  # width of the crop; less where its height would not fit
+    widest: float = Field(default=1.5, ge=1, le=50)  # times that, when the ball is fast or lost
+    margin: float = Field(default=0.1, ge=0, lt=0.5)  # of the crop, kept between ball and edge
+    dead_zone: float = Field(default=0.35, ge=0, lt=1)  # middle part of the crop where the ball may be as it likes
+    max_speed: float = Field(default=1.0, gt=0)  # widths/s
+    max_acceleration: float = Field(default=1.5, gt=0)  # widths/s^2
+    lead_s: float = Field(default=0.25, ge=0, le=2)  # without look-ahead: how far ahead of the ball the camera aims
+    lost_after_s: float = Field(default=1.0, ge=0)  # after that without a ball the crop widens
+    output_height: int | None = Field(default=None, ge=16, le=8192)  # px; None: that of the crop
+
+
+@dataclass(config=_STRICT)
 class LiveConfig:
     """Tracking a live source."""
 
@@ -124,6 +147,32 @@ class LiveConfig:
 
 
 @dataclass(config=_STRICT)
+class MonitorConfig:
+    """Watching the tracker (``--monitor``). Measured by benchmarks/monitoring.py."""
+
+    sample_rate: float = Field(default=0.002, ge=0, le=1)  # share of frames kept at random, whatever they look like
+    flag_above: float | None = Field(default=None, ge=0, le=1)  # doubt that is flagged; None: as the model file says
+    before: int = Field(default=2, ge=0, le=8)  # pictures kept before an event's: what the network needs to see it
+    after: int = Field(default=1, ge=0, le=3)
+    picture_width: int = Field(default=1280, ge=64, le=4096)  # of kept pictures' longer side: training's working width
+    quality: int = Field(default=85, ge=1, le=100)  # JPEG
+    disk_mb: int = Field(default=500, ge=1)  # for kept pictures; the least useful give way
+    free_mb: int = Field(default=500, ge=0)  # of the disk, left to others
+    keep_every_s: float = Field(default=2.0, ge=0)  # of video, on average, between events whose pictures are kept
+    merge_s: float = Field(default=1.0, ge=0)  # doubtful frames in a row become one event up to this length
+    same_below: float = Field(default=0.12, ge=0, le=1)  # events that look more alike than this are one
+    hide_people: bool = False  # keep only the surroundings of claims sharp
+    flight_px_s: float = Field(default=300.0, ge=0)  # px at 1280 wide: lost while faster than this is lost in flight
+    late_s: float = Field(default=0.25, gt=0)  # live: a state later than this after its picture's arrival
+    drift_warmup_s: float = Field(default=4.0, ge=1)  # of video before changes are looked for
+    drift_recent_s: float = Field(default=3.0, ge=1)  # what counts as now
+    drift_memory_s: float = Field(default=120.0, ge=5)  # and what as before
+    drift_alarm: float = Field(default=6.0, gt=0)  # cumulated standard deviations of a change-point alarm
+    drift_slack: float = Field(default=2.0, ge=0)  # standard deviations that are let pass
+    drift_psi: float = Field(default=1.0, gt=0)  # population stability index of the tones that is another scene
+
+
+@dataclass(config=_STRICT)
 class ModelConfig:
     """The network."""
 
@@ -131,6 +180,8 @@ class ModelConfig:
     differences: bool = True  # older frames enter as differences to the newest
     coordconv: bool = True
     widths: tuple[int, int, int, int] = (16, 32, 64, 96)  # channels at strides 2, 4, 8, 16
+    # what the features come from: our own layers, or one of torchvision's networks cut off at stride 16
+    backbone: Literal["oneball", "mobilenet_v3_small", "mobilenet_v3_large", "efficientnet_b0", "resnet18"] = "oneball"
 
 
 @dataclass(config=_STRICT)
@@ -156,7 +207,12 @@ class TrainConfig:
     threads: int = Field(default=1, ge=1, le=64)
     validate_every: int = Field(default=5, ge=1)  # epochs between validations
     checkpoint_every_s: float = Field(default=120.0, ge=0)
-    init_from: str | None = None  # weights to start from (fine-tuning)
+    init_from: str | None = None  # weights to start from (fine-tuning); layers of other shapes start afresh
+    backbone_weights: str | None = None  # of a torchvision backbone: a file, or "cache" for torch hub's folder
+    checkpoint_activations: bool = False  # less memory, a third more time
+    task: Literal["ball", "frames"] = "ball"  # frames: predict a masked picture from the others; needs no labels
+    masked_frame: Literal["newest", "middle"] = "newest"  # which one
+    masked_share: float = Field(default=0.5, gt=0, le=1)  # of its area
 
 
 @dataclass(config=_STRICT)
@@ -171,6 +227,9 @@ class DataConfig:
     stills_weight: float = Field(default=2.0, ge=0)  # of isolated pictures among clips
     sport_balance: float = Field(default=0.7, ge=0, le=1)  # 1: every sport gets the same share; 0: by its clips
     synthetic_share: float = Field(default=0.0, ge=0, le=1)  # share of crops from rendered clips
+    synthetic_clips: int = Field(default=24, ge=1)  # rendered once into cache_dir
+    synthetic_seconds: float = Field(default=3.0, gt=0, le=600)
+    synthetic_seed: int = Field(default=0, ge=0)
     paste_share: float = Field(default=0.15, ge=0, le=1)  # share of crops with a ball pasted into a place without one
     cache_dir: str = "cache"
     working_width: int = Field(default=1280, ge=64, le=4096)  # a view at scale 1 shows the picture at this width
@@ -200,6 +259,8 @@ class Config:
     detect: DetectConfig = Field(default_factory=DetectConfig)
     track: TrackConfig = Field(default_factory=TrackConfig)
     live: LiveConfig = Field(default_factory=LiveConfig)
+    monitor: MonitorConfig = Field(default_factory=MonitorConfig)
+    follow: FollowConfig = Field(default_factory=FollowConfig)
     model: ModelConfig = Field(default_factory=ModelConfig)
     train: TrainConfig = Field(default_factory=TrainConfig)
     data: DataConfig = Field(default_factory=DataConfig)

@@ -8,12 +8,17 @@ import numpy as np
 
 from tracker.config import DetectConfig
 from tracker.detect.model import BallModel
-from tracker.detect.views import History, View, fovea_view, scan_view
+from tracker.detect.slices import Slice, counting, slice_views
+from tracker.detect.views import CUTS_KEPT, History, View, fovea_view, scan_view
+from tracker.errors import TrackerError
 from tracker.geometry import REFERENCE_WIDTH
 from tracker.types import Detections, FloatArray, Image, Region
 
 Rival = tuple[float, float, float]  # x, y in source px, score
 SAME_BALL_PX = 12.0  # two claims nearer than this (at 1280 wide) are one
+SLICES_AT_ONCE = 4  # views of one call; more take memory and no less time
+SLICE_CUTS_KEPT = 8  # of a picture, so that its slices are cut once while it is in the history
+AS_CLOSE = 0.8  # slices of this scale show as much as a close look
 
 
 class Detector:
@@ -31,14 +36,17 @@ class Detector:
         info = model.info
         self.start_threshold = info.threshold if config.threshold is None else config.threshold
         self.keep_threshold = min(info.keep_threshold, self.start_threshold)
-        self.history = History(info.frames)
+        self._slices = self._cut_up() if config.slice_scale else []
+        self.history = History(info.frames, cuts=max(CUTS_KEPT, min(len(self._slices), SLICE_CUTS_KEPT)))
         self._scan = scan_view(width, height, config.scan_width, info.multiple)
         self._fovea_size = (model.round_up(config.fovea_width), model.round_up(config.fovea_height))
         self._inputs: dict[tuple[int, ...], Image] = {}  # one buffer per kind of look, used again and again
         self._fine = scan_view(width, height, min(info.working_width, max(width, height)), info.multiple)
 
     def scan(self, *, fine: bool = False) -> Detections:
-        """Looks at the whole picture (at the working scale with ``fine``: dear, for stills)."""
+        """Looks at the whole picture (at the working scale with ``fine``: dear, for stills; or in slices)."""
+        if self._slices:
+            return self._look_in_slices()
         return self._look([self._fine if fine else self._scan], None)
 
     def fovea(self, xy: FloatArray) -> Detections:
@@ -48,6 +56,8 @@ class Detector:
 
     def verify(self, wide: Detections) -> Detections:
         """Looks closely at the best claims of a scan; where it looked closely, the close look has the word."""
+        if self._slices and self.config.slice_scale >= AS_CLOSE:
+            return wide  # it was a close look already
         views: list[View] = []
         for xy, score in zip(wide.xy, wide.score, strict=True):
             if len(views) == self.config.verify or score < self.config.verify_above:
@@ -90,7 +100,34 @@ class Detector:
     def _fovea_at(self, xy: FloatArray) -> View:
         return fovea_view(self.width, self.height, xy, self._fovea_size, self.model.info.working_width)
 
+    def _cut_up(self) -> list[Slice]:
+        c = self.config
+        size = (self.model.round_up(c.slice_width), self.model.round_up(c.slice_height))
+        try:
+            return slice_views(
+                self.width, self.height, working_width=self.model.info.working_width, size=size,
+                overlap=c.slice_overlap, scale=c.slice_scale,
+            )  # fmt: skip
+        except ValueError as e:
+            raise TrackerError(f"{e}; change detect.slice_scale, slice_width, slice_height or slice_overlap") from e
+
+    def _look_in_slices(self) -> Detections:
+        parts: list[Detections] = []
+        for i in range(0, len(self._slices), SLICES_AT_ONCE):
+            some = self._slices[i : i + SLICES_AT_ONCE]
+            places, score, radii = self._run([s.view for s in some])
+            for s, p, q, r in zip(some, places, score, radii, strict=True):
+                own = counting(s.counts, p)
+                parts.append(Detections(p[own], q[own], r[own]))
+        xy, scores, sizes = (np.concatenate([getattr(d, k) for d in parts]) for k in ("xy", "score", "radius_px"))
+        return self._finish(xy, scores, sizes, None)
+
     def _look(self, views: Sequence[View], region: Region | None) -> Detections:
+        places, score, radii = self._run(views)
+        return self._finish(np.concatenate(places), score.reshape(-1), np.concatenate(radii), region)
+
+    def _run(self, views: Sequence[View]) -> tuple[list[FloatArray], FloatArray, list[FloatArray]]:
+        """Per view: places in source px [K, 2], scores [K], radii in source px [K]."""
         first = views[0]
         shape = (len(views), self.history.n, first.height, first.width, 3)
         frames = self._inputs.get(shape)
@@ -98,9 +135,8 @@ class Detector:
             frames = self._inputs[shape] = np.empty(shape, np.uint8)
         roi = np.stack([self.history.look(v, out)[1] for v, out in zip(views, frames, strict=True)])
         xy, score, radius = self.model.run(frames, roi)
-        places = np.concatenate([v.to_source(p) for v, p in zip(views, xy, strict=True)])
-        radii = np.concatenate([r * v.source_px for v, r in zip(views, radius, strict=True)])
-        return self._finish(places, score.reshape(-1), radii, region)
+        places = [v.to_source(p) for v, p in zip(views, xy, strict=True)]
+        return places, score, [r * v.source_px for v, r in zip(views, radius, strict=True)]
 
     def _finish(self, xy: FloatArray, score: FloatArray, radius: FloatArray, region: Region | None) -> Detections:
         """Best first, one claim per place, none outside the picture; counts those that may start a track."""

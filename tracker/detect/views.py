@@ -66,10 +66,10 @@ def _up(pixels: float, multiple: int) -> int:
 class _Kept:
     """A picture of the history, the 3x3 map from it to the newest one (None: at rest), and what was cut of it."""
 
-    __slots__ = ("frame", "made", "to_newest")
+    __slots__ = ("cuts", "frame", "made", "to_newest")
 
-    def __init__(self, frame: Frame) -> None:
-        self.frame = frame
+    def __init__(self, frame: Frame, cuts: int) -> None:
+        self.frame, self.cuts = frame, cuts
         self.to_newest: FloatArray | None = None
         self.made: dict[tuple[Region, int, int], Image] = {}
 
@@ -78,7 +78,7 @@ class _Kept:
         key = (region, width, height)
         picture = self.made.get(key)
         if picture is None:
-            if len(self.made) >= CUTS_KEPT:
+            if len(self.made) >= self.cuts:
                 del self.made[next(iter(self.made))]
             picture = self.made[key] = self.frame.crop(region, width, height)
         return picture
@@ -90,10 +90,11 @@ class History:
     Args:
         n: pictures a view needs.
         min_step_s: pictures nearer in time than this are passed over (60 fps material is seen at 30).
+        cuts: kept of each picture.
     """
 
-    def __init__(self, n: int, min_step_s: float = 0.02) -> None:
-        self.n, self.min_step_s = n, min_step_s
+    def __init__(self, n: int, min_step_s: float = 0.02, cuts: int = CUTS_KEPT) -> None:
+        self.n, self.min_step_s, self.cuts = n, min_step_s, cuts
         self._kept: deque[_Kept] = deque(maxlen=4 * n)
 
     def push(self, frame: Frame, camera: CameraMotion | None) -> None:
@@ -102,7 +103,7 @@ class History:
             step = np.vstack([camera.matrix, [0.0, 0.0, 1.0]])
             for kept in self._kept:
                 kept.to_newest = step if kept.to_newest is None else step @ kept.to_newest
-        self._kept.append(_Kept(frame))
+        self._kept.append(_Kept(frame, self.cuts))
 
     def clear(self) -> None:
         self._kept.clear()

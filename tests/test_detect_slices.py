@@ -1,0 +1,94 @@
+"""Slices: the whole picture at a high resolution in overlapping windows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tracker.config import DetectConfig
+from tracker.detect.detector import Detector
+from tracker.detect.model import ModelInfo
+from tracker.detect.slices import counting, slice_views
+from tracker.errors import TrackerError
+from tracker.types import Frame
+
+
+class BrightSpot:
+    """A model that claims the brightest pixels of each view."""
+
+    info = ModelInfo("spot", 1, 16, 2, 1280, 0.5, 0.1, "any", "0")
+
+    def __init__(self):
+        self.views = 0
+
+    def round_up(self, pixels):
+        return -(-int(pixels) // 16) * 16
+
+    def run(self, frames, roi):
+        b, w = frames.shape[0], frames.shape[3]
+        self.views += b
+        flat = frames[:, 0].sum(-1).reshape(b, -1).astype(float)
+        best = np.argsort(-flat, axis=1, kind="stable")[:, :2]
+        xy = np.stack([best % w, best // w], 2).astype(np.float32)
+        score = (np.take_along_axis(flat, best, 1) / 765).astype(np.float32)
+        return xy, score, np.ones((b, 2), np.float32)
+
+
+@pytest.mark.parametrize("size", [(1920, 1080), (3840, 2160), (640, 360), (1000, 1777)])
+@pytest.mark.parametrize("scale", [0.5, 1.0, 2.0])
+def test_every_place_counts_in_exactly_one_slice_that_shows_it_with_a_margin(size, scale):
+    width, height = size
+    parts = slice_views(width, height, working_width=1280, size=(704, 416), overlap=64, scale=scale)
+    rng = np.random.default_rng(0)
+    xy = rng.uniform([-0.5, -0.5], [width - 0.5, height - 0.5], (500, 2))
+    own = np.array([counting(p.counts, xy) for p in parts])
+    assert (own.sum(axis=0) == 1).all()
+    k = 1280 * scale / max(width, height)
+    for part, mine in zip(parts, own, strict=True):
+        r = part.view.region
+        for x in xy[mine, 0]:
+            left, right = (x - r.x0) * k, (r.x0 + r.width - x) * k
+            assert (left >= 30 or x * k < 33) and (right >= 30 or (width - x) * k < 33)
+
+
+def test_the_picture_is_shown_at_the_scale_asked_for():
+    parts = slice_views(3840, 2160, working_width=1280, size=(704, 416), overlap=64, scale=2.0)
+    assert all(abs(p.view.source_px - 1.5) < 0.01 for p in parts)
+
+
+def spots(width: int, height: int, places: list[tuple[int, int]]) -> Frame:
+    image = np.zeros((height, width, 3), np.uint8)
+    for x, y in places:
+        image[y, x] = 255
+    return Frame(0, 0.0, image)
+
+
+def test_a_spot_in_the_overlap_is_claimed_once_and_where_it_is():
+    model = BrightSpot()
+    config = replace(DetectConfig(), slice_scale=1.0, slice_width=320, slice_height=320, slice_overlap=64)
+    look = Detector(model, config, 1280, 720)  # type: ignore[arg-type]
+    places = [(300, 100), (640, 360), (1200, 700), (5, 5)]
+    look.history.push(spots(1280, 720, places), None)
+    d = look.scan()
+    sure = d.xy[d.score > 0.9]
+    assert sorted(map(tuple, sure.round().astype(int).tolist())) == sorted(places)
+    assert np.abs(sure - sure.round()).max() < 0.01 and d.candidates == 4
+    assert model.views == len(look._slices) == 15
+
+
+def test_slices_at_working_scale_need_no_close_look():
+    model = BrightSpot()
+    look = Detector(model, replace(DetectConfig(), slice_scale=1.0), 640, 360)  # type: ignore[arg-type]
+    look.history.push(spots(640, 360, [(100, 100)]), None)
+    wide = look.scan()
+    n = model.views
+    assert look.verify(wide) is wide and model.views == n
+
+
+def test_impossible_slices_are_refused_in_one_line():
+    model = BrightSpot()
+    for settings in ({"slice_scale": 1.0, "slice_overlap": 500}, {"slice_scale": 8.0, "slice_width": 96}):
+        with pytest.raises(TrackerError, match=r"detect\.slice_scale, slice_width"):
+            Detector(model, replace(DetectConfig(), **settings), 3840, 2160)  # type: ignore[arg-type]
