@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import click
@@ -31,3 +35,34 @@ def progress(
     from tqdm import tqdm
 
     yield from tqdm(items, total=total, unit=unit, desc=desc, smoothing=0.1, file=sys.stderr)
+
+
+@dataclass
+class Ended:
+    """How a run was ended early: ``code`` is the exit code that says so (130 Ctrl-C, 143 SIGTERM)."""
+
+    code: int = 130
+
+
+@contextlib.contextmanager
+def ending_in_order() -> Iterator[Ended]:
+    """Within the block SIGTERM does what Ctrl-C does, once: files are finished, then the program ends."""
+    ended = Ended()
+
+    def end(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # whoever asks twice must not spoil the files being finished
+        ended.code = 128 + signal.SIGTERM
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():  # signals belong to the main thread
+        yield ended
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield ended
+    except KeyboardInterrupt:  # before anything was written
+        if ended.code == 130:
+            raise
+        sys.exit(ended.code)
+    finally:
+        signal.signal(signal.SIGTERM, before if before is not None else signal.SIG_DFL)

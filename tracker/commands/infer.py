@@ -8,14 +8,18 @@ from typing import Any
 
 import click
 
-from tracker.commands.common import config_options
+from tracker.commands.common import config_options, ending_in_order
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("videos", metavar="VIDEO...", nargs=-1, required=True)
 @click.option("--out", metavar="DIR", help="Folder for the results (default: runs/<name of the video>).")
 @click.option("--model", metavar="FILE", help="ONNX model (default: the weights in the package).")
-@click.option("--overlay", is_flag=True, help="Also write overlay.mp4 with the ball and its trail.")
+@click.option("--overlay", is_flag=True, help="Also write overlay.mp4 with the ball, its trail, speed and height.")
+@click.option("--highlight", is_flag=True, help="Also paint the ball's own pixels: highlight.mp4, masks.json.")
+@click.option("--follow", is_flag=True, help="Also write follow.mp4, an automatic camera, and follow.csv, its crops.")
+@click.option("--aspect", type=click.Choice(("16:9", "9:16", "1:1")), help="Shape of --follow (default 16:9).")
+@click.option("--events", is_flag=True, help="Also write events.csv: hits, bounces, other contacts.")
 @click.option("--offline", is_flag=True, help="Two passes: the best path through the whole clip, smoothed.")
 @click.option("--stills", is_flag=True, help="Treat every picture alone, without a tracker.")
 @click.option("--fps", type=float, metavar="N", help="Frame rate of a folder of pictures (default 25).")
@@ -26,13 +30,16 @@ from tracker.commands.common import config_options
 @click.option("--jobs", type=click.IntRange(1, 256), metavar="N", help="Many videos: how many at a time (default 1).")
 @click.option("--ray", metavar="ADDRESS", help="Many videos: on a Ray cluster (auto, host:port, ray://host:port).")
 @click.option("--again", is_flag=True, help="Many videos: also those that are done.")
+@click.option("--monitor", metavar="DIR", help="Log doubtful frames and keep their pictures in DIR (tracker review).")
+@click.option("--sample-rate", type=click.FloatRange(0, 1), metavar="P", help="--monitor: share kept at random [0.002].")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON on stdout.")
 @click.option("--quiet", is_flag=True, help="No progress bar, no table.")
 @config_options
 def command(
-    videos: tuple[str, ...], out: str | None, model: str | None, overlay: bool, offline: bool, stills: bool,
-    fps: float | None, max_frames: int | None, forms: str, jobs: int | None, ray: str | None, again: bool,
-    as_json: bool, quiet: bool, config_path: str | None, overrides: tuple[str, ...],
+    videos: tuple[str, ...], out: str | None, model: str | None, overlay: bool, highlight: bool, follow: bool,
+    aspect: str | None, events: bool, offline: bool, stills: bool, fps: float | None, max_frames: int | None,
+    forms: str, jobs: int | None, ray: str | None, again: bool, monitor: str | None,
+    sample_rate: float | None, as_json: bool, quiet: bool, config_path: str | None, overrides: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Track the ball in VIDEO: a file, a folder of pictures, a camera number, a stream address, or - for stdin.
 
@@ -40,7 +47,7 @@ def command(
     Writes into DIR:
       trajectory.csv   frame,time_s,x,y,vx,vy,radius_px,sd_px,status,score,candidates (source pixels)
       summary.json     frames, fps, shares detected/predicted/lost, frames with more than one candidate
-      overlay.mp4      with --overlay
+      overlay.mp4 ...  with --overlay, --highlight, --follow, --events
 
     Several videos, or a pattern in quotes, get a folder each under DIR (default: runs) and a table at the end. Started
     again, it does what is not done; the exit code is 1 when some failed.
@@ -55,20 +62,23 @@ def command(
     from tracker.config import load_config
     from tracker.track.run import infer
 
-    config = load_config(config_path, overrides)
+    config = load_config(config_path, [*overrides, *([f"follow.aspect='{aspect}'"] if aspect else [])])
     options: dict[str, Any] = {
-        "overlay": overlay, "offline": offline, "stills": stills, "fps": fps, "max_frames": max_frames,
+        "overlay": overlay, "highlight": highlight, "follow": follow, "events": events, "offline": offline,
+        "stills": stills, "fps": fps, "max_frames": max_frames,
         "formats": [f for f in forms.split(",") if f not in ("", "csv")],
+        "monitor": None if monitor is None else os.path.abspath(monitor),
     }  # fmt: skip
-    if len(videos) > 1 or jobs or ray or again or _is_pattern(videos[0]):
-        from tracker.commands.infer_many import infer_many_command
+    with ending_in_order() as ended:
+        if len(videos) > 1 or jobs or ray or again or _is_pattern(videos[0]):
+            from tracker.commands.infer_many import infer_many_command
 
-        infer_many_command(
-            videos, config, options, out=out, model=model, jobs=jobs or 1, ray=ray, again=again, as_json=as_json,
-            quiet=quiet,
-        )  # fmt: skip
-        return
-    summary = infer(videos[0], config, out=out, model=model, quiet=quiet or as_json, **options)
+            infer_many_command(
+                videos, config, options, out=out, model=model, jobs=jobs or 1, ray=ray, again=again, as_json=as_json,
+                quiet=quiet,
+            )  # fmt: skip
+            return
+        summary = infer(videos[0], config, out=out, model=model, quiet=quiet or as_json, **options)
     if as_json:
         import json
 
@@ -78,8 +88,21 @@ def command(
         click.echo(f"{summary['frames']} frames at {summary['fps_achieved']:.1f} fps: {shares}")
         click.echo(f"frames with more than one candidate: {summary['frames_multi_candidate']}")
         click.echo(f"written to {summary['out']}")
+        if monitor:
+            _tell(summary["monitor"])
     if summary["interrupted"]:
-        sys.exit(130)
+        sys.exit(ended.code)
+
+
+def _tell(watched: dict[str, Any]) -> None:
+    """What the monitor saw, in a few lines."""
+    for line in watched["notice"]:
+        click.echo(f"this footage differs from the training clips: {line}")
+    for line in watched["alarms"]:
+        click.echo(f"the footage changed: {line}")
+    click.echo(f"{watched['flagged']} doubtful frames, {watched['pictures']} pictures kept; see tracker review")
+    if "problem" in watched:
+        click.echo(f"note: the monitor failed ({watched['problem']}); tracking was not touched", err=True)
 
 
 def _is_pattern(text: str) -> bool:

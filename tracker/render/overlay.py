@@ -13,6 +13,7 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
+from tracker.render.strip import Strip
 from tracker.types import BallState, CameraMotion, FloatArray, Image, Status
 
 SEEN = (255, 235, 40)
@@ -55,13 +56,14 @@ class Trail:
                 yield a, b, status, max(0.0, 1 - (now - t) / max(self.seconds, 1e-9))
 
 
-def draw(image: Image, state: BallState, trail: Trail | None = None) -> Image:
+def draw(image: Image, state: BallState, trail: Trail | None = None, strip: Strip | None = None) -> Image:
     """The picture with ring, trail and status line.
 
     Args:
         image: uint8 RGB [H, W, 3]; it is not changed.
         state: of this frame, in px of this picture.
         trail: its past, including this state.
+        strip: curves of speed and height, including this state.
 
     Returns:
         uint8 RGB [H, W, 3], a new array.
@@ -72,7 +74,7 @@ def draw(image: Image, state: BallState, trail: Trail | None = None) -> Image:
         _draw_trail(out, trail, unit)
     if state.status is not Status.LOST and np.isfinite(state.xy).all():
         _draw_ring(out, state, unit)
-    _draw_text(out, _line(state), _COLOUR[state.status], unit)
+    _draw_text(out, _line(state), _COLOUR[state.status], unit, strip)
     return out
 
 
@@ -112,18 +114,23 @@ def _line(state: BallState) -> str:
     return text + (f"  {state.candidates} candidates" if state.candidates > 1 else "")
 
 
-def _draw_text(out: Image, text: str, colour: tuple[int, int, int], unit: float) -> None:
+def _draw_text(
+    out: Image, text: str, colour: tuple[int, int, int], unit: float, curves: Strip | None = None
+) -> None:  # fmt: skip
     """A strip at the lower edge, darkened so that any picture can lie beneath."""
     height, width = out.shape[:2]
-    scale, thick = 0.5 * unit * min(1.0, width / 640), max(1, round(unit))
-    strip = max(1, round(22 * unit * min(1.0, width / 640)))
-    if strip >= height:
+    unit *= min(1.0, width / 640)
+    line = max(1, round(22 * unit))
+    band = line if curves is None else round(48 * unit)
+    if band >= height:
         return
-    out[-strip:] //= 3
-    dot = round(strip * 0.3)
-    cv2.circle(out, (strip // 2, height - strip // 2 - 1), dot, colour, -1, cv2.LINE_AA)
-    at = (strip, height - 1 - round(strip * 0.3))
-    cv2.putText(out, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, (240, 240, 240), thick, cv2.LINE_AA)
+    out[-band:] //= 3
+    middle = height - line // 2 - 1
+    cv2.circle(out, (line // 2, middle), round(line * 0.3), colour, -1, cv2.LINE_AA)
+    at, thick = (line, height - 1 - round(line * 0.3)), max(1, round(unit))
+    cv2.putText(out, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.5 * unit, (240, 240, 240), thick, cv2.LINE_AA)
+    if curves is not None:
+        curves.draw(out, band, unit, _COLOUR)
 
 
 def _fixed(xy: FloatArray) -> tuple[int, int]:

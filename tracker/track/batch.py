@@ -177,7 +177,7 @@ def infer_many(
 
     digest = BallModel(model).info.digest  # a bad model is told at once, not once per video
     options = dict(options or {})
-    stated = json.dumps([digest, config.digest("video", "detect", "track"), options], sort_keys=True)
+    stated = json.dumps([digest, config.digest("video", "detect", "track", "follow"), options], sort_keys=True)
     key = hashlib.sha256(stated.encode()).hexdigest()[:16]
     folder = prepare_folder(Path(out).absolute())
     with _alone(folder):

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+import numpy as np
+
 from tracker import __version__
 from tracker.config import Config
 from tracker.detect.model import BallModel
@@ -24,10 +26,8 @@ from tracker.types import BallState, Status
 from tracker.video import VideoSource, open_video
 
 if TYPE_CHECKING:
-    from tracker.render.sink import Sink
-
-if TYPE_CHECKING:
     from tracker.monitor.watch import Monitor
+    from tracker.render.sink import Sink
 
 
 @dataclass
@@ -56,7 +56,7 @@ def infer(
     max_frames: int | None = None, quiet: bool = True, formats: Sequence[str] = (),
     marks: dict[str, Any] | None = None, monitor: str | Path | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Tracks the ball through ``video`` and writes trajectory.csv and summary.json (and what is asked for) into ``out``.
+    """Tracks the ball through ``video`` and writes trajectory.csv, summary.json and what is asked for into ``out``.
 
     Args:
         overlay, highlight: overlay.mp4; highlight.mp4 and masks.json, written as the tracker runs (``offline``: when
@@ -87,6 +87,7 @@ def infer(
     if offline:
         config = offline_config(config)
     states: list[BallState] = []
+    watch: Monitor | None = None
     with open_video(video, config=config.video, stills=stills, fps=fps) as source:
         folder = prepare_folder(out if out is not None else Path("runs") / safe_name(source.info.name))
         began = time.perf_counter()
@@ -98,7 +99,9 @@ def infer(
             counts, interrupted, states = _track_offline(source, net, config, folder, max_frames, quiet)
         else:
             now, later = Modes(overlay, highlight, follow and not again), Modes(follow=follow and again)
-            counts, interrupted = _track(source, video, net, config, folder, now, stills, max_frames, quiet)
+            watch = _watch(monitor, source, net, config)
+            each = watch.observe if watch else None
+            counts, interrupted = _track(source, video, net, config, folder, now, stills, max_frames, quiet, each)
         seconds = time.perf_counter() - began
         if not counts.frames:
             raise TrackerError(f"{video}: no frame could be decoded; is it a video?")
@@ -142,7 +145,7 @@ def _watch(monitor: str | Path | None, source: VideoSource, net: BallModel, conf
 
 
 def _track(
-    source: VideoSource, net: BallModel, config: Config, folder: Path, overlay: bool, stills: bool,
+    source: VideoSource, video: str | Path, net: BallModel, config: Config, folder: Path, modes: Modes, stills: bool,
     max_frames: int | None, quiet: bool, each: Callable[[Step], None] | None = None,
 ) -> tuple[Counts, bool]:  # fmt: skip
     from tracker.commands.common import progress
@@ -164,6 +167,8 @@ def _track(
                 writer.write(step.state)
                 for sink in sinks:
                     sink.add(step.frame, step.state, step.camera, step.cut or stills)
+                if each:
+                    each(step)
                 counts.add(step)
                 if counts.frames == max_frames:
                     break

@@ -16,6 +16,7 @@ import numpy as np
 
 from tracker.errors import TrackerError
 from tracker.types import Image
+from tracker.video.sound import Sound
 
 _FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".avi": "avi"}
 _TICKS = 60_000  # per second: whole numbers for 24, 25, 30, 60 and 60000/1001 fps; MPEG-4 allows up to 65,535
@@ -29,6 +30,7 @@ class VideoWriter:
         width, height: of the pictures. Odd sizes are kept where the codec can, else widened by one black line.
         fps: nominal rate, used for pictures written without a time.
         crf: quality of H.264, 0 (lossless) to 51; 20 is visually close.
+        sound: to carry over, as far as pictures reach; the writer closes it.
 
     Raises:
         TrackerError: unknown suffix, folder not writable, disk full (on any call).
@@ -37,12 +39,17 @@ class VideoWriter:
     when anything else went wrong.
     """
 
-    def __init__(self, path: str | Path, width: int, height: int, fps: float = 25.0, *, crf: int = 20) -> None:
+    def __init__(
+        self, path: str | Path, width: int, height: int, fps: float = 25.0, *, crf: int = 20,
+        sound: Sound | None = None,
+    ) -> None:  # fmt: skip
         self.path, self.width, self.height = Path(path), int(width), int(height)
         self._interval = 1.0 / fps
         self._last_time = -self._interval
         self._last_tick = -1
         self.frames = 0
+        self.complete = False  # set it when the input was read to its end: then the sound is carried over to its end
+        self._sound = sound
         form = _FORMATS.get(self.path.suffix.lower())
         if form is None:
             raise TrackerError(f"cannot write {self.path}: the name must end in {', '.join(sorted(_FORMATS))}")
@@ -54,6 +61,8 @@ class VideoWriter:
             os.close(fd)
             self._container = av.open("file:" + os.path.abspath(self._part), "w", format=form)
             self._open_stream(fps, crf)
+            if self._sound is not None:
+                self._sound.attach(self._container)
         except (OSError, av.error.FFmpegError) as e:
             self._discard()
             raise self._failed(e) from e
@@ -100,6 +109,8 @@ class VideoWriter:
         try:
             for packet in self._stream.encode(frame):
                 self._container.mux(packet)
+            if self._sound is not None:
+                self._sound.copy(self._container, time_s)
         except (OSError, av.error.FFmpegError) as e:
             self._discard()
             raise self._failed(e) from e
@@ -115,6 +126,11 @@ class VideoWriter:
         try:
             for packet in self._stream.encode(None):
                 self._container.mux(packet)
+            if self._sound is not None:
+                self._sound.copy(self._container, None if self.complete else self._last_time + self._interval)
+                self._sound.finish(self._container)
+                self._sound.close()
+                self._sound = None
             self._container.close()
             self._container = None
             os.chmod(self._part, 0o644)
@@ -126,6 +142,9 @@ class VideoWriter:
 
     def _discard(self) -> None:
         container, self._container = self._container, None
+        sound, self._sound = self._sound, None
+        if sound is not None:
+            sound.close()
         if container is not None:
             with contextlib.suppress(OSError, av.error.FFmpegError, ValueError):
                 container.close()

@@ -1,0 +1,209 @@
+"""A video shown with a trajectory that is already known."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tracker.config import Config, FollowConfig
+from tracker.errors import TrackerError
+from tracker.files import prepare_folder
+from tracker.motion.camera import CameraMotionEstimator
+from tracker.render.follow import CropPath, LiveFollow, plan_follow
+from tracker.render.modes import Modes
+from tracker.render.rle import CocoMasks, PngMasks
+from tracker.render.sink import FollowSink, HighlightSink, OverlaySink, Sink
+from tracker.trajectory import Trajectory
+from tracker.types import BallState, CameraMotion, Frame, Status
+from tracker.video import Sound, VideoInfo, open_video
+
+CAMERA_WIDTH = 320  # px of the longer side of the grey picture that camera motion is measured on
+
+
+def open_sinks(
+    stack: contextlib.ExitStack, modes: Modes, folder: Path, info: VideoInfo, source: str | Path, config: Config,
+    camera: CropPath | None = None,
+) -> list[Sink]:  # fmt: skip
+    """The sinks for ``modes``, entered into ``stack``.
+
+    Args:
+        source: of the sound.
+        camera: the planned path of the automatic camera; without one it follows as it happens.
+    """
+    sinks: list[Sink] = []
+
+    def sound() -> Sound | None:
+        return Sound.open(source, config.video)
+
+    if modes.overlay:
+        sinks.append(stack.enter_context(OverlaySink(folder / "overlay.mp4", info, sound())))
+    if modes.highlight or modes.png_masks:
+        masks: list[CocoMasks | PngMasks] = [CocoMasks(folder / "masks.json", info.name, info.width, info.height)]
+        if modes.png_masks:
+            masks.append(PngMasks(folder / "masks", info.name, info.width, info.height))
+        sinks.append(stack.enter_context(HighlightSink(folder / "highlight.mp4", info, sound(), masks)))
+    if modes.follow:
+        follow = camera or LiveFollow(config.follow, info.width, info.height)
+        path = folder / "follow.mp4"
+        sinks.append(stack.enter_context(FollowSink(path, info, follow, sound(), folder / "follow.csv")))
+    return sinks
+
+
+class CameraWatch:
+    """Camera motion and cuts, frame by frame."""
+
+    def __init__(self) -> None:
+        self._estimator = CameraMotionEstimator()
+
+    def see(self, frame: Frame) -> tuple[CameraMotion, bool]:
+        if frame.gap:
+            self._estimator.reset()
+        k = min(1.0, CAMERA_WIDTH / max(frame.width, frame.height))
+        w, h = max(1, round(frame.width * k)), max(1, round(frame.height * k))
+        return self._estimator.update(frame.grey(w, h), frame.width / w, frame.height / h)
+
+
+def states_of(trajectory: Trajectory) -> dict[int, BallState]:
+    """A state per frame number. A velocity that the file does not have is made from the positions."""
+    velocity = trajectory.velocity
+    if len(trajectory) and np.isnan(velocity).all():
+        velocity = _differences(trajectory)
+    states = {}
+    for i in range(len(trajectory)):
+        frame, time_s = int(trajectory.frame[i]), float(trajectory.time_s[i])
+        status = Status(str(trajectory.status[i]))
+        if status is Status.LOST or not np.isfinite(trajectory.xy[i]).all():
+            states[frame] = BallState.lost(frame, time_s, int(trajectory.candidates[i]))
+            continue
+        cov = np.full((4, 4), np.nan)
+        cov[:2, :2] = np.eye(2) * float(trajectory.sd_px[i]) ** 2
+        states[frame] = BallState(
+            frame, time_s, trajectory.xy[i], velocity[i], cov, status, float(trajectory.score[i]),
+            float(trajectory.radius_px[i]), int(trajectory.candidates[i]),
+        )  # fmt: skip
+    return states
+
+
+def _differences(t: Trajectory) -> np.ndarray:
+    """float64 [N, 2] px/s between neighbours at most half a second apart; NaN elsewhere."""
+    out = np.full_like(t.xy, np.nan)
+    known = np.flatnonzero(np.isfinite(t.xy).all(1) & np.isfinite(t.time_s))
+    for a, b in itertools.pairwise(known):
+        gap = t.time_s[b] - t.time_s[a]
+        if 0 < gap < 0.5:
+            out[b] = (t.xy[b] - t.xy[a]) / gap
+            if np.isnan(out[a]).any():
+                out[a] = out[b]
+    return out
+
+
+def plan(times_s: Sequence[float], states: Sequence[BallState], cuts: Sequence[bool], size: tuple[int, int],
+         config: FollowConfig) -> CropPath:  # fmt: skip
+    """The automatic camera's path for states one after the other."""
+    xy = np.array([s.xy for s in states], dtype=np.float64).reshape(-1, 2)
+    seen = np.array([s.status is Status.DETECTED for s in states], dtype=bool)
+    return plan_follow(np.asarray(times_s, dtype=np.float64), xy, seen, size, config, np.asarray(cuts, dtype=bool))
+
+
+def replay(
+    video: str | Path, states: Mapping[int, BallState], config: Config, folder: Path, modes: Modes, *,
+    fps: float | None = None, camera: CropPath | None = None, until: int | None = None, quiet: bool = True,
+) -> tuple[int, bool]:  # fmt: skip
+    """Reads ``video`` again and writes what ``modes`` says, frame by frame with its state.
+
+    Args:
+        states: by frame number; frames without one show a lost ball.
+        until: last frame number to show (None: all).
+
+    Returns:
+        frames written, and whether Ctrl-C ended it early (files are valid for what was done).
+    """
+    from tracker.commands.common import progress
+
+    watch = CameraWatch() if modes.overlay or modes.highlight or modes.png_masks else None
+    count, interrupted = 0, False
+    with contextlib.ExitStack() as stack:
+        source = stack.enter_context(open_video(video, config=config.video, fps=fps))
+        sinks = open_sinks(stack, modes, folder, source.info, video, config, camera)
+        try:
+            for frame in progress(source, total=source.info.frames_hint, quiet=quiet, desc="render"):
+                if until is not None and frame.index > until:
+                    break
+                state = states.get(frame.index) or BallState.lost(frame.index, frame.time_s)
+                motion, cut = watch.see(frame) if watch else (None, False)
+                for sink in sinks:
+                    sink.add(frame, state, motion, cut)
+                count += 1
+            else:
+                for sink in sinks:
+                    sink.finish()
+        except KeyboardInterrupt:
+            interrupted = True
+    return count, interrupted
+
+
+def render(
+    video: str | Path, trajectory: Trajectory, config: Config, *, out: str | Path, modes: Modes,
+    look_ahead: bool = True, fps: float | None = None, quiet: bool = True,
+) -> tuple[int, bool]:  # fmt: skip
+    """Shows ``trajectory`` on ``video``; writes into the folder ``out``.
+
+    Args:
+        look_ahead: the automatic camera knows the whole track (which takes another reading of the video, for its
+            cuts); else it follows as it would a live one.
+
+    Returns:
+        see :func:`replay`.
+
+    Raises:
+        TrackerError: nothing to do, bad video, or the trajectory is of another video.
+    """
+    if not modes:
+        raise TrackerError("nothing to render; ask for --overlay, --highlight or --follow")
+    states = states_of(trajectory)
+    folder = prepare_folder(out)
+    with open_video(video, config=config.video, fps=fps) as source:
+        info = source.info
+    if info.is_live or info.kind == "stdin":
+        raise TrackerError(f"{video}: to render a trajectory a video is needed that can be read again")
+    _check_match(trajectory, info, str(video))
+    camera = None
+    if modes.follow and look_ahead:
+        try:
+            camera = _planned(video, states, config, fps, quiet)
+        except KeyboardInterrupt:
+            return 0, True
+    return replay(video, states, config, folder, modes, fps=fps, camera=camera, quiet=quiet)
+
+
+def _planned(
+    video: str | Path, states: Mapping[int, BallState], config: Config, fps: float | None, quiet: bool
+) -> CropPath:  # fmt: skip
+    from tracker.commands.common import progress
+
+    times, shown, cuts, watch = list[float](), list[BallState](), list[bool](), CameraWatch()
+    with open_video(video, config=config.video, fps=fps) as source:
+        for frame in progress(source, total=source.info.frames_hint, quiet=quiet, desc="cuts"):
+            times.append(frame.time_s)
+            shown.append(states.get(frame.index) or BallState.lost(frame.index, frame.time_s))
+            cuts.append(watch.see(frame)[1] or frame.gap)
+        size = (source.info.width, source.info.height)
+    return plan(times, shown, cuts, size, config.follow)
+
+
+def _check_match(trajectory: Trajectory, info: VideoInfo, video: str) -> None:
+    """A trajectory of another video shows in its places."""
+    known = np.isfinite(trajectory.xy).all(axis=1)
+    if not len(trajectory):
+        raise TrackerError("the trajectory has no rows; there is nothing to render")
+    x, y = trajectory.xy[known].T
+    outside = (x < -0.5 * info.width) | (x > 1.5 * info.width) | (y < -0.5 * info.height) | (y > 1.5 * info.height)
+    if len(x) and outside.mean() > 0.5:
+        raise TrackerError(
+            f"most places of the trajectory are outside of {video} ({info.width} x {info.height}); "
+            "is it the trajectory of another video?"
+        )
