@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -89,7 +90,7 @@ class Confidence:
             weights = _numbers(data["weights"], (0, len(FEATURES) + 1), -1e3, 1e3)
             knots, values = (_numbers(data[k], range(2, 1000), 0, 1) for k in ("knots", "values"))
             flag = float(data["flag_above"])
-            if len(knots) != len(values) or any(a > b for v in (knots, values) for a, b in zip(v, v[1:], strict=False)):
+            if len(knots) != len(values) or any(a > b for v in (knots, values) for a, b in pairwise(v)):
                 raise ValueError("its knots do not rise")
             if not 0 <= flag <= 1:
                 raise ValueError("flag_above is no probability")

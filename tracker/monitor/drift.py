@@ -24,7 +24,7 @@ from tracker.types import FloatArray
 TONES = 16  # bins of grey levels
 
 # Smallest standard deviation of a second's mean that is taken seriously: scenes change by as much all the time
-# (benchmarks/results/monitoring.md: spread of seconds within a clip). Series marked log are compared by their logarithm.
+# (benchmarks/results/monitoring.md: spread of seconds within a clip). Series in LOG are compared by their logarithm.
 FLOOR = {
     "confidence": 0.15, "candidates": 0.5, "radius_px": 0.3, "brightness": 5.0, "sharpness": 0.12, "motion": 0.6,
     "interval_s": 0.08,
@@ -230,9 +230,7 @@ class Baseline:
             above = m > (high * math.exp(slack) if name in LOG else high + slack)
             if below or above:
                 moved = psi(self.shares[name], histogram(v, self.edges[name]))
-                said.append(
-                    f"{WORDS[name]} {_show(m)} (training clips {_show(low)} to {_show(high)}, PSI {moved:.1f})"
-                )
+                said.append(f"{WORDS[name]} {_show(m)} (training clips {_show(low)} to {_show(high)}, PSI {moved:.1f})")
         return said
 
     def to_dict(self) -> dict[str, Any]:
@@ -261,9 +259,10 @@ class Baseline:
         return out
 
 
-def histogram(values: FloatArray, edges: Sequence[float]) -> FloatArray:
+def histogram(values: FloatArray, edges: ArrayLike) -> FloatArray:
     """float64 [len(edges) + 1] counts between inner edges."""
-    return np.bincount(np.searchsorted(edges, values), minlength=len(edges) + 1).astype(np.float64)
+    inner = np.asarray(edges, np.float64)
+    return np.bincount(np.searchsorted(inner, values), minlength=len(inner) + 1).astype(np.float64)
 
 
 def fit_baseline(clips: Sequence[Mapping[str, ArrayLike]]) -> Baseline:

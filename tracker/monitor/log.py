@@ -28,7 +28,7 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs(
   id INTEGER PRIMARY KEY, name TEXT NOT NULL, source TEXT NOT NULL, began_s REAL NOT NULL, ended_s REAL,
   model TEXT, digest TEXT, sport TEXT, width INTEGER, height INTEGER, fps REAL, sample_rate REAL, flag_above REAL,
-  folder TEXT, frames INTEGER DEFAULT 0, flagged INTEGER DEFAULT 0, totals TEXT);
+  kept_width INTEGER, frames INTEGER DEFAULT 0, flagged INTEGER DEFAULT 0, totals TEXT);
 CREATE TABLE IF NOT EXISTS events(
   id INTEGER PRIMARY KEY, run INTEGER NOT NULL, kind TEXT NOT NULL, frame INTEGER, time_s REAL, first INTEGER,
   last INTEGER, frames INTEGER DEFAULT 1, doubt REAL, value REAL, status TEXT, x REAL, y REAL, score REAL,

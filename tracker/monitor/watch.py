@@ -11,6 +11,7 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from tracker.monitor.confidence import KEY, Confidence
 from tracker.monitor.drift import SERIES, Alarm, Baseline, Drift
 from tracker.monitor.log import Event, EventLog
 from tracker.monitor.looks import Looks
-from tracker.monitor.pictures import PictureStore, Scene, look_of, unlike
+from tracker.monitor.pictures import PictureStore, Scene, kept_size, look_of, unlike
 from tracker.monitor.signals import AHEAD, BACK, Signal, SignalReader, features
 from tracker.track.pipeline import Step
 from tracker.track.run import safe_name
@@ -94,13 +95,14 @@ class Monitor:
             "name": name, "source": info.name, "model": model.info.name, "digest": model.info.digest,
             "sport": model.info.sport, "width": info.width, "height": info.height, "fps": info.fps,
             "sample_rate": c.sample_rate, "flag_above": self.flag_above,
+            "kept_width": kept_size(max(1, info.width), max(1, info.height), c.picture_width)[0],
         })  # fmt: skip
         self._store = PictureStore(root, name, c, self._log)
         self._worker = _Worker(256, wait=not live)
         self._reader: SignalReader | None = None
         self._track, self._size = config.track, (0, 0)
         self._window: list[Signal] = []
-        self._frames: deque[Frame] = deque(maxlen=AHEAD + 1 + max(1, c.before))
+        self._frames: deque[Frame] = deque(maxlen=AHEAD + 2 + max(1, c.before))
         self._open: dict[str, tuple[Event, Scene | None, int]] = {}  # kind -> event, its pictures, last frame
         self._tokens, self._token_time = 3.0, math.nan
         self._looks = Looks()
@@ -118,7 +120,7 @@ class Monitor:
         self.doubt = 0.0  # of the last judged frame
         self.problem = ""
 
-    # -- what the run tells ---------------------------------------------------------------------------------------------
+    # -- what the run tells --------------------------------------------------------------------------------------------
 
     def observe(self, step: Step, late_s: float = 0.0) -> None:
         """One step of the tracker; ``late_s`` is how late its state came (live)."""
@@ -169,7 +171,7 @@ class Monitor:
             summary["problem"] = problem
         return summary
 
-    # -- one frame ------------------------------------------------------------------------------------------------------
+    # -- one frame -----------------------------------------------------------------------------------------------------
 
     def _observe(self, step: Step, late_s: float) -> None:
         frame = step.frame
@@ -218,15 +220,14 @@ class Monitor:
             self._extend("jump", s, 0.4 + 0.4 * doubt, f"jumps {s.step_px_s:.0f} px/s", doubt)
         if s.cut:
             self._extend("cut", s, 0.1, "another scene", doubt)
-        before = self._window[at - 1] if at else None
-        if s.lost and before is not None and not before.lost and before.speed > self.config.flight_px_s and not s.cut:
-            if self._stays_inside(before):
-                reason = f"lost in flight at {before.speed:.0f} px/s"
-                self._extend("lost", s, 0.4 + 0.4 * doubt, reason, doubt)
+        before = self._window[at - 1] if at else s
+        if s.lost and not s.cut and before.speed > self.config.flight_px_s and self._stays_inside(before):
+            self._extend("lost", s, 0.4 + 0.4 * doubt, f"lost in flight at {before.speed:.0f} px/s", doubt)
         if self._roll() < self.config.sample_rate:
             event = self._event("sample", s, doubt, "random sample", doubt)
             self._keep(event, self._scene(s))
-        for kind in [k for k, (e, _, last) in self._open.items() if k not in ("stall", "late") and s.frame > last + 3]:
+        over = s.frame - _GAP_FRAMES
+        for kind in [k for k, o in self._open.items() if o[2] < over and k not in ("stall", "late")]:
             self._close_event(kind)
 
     def _roll(self) -> float:
@@ -241,7 +242,7 @@ class Monitor:
         x, y = s.x + 0.1 * s.vx, s.y + 0.1 * s.vy
         return 0 <= x < 1280 and 0 <= y < h * k
 
-    # -- events ---------------------------------------------------------------------------------------------------------
+    # -- events --------------------------------------------------------------------------------------------------------
 
     def _event(self, kind: str, s: Signal, value: float, reason: str, doubt: float | None) -> Event:
         self.counts[kind] = self.counts.get(kind, 0) + 1
@@ -309,7 +310,10 @@ class Monitor:
         if s.frame not in numbers:
             return None
         at = numbers.index(s.frame)
-        first = max(0, at - self.config.before)
+        first, wanted = at, self.config.before
+        while first > 0 and wanted > 0:  # a repeated picture is no history, yet a gap in the numbers would end it
+            first -= 1
+            wanted -= not self._frames[first + 1].repeated
         frames = [self._frames[i] for i in range(first, min(len(numbers), at + self.config.after + 1))]
         w = self._size[0] / 1280
         claims = [] if s.lost else [(s.x * w, s.y * w)]
@@ -343,7 +347,7 @@ class Monitor:
 
         self._worker.do(work)
 
-    # -- seconds, drift -------------------------------------------------------------------------------------------------
+    # -- seconds, drift ------------------------------------------------------------------------------------------------
 
     def _tally(self, s: Signal, doubt: float, flagged: bool) -> None:
         second = math.floor(s.time_s)
@@ -376,7 +380,7 @@ class Monitor:
             self.alarms.append(alarm)
             event = self._event("drift", s, 0.6, alarm.text(), None)
             event.detail = {k: list(v) for k, v in alarm.changes.items()}
-            self._worker.do(lambda event=event: self._log.add(event))
+            self._worker.do(partial(self._log.add, event))
 
     def _give_notice(self) -> None:
         assert self._first is not None

@@ -1,0 +1,54 @@
+"""How often is the tracker wrong? From the labelled part of the random sample, with an honest interval.
+
+Every frame had the same chance to be drawn, whatever the tracker thought of it, so the labelled ones are a fair sample
+of the run (two confident mistakes count as much as two doubtful ones). The interval is Wilson's (1927).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from tracker.monitor.log import connect
+from tracker.monitor.queue import candidates, is_wrong, judged_labels
+
+Z95 = 1.959963984540054
+
+
+@dataclass(frozen=True)
+class ErrorRate:
+    """Wrong answers among ``judged`` frames of the sample; ``low``..``high`` is the 95 % interval (NaN without any)."""
+
+    wrong: int
+    judged: int
+    drawn: int
+    rate: float
+    low: float
+    high: float
+
+
+def wilson(wrong: int, n: int, z: float = Z95) -> tuple[float, float]:
+    """Score interval of a share: holds its 95 % for small numbers and for shares near 0 where the usual one fails."""
+    if n == 0:
+        return math.nan, math.nan
+    p = wrong / n
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def error_rate(folder: str | Path, *, run: int | None = None, tolerance_px: float = 5.0) -> ErrorRate:
+    """The error rate of a monitored folder (or one run of it), as far as its random sample has been labelled."""
+    folder = Path(folder)
+    db = connect(folder)
+    try:
+        drawn = [c for c in candidates(db) if "sample" in c.kinds and run in (None, c.event.run)]
+    finally:
+        db.close()
+    judged = [is_wrong(c, labels[c.frame], tolerance_px) for c in drawn
+              if c.frame in (labels := judged_labels(folder, c.media))]  # fmt: skip
+    known = [w for w in judged if w is not None]
+    wrong, n = sum(known), len(known)
+    low, high = wilson(wrong, n)
+    return ErrorRate(wrong, n, len(drawn), wrong / n if n else math.nan, low, high)

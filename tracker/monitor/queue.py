@@ -1,0 +1,211 @@
+"""What should a person look at next? The kept events, ranked by what a label of each is expected to teach.
+
+Expected value of a frame = how likely its answer is wrong (calibrated doubt), raised where detector, motion and rival
+claims disagree, times its novelty: how unlike it looks to what was chosen before it (greedy, as in core-set selection)
+and how far in time. A share of the queue is drawn from the random sample, for the estimate of the error rate.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tracker.files import atomic_write
+from tracker.geometry import reference_scale
+from tracker.labels.page.review import Proposal, ReviewItem
+from tracker.labels.schema import LabelTable
+from tracker.monitor.log import Event, connect, read_events, read_runs
+from tracker.monitor.pictures import kept_size, unlike
+from tracker.types import Label, Visibility
+
+QUEUE = "queue.jsonl"
+REACH_S = 0.3  # a label teaches about its neighbours, too
+SAMPLE_SHARE = 0.25  # of the queue for the random sample, as long as there is one
+MAX_EVENTS = 20_000  # most valuable ones that are ranked
+_MOTION = ("innovation", "jump", "lost")
+
+
+@dataclass(slots=True)
+class Candidate:
+    """One kept frame. ``scale``: kept px per source px; ``value``: before novelty."""
+
+    event: Event
+    run: dict
+    kinds: set[str] = field(default_factory=set)
+    scale: float = 1.0
+    value: float = 0.0
+
+    @property
+    def media(self) -> str:
+        return str(self.event.pictures)
+
+    @property
+    def frame(self) -> int:
+        return int(self.event.frame or 0)
+
+
+def review_queue(folder: str | Path, count: int | None = None) -> list[ReviewItem]:
+    """The frames of a monitored folder that deserve a label, best first.
+
+    Args:
+        folder: as given to ``--monitor``. count: at most so many (default: all that are kept).
+
+    Returns:
+        items as the label page takes them: ``media`` is a folder of kept pictures relative to ``folder``, coordinates
+        are px of those pictures. Frames that have a label already are left out.
+
+    Raises:
+        TrackerError: no event log there.
+    """
+    folder = Path(folder)
+    db = connect(folder)
+    try:
+        found = candidates(db)
+        done = labelled(folder, found)
+    finally:
+        db.close()
+    return [_item(c, rank, gain) for rank, (c, gain) in enumerate(ranked(found, done, count))]
+
+
+def write_queue(folder: str | Path, items: Sequence[ReviewItem]) -> Path:
+    """Writes ``queue.jsonl`` into the folder, for ``tracker label FOLDER``."""
+    path = Path(folder) / QUEUE
+    with atomic_write(path) as f:
+        for i in items:
+            proposals = [{"x": round(p.x, 2), "y": round(p.y, 2), "by": p.by, "score": p.score} for p in i.proposals]
+            for p in proposals:
+                if p["score"] != p["score"]:
+                    del p["score"]
+            f.write(json.dumps({"id": i.id, "media": i.media, "frame": i.frame, "reason": i.reason,
+                                "priority": i.priority, "proposals": proposals}) + "\n")  # fmt: skip
+    return path
+
+
+def candidates(db: sqlite3.Connection) -> list[Candidate]:
+    """Kept events, one per frame (the strongest reason leads, the others are named)."""
+    runs = {r["id"]: r for r in read_runs(db)}
+    chosen: dict[tuple[int, int], Candidate] = {}
+    for event in read_events(db, kept=True, limit=MAX_EVENTS):
+        if event.run not in runs or event.frame is None:
+            continue
+        key = (event.run, event.frame)
+        if key not in chosen:
+            run = runs[event.run]
+            width, height = int(run["width"] or 1280), int(run["height"] or 720)
+            chosen[key] = Candidate(event, run, {event.kind}, _scale(width, height, run))
+        else:
+            chosen[key].kinds.add(event.kind)
+    for c in chosen.values():
+        near = (c.event.run, c.frame - 2, c.frame + 2)
+        for (kind,) in db.execute("SELECT DISTINCT kind FROM events WHERE run=? AND frame BETWEEN ? AND ?", near):
+            if kind in _MOTION or kind in ("candidates", "cue"):
+                c.kinds.add(kind)
+        c.value = expected_value(c)
+    return list(chosen.values())
+
+
+def expected_value(c: Candidate) -> float:
+    """0..1: calibrated doubt, raised by disagreement of rival claims, motion and commentary."""
+    doubt = c.event.doubt if c.event.doubt is not None else 0.3
+    rival = c.event.detail.get("rival")
+    claimed = float(rival[2]) if isinstance(rival, list) and len(rival) == 3 else 0.0
+    moves = 1.0 if c.kinds & set(_MOTION) else 0.0
+    said = 1.0 if "cue" in c.kinds else 0.0
+    return min(1.0, doubt * (0.7 + 0.15 * claimed + 0.15 * moves) + 0.15 * said)
+
+
+def ranked(
+    found: Sequence[Candidate], done: Sequence[Candidate], count: int | None
+) -> Iterator[tuple[Candidate, float]]:
+    """Greedy choice, best first, with what each was worth when it was chosen."""
+    known = {id(c) for c in done}
+    samples = [c for c in found if "sample" in c.kinds and id(c) not in known]
+    samples.sort(key=lambda c: (c.event.id * 2654435761) % 2**32)  # by lot, and the same at every call
+    rest = [c for c in found if id(c) not in known and "sample" not in c.kinds]
+    limit = len(rest) + len(samples) if count is None else count
+    quota = min(len(samples), max(limit - len(rest), round(SAMPLE_SHARE * limit)))
+    novelty = {id(c): 1.0 for c in rest}
+    for c in rest:
+        for d in done:
+            novelty[id(c)] = min(novelty[id(c)], _apart(c, d))
+    given = drawn = 0
+    while given < limit and (rest or drawn < quota):
+        if drawn < quota and (not rest or drawn < quota * (given + 1) / limit):
+            yield samples[drawn], samples[drawn].value
+            drawn += 1
+        else:
+            best = max(rest, key=lambda c: c.value * (0.25 + 0.75 * novelty[id(c)]))
+            rest.remove(best)
+            yield best, best.value * (0.25 + 0.75 * novelty[id(best)])
+            for c in rest:
+                novelty[id(c)] = min(novelty[id(c)], _apart(c, best))
+        given += 1
+
+
+def _apart(a: Candidate, b: Candidate) -> float:
+    """0 (the same lesson) .. 1: unlike in looks, or far apart in time."""
+    looks = min(1.0, unlike(a.event.look, b.event.look) / 0.5)
+    if a.event.run != b.event.run:
+        return looks
+    dt = abs((a.event.time_s or 0.0) - (b.event.time_s or 0.0))
+    return min(1.0, 0.5 * looks + 0.5 * (1 - math.exp(-((dt / REACH_S) ** 2)))) if dt < 10 * REACH_S else looks
+
+
+def _item(c: Candidate, rank: int, gain: float) -> ReviewItem:
+    e, k = c.event, c.scale
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        return (x + 0.5) * k - 0.5, (y + 0.5) * k - 0.5
+
+    proposals = []
+    if e.x is not None and e.y is not None:
+        proposals.append(Proposal(*place(e.x, e.y), e.score if e.score is not None else math.nan, "track"))
+    rival = e.detail.get("rival")
+    if isinstance(rival, list) and len(rival) == 3:
+        proposals.append(Proposal(*place(float(rival[0]), float(rival[1])), float(rival[2]), "model"))
+    others = sorted(c.kinds - {e.kind})
+    reason = e.reason + (f"; {', '.join(others)}" if others else "")
+    return ReviewItem(f"{c.media}:{c.frame}", c.media, c.frame, reason, round(min(1.0, gain), 4), tuple(proposals))
+
+
+def _scale(width: int, height: int, run: dict) -> float:
+    return int(run.get("kept_width") or kept_size(width, height, 1280)[0]) / width
+
+
+def labels_of(folder: Path, media: str) -> LabelTable:
+    """Labels that were given in this folder to one run's kept pictures (``tracker label`` keeps them there)."""
+    path = folder / f"{Path(media).name}.labels.csv"
+    return LabelTable.read(path) if path.is_file() else LabelTable.empty()
+
+
+def judged_labels(folder: Path, media: str) -> dict[int, Label]:
+    """Frame -> label by a person (what was filled in between is not)."""
+    rows = labels_of(folder, media).to_labels()
+    return {r.frame: r for r in rows if r.source in ("human", "checked") and r.visibility != Visibility.NOT_JUDGED}
+
+
+def labelled(folder: Path, found: Sequence[Candidate]) -> list[Candidate]:
+    """Those of the candidates that a person has labelled."""
+    by_media = {m: judged_labels(folder, m) for m in {c.media for c in found}}
+    return [c for c in found if c.frame in by_media[c.media]]
+
+
+def is_wrong(c: Candidate, label: Label, tolerance_px: float = 5.0) -> bool | None:
+    """Was the tracker's answer wrong, by this label (kept px)? None for a hidden ball, which nobody is asked to see.
+
+    Args:
+        tolerance_px: at 1280 wide.
+    """
+    if label.visibility == Visibility.OCCLUDED:
+        return None
+    reported = c.event.x is not None and c.event.y is not None
+    if label.visibility == Visibility.ABSENT or not reported:
+        return reported or label.visibility != Visibility.ABSENT
+    assert c.event.x is not None and c.event.y is not None
+    x, y = ((v + 0.5) * c.scale - 0.5 for v in (c.event.x, c.event.y))
+    width = float(c.run["width"] or 1280) * c.scale
+    return math.hypot(x - label.x, y - label.y) * reference_scale(width) > tolerance_px
