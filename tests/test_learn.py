@@ -56,11 +56,17 @@ def loss_of(maps: Maps, t: Targets) -> float:
 
 
 def test_coordinates_are_of_the_picture_not_of_the_view():
-    c = coordinates(torch.zeros(1, 1, 4, 8), torch.tensor([[0.5, 0.25, 1.0, 0.75]]))
+    c = coordinates(torch.zeros(1, 1, 4, 8), torch.tensor([[0.5, 0.25, 1.0, 0.75]]), 4)
     assert c.shape == (1, 3, 4, 8)
     assert float(c[0, 0, 0, 0]) == pytest.approx((0.5 + 0.5 * 0.5 / 8) * 2 - 1)
     assert float(c[0, 1, -1, 0]) == pytest.approx((0.75 - 0.5 * 0.5 / 4) * 2 - 1)
-    assert float(c[0, 2, 0, 0]) == pytest.approx(-1.0)
+    assert float(c[0, 2, 0, 0]) == pytest.approx(np.log2(0.5 * 192 / 32))
+
+
+def test_the_scale_channel_does_not_depend_on_how_much_of_the_picture_is_in_view():
+    narrow = coordinates(torch.zeros(1, 1, 4, 8), torch.tensor([[0.0, 0.0, 0.25, 0.25]]), 4)
+    wide = coordinates(torch.zeros(1, 1, 16, 32), torch.tensor([[0.0, 0.0, 1.0, 1.0]]), 4)
+    assert float(narrow[0, 2, 0, 0]) == pytest.approx(float(wide[0, 2, 0, 0]))
 
 
 @pytest.mark.parametrize("coordconv", [True, False])

@@ -19,7 +19,7 @@ from tracker.config import Config
 from tracker.detect.model import FORMAT, METADATA_KEY
 from tracker.errors import TrackerError, missing_extra
 from tracker.files import atomic_write
-from tracker.learn.network import STRIDE, OneBall, coordinates, count_macs, count_parameters
+from tracker.learn.network import STRIDE, CoordConv, OneBall, coordinates, count_macs, count_parameters
 
 OPSET = 17
 MULTIPLE = 16
@@ -44,8 +44,8 @@ class PeakModel(nn.Module):
         n = model.config.frames
         self.net.stem = PartedConv(_folded_stem(model), [3] * n)
         if model.config.coordconv:
-            self.net.down8 = PlacedConv(model.down8.block)
-            self.net.down16 = PlacedConv(model.down16.block, finer=self.net.down8)
+            self.net.down8 = PlacedConv(model.down8)
+            self.net.down16 = PlacedConv(model.down16, finer=self.net.down8)
 
     def forward(self, frames: Tensor, roi: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """frames uint8 [B, T, H, W, 3], roi float32 [B, 4] -> xy [B, K, 2], score [B, K], radius [B, K]."""
@@ -66,10 +66,10 @@ class PeakModel(nn.Module):
 
 
 class PartedConv(nn.Module):
-    """Convolution, batch norm, ReLU as a sum of convolutions over consecutive channels: the same function.
+    """Convolution, batch norm, activation as a sum of convolutions over consecutive channels: the same function.
 
     Args:
-        block: (Conv2d, BatchNorm2d, ReLU) in evaluation mode.
+        block: (Conv2d, BatchNorm2d, activation) in evaluation mode.
         parts: how many input channels each part takes.
     """
 
@@ -78,10 +78,12 @@ class PartedConv(nn.Module):
         conv, norm = block[0], block[1]
         assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
         conv = fuse_conv_bn_eval(conv.eval(), norm.eval())
-        self.parts = parts
+        self.parts, self.act = parts, block[2]
         self.convs = nn.ModuleList()
         for i, weight in enumerate(conv.weight.detach().split(parts, dim=1)):
-            part = nn.Conv2d(weight.shape[1], conv.out_channels, 3, conv.stride, 1, bias=i == 0)
+            part = nn.Conv2d(
+                weight.shape[1], conv.out_channels, conv.kernel_size, conv.stride, conv.padding, bias=i == 0
+            )
             part.weight.data.copy_(weight)
             if part.bias is not None and conv.bias is not None:
                 part.bias.data.copy_(conv.bias.detach())
@@ -95,27 +97,28 @@ class PartedConv(nn.Module):
         out = self.convs[0](parts[0])
         for conv, part in zip(list(self.convs)[1:], parts[1:], strict=True):
             out = out + conv(part)
-        return F.relu(out)
+        return self.act(out)
 
 
 class PlacedConv(PartedConv):
     """CoordConv with the coordinates' share of the convolution apart, so that no wider copy of the input is made.
 
     Args:
-        block: of the CoordConv.
+        layer: the CoordConv.
         finer: the PlacedConv at twice the resolution, run before this one: its coordinates are averaged, not made anew.
     """
 
-    def __init__(self, block: nn.Sequential, finer: PlacedConv | None = None) -> None:
-        conv = block[0]
+    def __init__(self, layer: CoordConv, finer: PlacedConv | None = None) -> None:
+        conv = layer.block[0]
         assert isinstance(conv, nn.Conv2d)
-        super().__init__(block, [conv.in_channels - 3, 3])
+        super().__init__(layer.block, [conv.in_channels - 3, 3])
+        self.cell = layer.cell
         self.finer = (finer,)  # in a tuple: not a part of this module
         self.coordinates: Tensor
 
     def forward(self, x: Tensor, roi: Tensor) -> Tensor:  # type: ignore[override]
         (finer,) = self.finer
-        self.coordinates = coordinates(x, roi) if finer is None else F.avg_pool2d(finer.coordinates, 2)
+        self.coordinates = coordinates(x, roi, self.cell) if finer is None else F.avg_pool2d(finer.coordinates, 2)
         return self.sum([x, self.coordinates])
 
 

@@ -6,15 +6,19 @@ Feature pyramid: Lin et al., "Feature Pyramid Networks for Object Detection", 20
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from tracker.config import ModelConfig
 
 STRIDE = 2  # heatmap cells are 2 x 2 network px
+SCALE_WIDTH = 192  # network px: a picture shown this wide has scale 0 in CoordConv
 
 
 def conv_block(c_in: int, c_out: int, stride: int = 1) -> nn.Sequential:
@@ -25,30 +29,33 @@ class CoordConv(nn.Module):
     """A 3x3 convolution that also sees where on the picture each cell is.
 
     Three channels are appended: x and y in -1..1 **of the whole picture** (not of the crop: a score board stays where
-    it is when the network looks through a small window), and the view's width as a share of the picture's, as
-    ``log2`` (so a five-pixel blob can be judged against its distance).
+    it is when the network looks through a small window), and how large the picture is shown, as ``log2`` (so a
+    five-pixel blob can be judged against its distance). The last is a matter of scale alone: a wider view at the same
+    scale has the same value.
 
-    Shapes: features [B, C, h, w], roi [B, 4] = x0, y0, x1, y1 of the view in 0..1 of the picture.
+    Shapes: features [B, C, h, w], roi [B, 4] = x0, y0, x1, y1 of the view in 0..1 of the picture. ``cell`` is the width
+    of a cell of the features in network px.
     """
 
-    def __init__(self, c_in: int, c_out: int, stride: int = 1, enabled: bool = True) -> None:
+    def __init__(self, c_in: int, c_out: int, stride: int = 1, enabled: bool = True, *, cell: int) -> None:
         super().__init__()
-        self.enabled = enabled
+        self.enabled, self.cell = enabled, cell
         self.block = conv_block(c_in + (3 if enabled else 0), c_out, stride)
 
     def forward(self, x: Tensor, roi: Tensor) -> Tensor:
-        return self.block(torch.cat([x, coordinates(x, roi)], 1) if self.enabled else x)
+        return self.block(torch.cat([x, coordinates(x, roi, self.cell)], 1) if self.enabled else x)
 
 
-def coordinates(x: Tensor, roi: Tensor) -> Tensor:
-    """Coordinate channels [B, 3, h, w] for a feature map ``x`` [B, C, h, w] of the view ``roi`` [B, 4]."""
+def coordinates(x: Tensor, roi: Tensor, cell: int) -> Tensor:
+    """Coordinate channels [B, 3, h, w] for a feature map ``x`` [B, C, h, w], cells of ``cell`` network px, of the view
+    ``roi`` [B, 4]."""
     h, w = x.shape[2], x.shape[3]
     u = (torch.arange(w, device=x.device, dtype=roi.dtype) + 0.5) / w
     v = (torch.arange(h, device=x.device, dtype=roi.dtype) + 0.5) / h
     x0, y0, x1, y1 = (roi[:, i, None] for i in range(4))
     px = ((x0 + (x1 - x0) * u) * 2 - 1)[:, None, None, :].expand(-1, 1, h, -1)
     py = ((y0 + (y1 - y0) * v) * 2 - 1)[:, None, :, None].expand(-1, 1, -1, w)
-    scale = torch.log2(x1 - x0)[:, :, None, None].expand(-1, 1, h, w)
+    scale = torch.log2((x1 - x0) * (SCALE_WIDTH / (w * cell)))[:, :, None, None].expand(-1, 1, h, w)
     return torch.cat([px, py, scale], 1).to(x.dtype)
 
 
@@ -71,7 +78,14 @@ class OneBall(nn.Module):
     Args of forward:
         frames: [B, T, 3, H, W] in 0..1, newest first (t, t-1, t-2, ...); H and W multiples of 16.
         roi: [B, 4] the view in 0..1 of the picture: x0, y0, x1, y1.
+
+    Attributes:
+        recompute: in training, keep only the inputs of the stages and compute what is in them again on the way back
+            (gradient checkpointing, Chen et al., "Training Deep Nets with Sublinear Memory Cost", 2016): less memory,
+            a third more time, the same gradients.
     """
+
+    recompute = False
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -81,10 +95,14 @@ class OneBall(nn.Module):
         cc = config.coordconv
         self.stem = conv_block(3 * n, a, 2)
         self.down4 = nn.Sequential(conv_block(a, b, 2), conv_block(b, b))
-        self.down8 = CoordConv(b, c, 2, enabled=cc)
+        self.down8 = CoordConv(b, c, 2, enabled=cc, cell=4)
         self.mid8 = conv_block(c, c)
-        self.down16 = CoordConv(c, d, 2, enabled=cc)
+        self.down16 = CoordConv(c, d, 2, enabled=cc, cell=8)
         self.mid16 = conv_block(d, d)
+        self._make_pyramid()
+
+    def _make_pyramid(self) -> None:
+        a, b, c, d = self.config.widths
         self.lateral16 = nn.Conv2d(d, c, 1)
         self.lateral8 = nn.Conv2d(c, b, 1)
         self.fuse4 = conv_block(b, b)
@@ -106,15 +124,45 @@ class OneBall(nn.Module):
         return self.from_stack(self.stack(frames), roi)
 
     def from_stack(self, x: Tensor, roi: Tensor) -> Maps:
-        x2 = self.stem(x)
-        x4 = self.down4(x2)
-        x8 = self.mid8(self.down8(x4, roi))
-        x16 = self.mid16(self.down16(x8, roi))
-        y8 = x8 + _up(self.lateral16(x16))
-        y4 = self.fuse4(x4 + _up(self.lateral8(y8)))
-        y2 = self.fuse2(x2 + _up(self.lateral4(y4)))
-        out = self.head(y2)
+        out = self.head(self.features(x, roi))
         return Maps(out[:, :1], out[:, 1:3], out[:, 3:4])
+
+    def features(self, x: Tensor, roi: Tensor) -> Tensor:
+        """What the head reads: [B, a, H / 2, W / 2] (``a`` the first of the widths) of stacked frames."""
+        x2, x4, x8, x16 = self.levels(x, roi)
+        y8 = x8 + _up(self.lateral16(x16))
+        y4 = self._stage(self.fuse4, x4 + _up(self.lateral8(y8)))
+        return self._stage(self.fuse2, x2 + _up(self.lateral4(y4)))
+
+    def levels(self, x: Tensor, roi: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Features at strides 2, 4, 8 and 16, as wide as ``config.widths`` says."""
+        x2 = self._stage(self.stem, x)
+        x4 = self._stage(self.down4, x2)
+        x8 = self._stage(lambda v: self.mid8(self.down8(v, roi)), x4)
+        return x2, x4, x8, self._stage(lambda v: self.mid16(self.down16(v, roi)), x8)
+
+    def _stage(self, f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        if not (self.recompute and self.training):
+            return f(x)
+        return checkpoint(
+            f, x, use_reentrant=False, context_fn=lambda: (contextlib.nullcontext(), _statistics_kept(self))
+        )
+
+
+@contextlib.contextmanager
+def _statistics_kept(model: nn.Module) -> Iterator[None]:
+    """Batch norms look at the batch without counting it: it was counted on the way forth."""
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    kept = [(m.momentum, m.num_batches_tracked.clone() if m.num_batches_tracked is not None else None) for m in norms]
+    for m in norms:
+        m.momentum = 0.0
+    try:
+        yield
+    finally:
+        for m, (momentum, count) in zip(norms, kept, strict=True):
+            m.momentum = momentum
+            if count is not None and m.num_batches_tracked is not None:
+                m.num_batches_tracked.copy_(count)
 
 
 def _up(x: Tensor) -> Tensor:
@@ -122,7 +170,16 @@ def _up(x: Tensor) -> Tensor:
 
 
 def build(config: ModelConfig) -> OneBall:
-    return OneBall(config)
+    """The network of a ``model`` section, with random weights.
+
+    Raises:
+        TrackerError: it needs torchvision and that cannot be used.
+    """
+    if config.backbone == "oneball":
+        return OneBall(config)
+    from tracker.learn.backbones import TorchvisionBall
+
+    return TorchvisionBall(config)
 
 
 def count_parameters(model: nn.Module) -> int:
