@@ -16,6 +16,11 @@ from tracker.commands.common import config_options
 )
 @click.option("--append", is_flag=True, help="Continue files that exist.")
 @click.option("--preview", metavar="[HOST:]PORT", help="Show picture and ball in the browser (host 127.0.0.1).")
+@click.option("--monitor", metavar="DIR", help="Log doubtful frames and keep their pictures in DIR (tracker review).")
+@click.option(
+    "--sample-rate", type=click.FloatRange(0, 1), metavar="P", help="--monitor: share kept at random [0.002]."
+)
+@click.option("--metrics-port", metavar="[HOST:]PORT", help="Prometheus metrics (host 127.0.0.1).")
 @click.option("--paced", is_flag=True, help="Replay a file at its own pace, as if it were live.")
 @click.option("--wait", is_flag=True, help="Keep trying when the source is not there yet.")
 @click.option("--model", metavar="FILE", help="ONNX model (default: the weights in the package).")
@@ -25,9 +30,9 @@ from tracker.commands.common import config_options
 @click.option("--quiet", is_flag=True, help="Nothing on standard error.")
 @config_options
 def command(
-    source: str, to: tuple[str, ...], append: bool, preview: str | None, paced: bool, wait: bool, model: str | None,
-    fps: float | None, max_frames: int | None, seconds: float | None, quiet: bool, config_path: str | None,
-    overrides: tuple[str, ...],
+    source: str, to: tuple[str, ...], append: bool, preview: str | None, monitor: str | None,
+    sample_rate: float | None, metrics_port: str | None, paced: bool, wait: bool, model: str | None, fps: float | None,
+    max_frames: int | None, seconds: float | None, quiet: bool, config_path: str | None, overrides: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Track the ball in SOURCE as it happens: a camera number, an address (rtsp, http, udp ...), - for stdin, a file.
 
@@ -41,14 +46,18 @@ def command(
       tracker live 0 --preview 8000
       tracker live rtsp://camera/stream --to states.jsonl --to ws://127.0.0.1:8765
       tracker live match.mp4 --paced --to udp://127.0.0.1:5005
+      tracker live 0 --monitor watched/ --metrics-port 9100
     """
     from tracker.config import load_config
     from tracker.live.run import live
 
+    if sample_rate is not None:
+        overrides = (*overrides, f"monitor.sample_rate={sample_rate}")
     config = load_config(config_path, overrides)
     totals = live(
         source, config, model=model, to=to or ("-",), append=append, paced=paced, wait=wait, fps=fps,
-        preview=_address(preview), max_frames=max_frames, seconds=seconds, say=None if quiet else _say,
+        preview=_address(preview, "--preview"), monitor=monitor, metrics=_address(metrics_port, "--metrics-port"),
+        max_frames=max_frames, seconds=seconds, say=None if quiet else _say,
     )  # fmt: skip
     if not quiet:
         mean = f"{1000 * totals['delay_mean_s']:.0f}" if totals["states"] else "-"
@@ -57,16 +66,21 @@ def command(
             f"(at most {1000 * totals['delay_max_s']:.0f}); {totals['dropped']} pictures dropped, "
             f"{totals['reconnects']} times connected anew"
         )
+        watched = totals.get("monitor", {})
+        for line in watched.get("alarms", ()):
+            _say(f"the footage changed: {line}")
+        if watched:
+            _say(f"{watched['flagged']} doubtful frames, {watched['pictures']} pictures kept; see tracker review")
 
 
 def _say(text: str) -> None:
     click.echo(text, err=True)
 
 
-def _address(text: str | None) -> tuple[str, int] | None:
+def _address(text: str | None, option: str) -> tuple[str, int] | None:
     if text is None:
         return None
     match = re.fullmatch(r"(?:(?P<host>[^:\[\]\s]+|\[[0-9a-fA-F:.]+\]):)?(?P<port>\d{1,5})", text)
     if not match or int(match["port"]) > 65535:
-        raise click.BadParameter(f"'{text}' is no address; write 8000 or 127.0.0.1:8000", param_hint="--preview")
+        raise click.BadParameter(f"'{text}' is no address; write 8000 or 127.0.0.1:8000", param_hint=option)
     return (match["host"] or "127.0.0.1").strip("[]"), int(match["port"])

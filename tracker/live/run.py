@@ -43,7 +43,8 @@ def live(
     source: str, config: Config, *, model: str | Path | None = None, to: Sequence[str] = ("-",), append: bool = False,
     paced: bool = False, wait: bool = False, fps: float | None = None, preview: Preview | None = None,
     max_frames: int | None = None, seconds: float | None = None, say: Callable[[str], None] | None = None,
-    each: Callable[[LiveState], None] | None = None,
+    each: Callable[[LiveState], None] | None = None, monitor: str | Path | None = None,
+    metrics: Preview | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Tracks the ball in a live source and sends a JSON line per state until it ends, or Ctrl-C.
 
@@ -55,9 +56,12 @@ def live(
         max_frames, seconds: end after so many.
         say: is told the preview's address.
         each: is called with every state.
+        monitor: folder of the event log and the kept pictures (tracker/monitor).
+        metrics: host and port of the Prometheus metrics.
 
     Returns:
-        totals: states, stalls, reconnects, dropped, seconds, delay_mean_s, delay_max_s, interrupted.
+        totals: states, stalls, reconnects, dropped, seconds, delay_mean_s, delay_max_s, interrupted; with ``monitor``
+        also what it saw.
 
     Raises:
         TrackerError: the source, the model or an output cannot be opened.
@@ -78,6 +82,14 @@ def live(
             stack.callback(page.close)
             if say:
                 say(f"preview at {page.address}")
+        watch = None
+        if monitor is not None or metrics is not None:
+            from tracker.monitor.live import LiveWatch
+
+            watch = LiveWatch(monitor, metrics, net, config)
+            stack.callback(watch.close)
+            if say and watch.address:
+                say(f"metrics at {watch.address}")
         stack.enter_context(_terminable())
         try:
             stack.enter_context(capture)
@@ -89,17 +101,20 @@ def live(
                     page.show(state, line)
                 if each:
                     each(state)
+                if watch:
+                    watch.see(state, capture.info)
                 totals.add(state)
                 if totals.states == max_frames or (seconds and time.monotonic() - began >= seconds):
                     break
         except KeyboardInterrupt:
             interrupted = True
+    watched = {"monitor": watch.summary} if watch and watch.summary else {}
     return {
         "states": totals.states, "stalls": totals.stalls, "reconnects": capture.reconnects,
         "dropped": capture.dropped,
         "seconds": round(time.monotonic() - began, 3), "delay_max_s": round(totals.delay_s, 4),
         "delay_mean_s": round(totals.delay_sum_s / totals.states, 4) if totals.states else None,
-        "problem": capture.problem, "interrupted": interrupted,
+        "problem": capture.problem, "interrupted": interrupted, **watched,
     }  # fmt: skip
 
 

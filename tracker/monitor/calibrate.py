@@ -1,0 +1,145 @@
+"""Fits what monitoring needs to know of a model, and writes it into the model file's metadata.
+
+Confidence is fitted on clips whose venue the predicting model never saw (leave-one-venue-out); the baseline on the
+training clips as the model itself sees them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tracker.config import Config
+from tracker.detect.model import METADATA_KEY, BallModel
+from tracker.errors import TrackerError, missing_extra
+from tracker.files import atomic_write
+from tracker.geometry import reference_scale
+from tracker.labels.dataset import Clip
+from tracker.labels.schema import LabelTable
+from tracker.monitor.confidence import KEY, Confidence, fit_confidence
+from tracker.monitor.drift import SERIES, fit_baseline
+from tracker.monitor.looks import Looks
+from tracker.monitor.signals import AHEAD, BACK, Signal, SignalReader, features
+from tracker.track.pipeline import track_video
+from tracker.types import FloatArray, Visibility
+from tracker.video import open_video
+
+TOLERANCE_PX = 5.0  # at 1280 wide: an answer farther from the label is wrong
+
+
+@dataclass(frozen=True, eq=False)
+class Watched:
+    """One clip as a model sees it.
+
+    Attributes:
+        signals: one per frame. inputs: float64 [N, len(FEATURES)], the confidence model's.
+        series: values per frame by name of ``SERIES``.
+    """
+
+    signals: list[Signal]
+    inputs: FloatArray
+    series: dict[str, list[float]]
+
+
+def watch_clip(model: BallModel, clip: Clip, config: Config, *, max_frames: int | None = None) -> Watched:
+    """Runs the tracker over a clip and reads every frame's signals."""
+    signals: list[Signal] = []
+    series: dict[str, list[float]] = {k: [] for k in SERIES}
+    looks = Looks()
+    with open_video(clip.media, config=config.video, fps=clip.fps or None) as video:
+        reader = SignalReader(config.track, video.info.width)
+        for step in track_video(video, model, config):
+            signals.append(reader.read(step))
+            for k, v in looks.read(step, signals[-1]).items():
+                series[k].append(v)
+            if len(signals) == max_frames:
+                break
+    n = len(signals)
+    inputs = [features(signals[max(0, i - BACK) : min(n, i + AHEAD + 1)], min(i, BACK)) for i in range(n)]
+    return Watched(signals, np.array(inputs, np.float64).reshape(n, -1), series)
+
+
+def judge(watched: Watched, labels: LabelTable, width: int, tolerance_px: float = TOLERANCE_PX) -> FloatArray:
+    """float64 [N]: 1 the answer is wrong, 0 right, NaN nobody knows (no label, not judged, hidden ball).
+
+    A visible ball that is not reported, or farther than the tolerance (px at 1280 wide), is wrong; so is any report of
+    an absent ball. This is the reference protocol's arithmetic, frame by frame.
+    """
+    k = reference_scale(width)
+    row = {int(f): i for i, f in enumerate(labels.frame)}
+    out = np.full(len(watched.signals), np.nan)
+    for i, s in enumerate(watched.signals):
+        at = row.get(s.frame)
+        if at is None or labels.visibility[at] in (Visibility.NOT_JUDGED, Visibility.OCCLUDED):
+            continue
+        if labels.visibility[at] == Visibility.ABSENT:
+            out[i] = not s.lost
+        else:
+            x, y = labels.xy[at]
+            out[i] = s.lost or math.hypot(s.x - x * k, s.y - y * k) > tolerance_px
+    return out
+
+
+def fit_on_folds(
+    folds: Sequence[tuple[BallModel, Sequence[Clip]]], config: Config, say: Callable[[str], None] = lambda _: None
+) -> Confidence:
+    """The confidence map from models and the clips that each of them never saw the venue of."""
+    inputs, wrong, group = [], [], []
+    for model, clips in folds:
+        for clip in clips:
+            if clip.labels is None or clip.kind in ("stills", "tracks"):
+                raise TrackerError(f"{clip.name}: a fold needs labelled clips with frames in order, not {clip.kind}")
+            watched = watch_clip(model, clip, config)
+            w = judge(watched, LabelTable.read(clip.labels), clip.width)
+            known = np.isfinite(w)
+            inputs.append(watched.inputs[known])
+            wrong.append(w[known])
+            group.append(np.full(int(known.sum()), len(group)))
+            say(f"{clip.name}: {int(known.sum())} judged frames, {int(w[known].sum())} wrong ({model.info.name})")
+    y = np.concatenate(wrong)
+    names = ", ".join(c.name for _, clips in folds for c in clips)
+    stated = f"{len(y)} frames of {names} by models that never saw these venues; {int(y.sum())} wrong"
+    return fit_confidence(np.concatenate(inputs), y > 0, group=np.concatenate(group), stated=stated)
+
+
+def fit_training_baseline(
+    model: BallModel, clips: Iterable[Clip], config: Config, *, max_frames: int = 150,
+    say: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:  # fmt: skip
+    """The drift baseline from the training clips (their first frames), as a dictionary for the metadata."""
+    seen = []
+    for clip in clips:
+        seen.append(watch_clip(model, clip, config, max_frames=max_frames).series)
+        say(f"{clip.name}: baseline")
+    return fit_baseline(seen).to_dict() if seen else {}
+
+
+def write_monitor_data(model: str | Path, out: str | Path, data: dict[str, Any]) -> None:
+    """A copy of a model file with ``data`` under the key ``monitor`` of its metadata; graph and weights are the same.
+
+    Args:
+        data: ``confidence`` and ``baseline``; what is not given keeps what the file has. ``out`` may be ``model``.
+
+    Raises:
+        TrackerError: no model of this program, the extra is missing, or ``out`` cannot be written.
+    """
+    try:
+        import onnx
+    except ImportError as e:
+        raise missing_extra("onnx", "train", "writing a model file") from e
+    opened = BallModel(model)
+    Confidence.from_dict(data.get("confidence"), "the data to write")
+    old = opened.info.extra.get(KEY)
+    merged = {**(old if isinstance(old, dict) else {}), **{k: v for k, v in data.items() if v}}
+    proto = onnx.load_model_from_string(opened.path.read_bytes())
+    kept = {p.key: p.value for p in proto.metadata_props}
+    extra = {**opened.info.extra, KEY: merged}
+    onnx.helper.set_model_props(proto, {**kept, METADATA_KEY: json.dumps(extra, sort_keys=True)})
+    with atomic_write(out, "wb") as f:
+        f.write(proto.SerializeToString())

@@ -1,0 +1,62 @@
+"""Monitor and metrics of a live run, made when its first picture says how large pictures are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tracker.config import Config
+from tracker.detect.model import BallModel
+from tracker.live.states import LiveState
+from tracker.monitor.metrics import Metrics
+from tracker.monitor.watch import Monitor
+from tracker.video import VideoInfo
+
+
+class LiveWatch:
+    """Sees every live state.
+
+    Args:
+        folder: of the monitor, None for metrics alone. metrics: host and port, None for none.
+
+    Raises:
+        TrackerError: the folder cannot be written, the port is taken, an extra is missing.
+    """
+
+    def __init__(
+        self, folder: str | Path | None, metrics: tuple[str, int] | None, model: BallModel, config: Config
+    ) -> None:
+        self._folder, self._model, self._config = folder, model, config
+        self._metrics = Metrics(*metrics) if metrics is not None else None
+        self._monitor: Monitor | None = None
+        self.summary: dict[str, Any] = {}
+
+    @property
+    def address(self) -> str:
+        return self._metrics.address if self._metrics else ""
+
+    def see(self, state: LiveState, info: VideoInfo | None) -> None:
+        step = state.step
+        if step is None:
+            if self._metrics:
+                self._metrics.stall()
+            if self._monitor:
+                self._monitor.stall(state.delay_s, state.source)
+            return
+        if self._monitor is None and self._folder is not None:
+            frame = step.frame
+            name, fps = (info.name, info.fps) if info else ("live", 25.0)
+            known = VideoInfo(name, frame.width, frame.height, fps, None, True, "live")
+            self._monitor = Monitor(self._folder, known, self._model, self._config, live=True)
+            if self._metrics:
+                self._metrics.monitor = self._monitor
+        if self._metrics:
+            self._metrics.state(step.state.status, state.delay_s, state.dropped)
+        if self._monitor:
+            self._monitor.observe(step, state.delay_s)
+
+    def close(self) -> None:
+        if self._monitor:
+            self.summary = self._monitor.close()
+        if self._metrics:
+            self._metrics.close()
