@@ -218,6 +218,7 @@ def test_the_bundled_weights_keep_the_contract_and_the_size():
     check_contract(bundled_model())
 
 
+@pytest.mark.system
 def test_two_processes_train_one_network(tennis_video, tmp_path):
     (tmp_path / "c.yaml").write_text(f"data:\n  cache_dir: {tmp_path / 'cache'}\n  splits: [train, val]\n")
     done = subprocess.run(

@@ -92,9 +92,13 @@ class CachedClip:
 
 
 def cache_clips(
-    clips: Sequence[Clip], folder: str | Path, working_width: int, model_trust: float, quiet: bool = False
-) -> list[CachedClip]:
+    clips: Sequence[Clip], folder: str | Path, working_width: int, model_trust: float, quiet: bool = False,
+    *, unlabelled: bool = False,
+) -> list[CachedClip]:  # fmt: skip
     """Opens the cached form of every clip, making what is missing.
+
+    Args:
+        unlabelled: take clips without labels too; nobody looked at any of their frames.
 
     Raises:
         TrackerError: a clip or its labels cannot be read; nothing half-made is left.
@@ -102,13 +106,13 @@ def cache_clips(
     folder = Path(folder)
     out = []
     for clip in tqdm(list(clips), desc="cache", unit="clip", disable=quiet or None, leave=False):
+        if clip.labels is None and not unlabelled:
+            raise TrackerError(f"clip {clip.name} has no labels; training needs them (tracker propagate makes some)")
         out.append(_open_or_make(clip, folder, working_width, model_trust))
     return out
 
 
 def _open_or_make(clip: Clip, folder: Path, working_width: int, model_trust: float) -> CachedClip:
-    if clip.labels is None:
-        raise TrackerError(f"clip {clip.name} has no labels; training needs them (tracker propagate makes some)")
     stamp = [CACHE_VERSION, working_width, str(clip.media.resolve()), _mtime(clip.media)]
     key = hashlib.sha256(json.dumps(stamp).encode()).hexdigest()[:10]
     home = folder / f"{clip.name}-{key}"
@@ -120,7 +124,7 @@ def _open_or_make(clip: Clip, folder: Path, working_width: int, model_trust: flo
     except (OSError, ValueError, KeyError) as e:
         raise TrackerError(f"the cache {home} is damaged; delete it and run again") from e
     scale = float(meta["scale"])
-    labels = LabelTable.read(clip.labels)
+    labels = LabelTable.read(clip.labels) if clip.labels is not None else LabelTable.from_labels([])
     n = len(meta["number"])
     row_of = {int(f): i for i, f in enumerate(meta["number"])}
     visibility = np.full(n, int(Visibility.NOT_JUDGED))

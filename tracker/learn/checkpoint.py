@@ -45,6 +45,8 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
 def model_from(state: dict[str, Any], path: str | Path = "checkpoint") -> tuple[OneBall, Config]:
     """The averaged network of a checkpoint, in evaluation mode, and the configuration that made it."""
     config = stored_config(state["config"], where=str(path))
+    if config.train.task != "ball":
+        raise TrackerError(f"{path} learned to predict pictures, not balls; start a training from it: --from {path}")
     model = build(config.model)
     try:
         model.load_state_dict(state["ema"])

@@ -18,6 +18,7 @@ from tracker.learn.cache import CachedClip
 from tracker.learn.loss import Targets
 from tracker.learn.mining import HardPlaces
 from tracker.learn.occlusion import OcclusionMasker, Seen
+from tracker.learn.synthetic import SYNTHETIC
 from tracker.synth import paste_ball
 from tracker.types import Image, Region, Visibility
 
@@ -77,6 +78,10 @@ class CropSampler:
         for sport in set(sports.tolist()):
             even[sports == sport] = mass.sum() / max(1e-9, mass[sports == sport].sum())
         mass = mass * even**config.sport_balance
+        made = np.array([c.split == SYNTHETIC for c in self.clips])
+        if made.any() and not made.all():
+            mass /= np.where(made, mass[made].sum(), mass[~made].sum())
+            mass *= np.where(made, config.synthetic_share, 1 - config.synthetic_share)
         self.p_clip = mass / mass.sum()
         self.hard = HardPlaces(hard_file)
         self._drawn = 0
@@ -142,9 +147,7 @@ class CropSampler:
             out.append(resample_image(clip.frames[r], moved, self.width, self.height))
         return np.stack(out)
 
-    def _finish(
-        self, clip: CachedClip, row: int, frames: Image, region: Region, scale: float, seen: Seen
-    ) -> Crop:
+    def _finish(self, clip: CachedClip, row: int, frames: Image, region: Region, scale: float, seen: Seen) -> Crop:
         rng = self.rng
         h, w = clip.frames.shape[1:3]
         roi = normalised(region, w, h)
@@ -174,7 +177,6 @@ class CropSampler:
             seen.confidence if inside and visible else 0.0, xy if inside and hidden else nan, radius,
             float(clip.trust[row]),
         )  # fmt: skip
-
 
     def _paste(self, sport: str, frames: Image, unit: float) -> tuple[Image, np.ndarray, float]:
         """A rendered ball on a short flight into frames [T, H, W, 3] (newest first) that show none."""

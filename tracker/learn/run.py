@@ -20,7 +20,10 @@ SHARED_VENUE = "several"  # a clip of pictures from many venues; it stays in eve
 
 
 def gather(data_paths: Sequence[str], config: Config) -> list[Clip]:
-    """The labelled clips named on the command line, by TRACKER_DATA, or none when only rendered clips are wanted."""
+    """The clips named on the command line, by TRACKER_DATA, or none when only rendered clips are wanted.
+
+    Labelled ones, unless the task needs no labels.
+    """
     paths = list(data_paths) or [p for p in [os.environ.get("TRACKER_DATA", "")] if p]
     if not paths:
         if config.data.synthetic_share < 1:
@@ -29,7 +32,8 @@ def gather(data_paths: Sequence[str], config: Config) -> list[Clip]:
                 "from rendered clips alone"
             )
         return []
-    clips = [c for p in paths for c in load_dataset(p) if c.labels is not None and c.kind != "tracks"]
+    unlabelled = config.train.task == "frames"
+    clips = [c for p in paths for c in load_dataset(p) if (c.labels is not None or unlabelled) and c.kind != "tracks"]
     if config.data.sports:
         clips = [c for c in clips if c.sport in config.data.sports or c.sport == "any"]
     return clips
@@ -49,7 +53,7 @@ def divide(clips: Sequence[CachedClip], config: Config) -> tuple[list[CachedClip
     held = [c for c in clips if c.split in config.data.splits and c.venue in out]
     if not out:
         held = [c for c in clips if c.split == "val"]
-    if not learn:
+    if not learn and config.data.synthetic_share < 1:
         raise TrackerError(f"no clip is left to train on (splits {', '.join(config.data.splits)}, without {out})")
     return learn, held
 
@@ -58,15 +62,28 @@ def run_training(
     config: Config, data_paths: Sequence[str], out: Path, *, resume: bool, do_export: bool, quiet: bool
 ) -> Iterator[str]:
     """Trains and exports; yields lines to show."""
+    if config.yolo.enabled:
+        from tracker.learn.ultralytics_door import open_ultralytics
+
+        open_ultralytics("training a YOLO network")  # before anything takes time
     clips = gather(data_paths, config)
     out = prepare_folder(out)
-    cached = cache_clips(clips, config.data.cache_dir, config.data.working_width, config.data.model_weight, quiet)
+    cached = cache_clips(
+        clips, config.data.cache_dir, config.data.working_width, config.data.model_weight, quiet,
+        unlabelled=config.train.task == "frames",
+    )  # fmt: skip
     learn, held = divide(cached, config)
+    if config.yolo.enabled:
+        from tracker.learn.yolo_train import run_yolo
+
+        options = {"resume": resume, "do_export": do_export, "quiet": quiet, "data_digest": digest(clips)}
+        yield from run_yolo(learn, held, config, out, **options)
+        return
     last = train(learn, held, config, out, resume=resume, quiet=quiet, data_digest=digest(clips))
     if int(os.environ.get("RANK", 0)) != 0:
         return
     yield f"checkpoint {last}; curves {out / 'curves.png'}"
-    if do_export:
+    if do_export and config.train.task == "ball":
         state = load_checkpoint(last)
         model, trained = model_from(state, last)
         point = {"threshold": 0.5, "keep_threshold": 0.15, "rule": "default; choose one with tracker eval"}

@@ -19,16 +19,16 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from tracker.config import Config
+from tracker.config import Config, stored_config
 from tracker.errors import TrackerError
 from tracker.learn.cache import CachedClip
 from tracker.learn.checkpoint import load_checkpoint, save_checkpoint
-from tracker.learn.crops import Batch, CropBatches, CropSampler, collate
-from tracker.learn.loss import one_ball_loss
 from tracker.learn.mining import HardPlaces, mine
 from tracker.learn.network import OneBall, build, count_parameters
+from tracker.learn.synthetic import synthetic_clips
+from tracker.learn.tasks import BallTask, FrameTask, task_of
 
-PARTS = ("loss", "heat", "single", "offset", "radius")
+FITTING = 0.5  # share of the weights that a checkpoint to start from must fill
 
 
 class Ema:
@@ -61,7 +61,8 @@ def train(
     """Trains a network; returns the path of the checkpoint.
 
     Args:
-        clips: what to learn from. held_out: what the validation curve is computed on (never chosen by).
+        clips: what to learn from; ``data.synthetic_share`` adds rendered ones.
+        held_out: what the validation curve is computed on (never chosen by).
         out: folder for ``last.pt``, ``log.csv`` and ``curves.png``.
         resume: go on from ``last.pt`` there.
 
@@ -71,15 +72,23 @@ def train(
     rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     if world > 1 and not dist.is_initialized():
         dist.init_process_group("gloo")
+    show = rank == 0 and not quiet
     torch.set_num_threads(cfg.threads)
     torch.manual_seed(cfg.seed)
+    task = task_of(config)
+    if config.data.synthetic_share > 0:
+        rendered = synthetic_clips(config, quiet=not show)
+        clips = [*clips, *rendered] if config.data.synthetic_share < 1 else rendered
     device = (
         torch.device("cuda", rank % torch.cuda.device_count()) if torch.cuda.is_available() else torch.device("cpu")
     )
     model = build(config.model).to(device)
-    if cfg.init_from:
-        _start_from(model, cfg.init_from)
+    trained = task.module(model)
+    for said in _beginnings(model, config):
+        if show:
+            tqdm.write(said)
     model = model.to(memory_format=torch.channels_last)
+    model.recompute = cfg.checkpoint_activations
     decays = [p for p in model.parameters() if p.ndim > 1]
     rest = [p for p in model.parameters() if p.ndim <= 1]
     groups = [{"params": decays, "weight_decay": cfg.weight_decay}, {"params": rest, "weight_decay": 0.0}]
@@ -89,19 +98,21 @@ def train(
     step, rows, last = 0, [], out / "last.pt"
     if resume and last.exists():
         state = load_checkpoint(last)
-        if state["config"]["model"] != config.to_dict()["model"]:
-            raise TrackerError(f"{last} was trained with another network; use another --out or the same model section")
+        before = stored_config(state["config"], where=str(last))
+        if (before.model, before.train.task) != (config.model, cfg.task):
+            raise TrackerError(
+                f"{last} was trained with another network or task; use another --out or the same model section and task"
+            )
         model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
         ema.state = state["ema"]
         step, rows = state["step"], state["log"]
-    wrapped: nn.Module = DistributedDataParallel(model) if world > 1 else model
+    wrapped: nn.Module = DistributedDataParallel(trained) if world > 1 else trained
     hard = HardPlaces(out / "hard.npy")
     hard.refresh()
     rng = np.random.default_rng([cfg.seed, rank, step])
-    batches = _stream(clips, config, hard.path, seed=cfg.seed + 7919 * (step + 1) + 104729 * rank)
-    probe = _probe(held_out, config)
-    show = rank == 0 and not quiet
+    batches = _stream(task, clips, config, hard.path, seed=cfg.seed + 7919 * (step + 1) + 104729 * rank)
+    probe = task.probe(held_out)
     if show:
         tqdm.write(
             f"{count_parameters(model):,} parameters, {len(clips)} clips, {total} steps of {cfg.batch} crops, {device}"
@@ -113,16 +124,16 @@ def train(
                 "config": config.to_dict(), "model": model.state_dict(), "ema": ema.state, "log": rows,
                 "optimiser": optimiser.state_dict(), "step": step, "data_digest": data_digest,
             })  # fmt: skip
-            _write_log(out, rows)
+            _write_log(out, rows, task.parts)
 
     saved = began = time.monotonic()
     bar = tqdm(total=total, initial=step, unit="step", disable=None if show else True, desc="train")
-    sums, seen = dict.fromkeys(PARTS, 0.0), 0
+    sums, seen = dict.fromkeys(task.parts, 0.0), 0
     try:
         while step < total:
             for group in optimiser.param_groups:
                 group["lr"] = cfg.lr * _schedule(step, total, cfg.warmup_steps)
-            parts = _forward(wrapped, next(batches), config, device)
+            parts = task.loss(wrapped, next(batches), device)
             optimiser.zero_grad(set_to_none=True)
             parts["loss"].backward()
             norm = nn.utils.clip_grad_norm_(model.parameters(), cfg.grad_clip)
@@ -131,7 +142,7 @@ def train(
             optimiser.step()
             step += 1
             ema.update(model, step)
-            for k in PARTS:
+            for k in task.parts:
                 sums[k] += float(parts[k].detach())
             seen += 1
             bar.update()
@@ -140,14 +151,15 @@ def train(
                 row: dict[str, Any] = {"epoch": epoch, "step": step, "seconds": round(time.monotonic() - began, 1)}
                 row |= {k: v / seen for k, v in sums.items()}
                 if rank == 0 and probe and (epoch % cfg.validate_every == 0 or step == total):
-                    row |= {f"val_{k}": v for k, v in validation_loss(model, ema, probe, config, device).items()}
+                    row |= {f"val_{k}": v for k, v in validation_loss(task, model, trained, ema, probe, device).items()}
                 rows.append(row)
-                if rank == 0 and config.data.mine_every and epoch % config.data.mine_every == 0 and step < total:
+                mines = rank == 0 and task.mines and config.data.mine_every and step < total
+                if mines and epoch % config.data.mine_every == 0:
                     _mine(model, ema, clips, config, hard, rng)
                 if show:
                     val = f"  val {row['val_loss']:.4f}" if "val_loss" in row else ""
                     tqdm.write(f"epoch {epoch:3d}  loss {row['loss']:.4f}{val}")
-                sums, seen = dict.fromkeys(PARTS, 0.0), 0
+                sums, seen = dict.fromkeys(task.parts, 0.0), 0
             if time.monotonic() - saved > cfg.checkpoint_every_s:
                 save()
                 saved = time.monotonic()
@@ -168,17 +180,6 @@ def train(
     return last
 
 
-def _forward(model: nn.Module, batch: Batch, config: Config, device: torch.device) -> dict[str, torch.Tensor]:
-    cfg = config.train
-    frames = batch.frames.to(device).float().div_(255)
-    auto = torch.autocast(device.type, torch.bfloat16) if cfg.precision == "bf16" else contextlib.nullcontext()
-    with auto:
-        maps = model(frames, batch.roi.to(device))
-    return one_ball_loss(
-        maps, batch.targets.to(device), single=cfg.single_weight, offset=cfg.offset_weight, radius=cfg.radius_weight
-    )
-
-
 def _mine(
     model: OneBall, ema: Ema, clips: Sequence[CachedClip], config: Config, hard: HardPlaces, rng: np.random.Generator
 ) -> None:
@@ -187,17 +188,17 @@ def _mine(
         hard.write(mine(model, clips, rng, looks=looks, working_width=wide))
 
 
-def _stream(clips: Sequence[CachedClip], config: Config, hard_file: Path | None, seed: int) -> Iterator[Batch]:
+def _stream(
+    task: BallTask | FrameTask, clips: Sequence[CachedClip], config: Config, hard_file: Path | None, seed: int
+) -> Iterator[Any]:
     import cv2
 
     cfg = config.train
-    size = (cfg.crop_width, cfg.crop_height)
     # before the workers are forked: a copy of OpenCV's thread pool has no threads, and whoever waits for them hangs
     cv2.setNumThreads(1)
-    data = CropBatches(clips, config.data, config.model.frames, size, cfg.batch, seed, hard_file)
     loader = DataLoader(
-        data, batch_size=None, num_workers=cfg.workers, prefetch_factor=4 if cfg.workers else None,
-        worker_init_fn=_quiet_worker if cfg.workers else None,
+        task.stream(clips, hard_file, seed), batch_size=None, num_workers=cfg.workers,
+        prefetch_factor=4 if cfg.workers else None, worker_init_fn=_quiet_worker if cfg.workers else None,
     )  # fmt: skip
     return iter(loader)
 
@@ -206,27 +207,14 @@ def _quiet_worker(_: int) -> None:
     torch.set_num_threads(1)
 
 
-def _probe(held_out: Sequence[CachedClip], config: Config, batches: int = 12) -> list[Batch]:
-    """A fixed set of plain crops of the held-out clips, the same at every validation."""
-    clips = [c for c in held_out if ((c.visibility >= 0) & ~c.repeated).any()]
-    if not clips:
-        return []
-    from dataclasses import replace
-
-    data = replace(config.data, augment=False, paste_share=0.0, synthetic_share=0.0)
-    size = (config.train.crop_width, config.train.crop_height)
-    sampler = CropSampler(clips, data, config.model.frames, size, seed=12345)
-    return [collate([sampler.draw() for _ in range(24)]) for _ in range(batches)]
-
-
 @torch.no_grad()
 def validation_loss(
-    model: OneBall, ema: Ema, probe: Sequence[Batch], config: Config, device: torch.device
+    task: BallTask | FrameTask, model: OneBall, trained: nn.Module, ema: Ema, probe: Sequence[Any], device: torch.device
 ) -> dict[str, float]:
-    """Mean loss of the averaged weights over the fixed crops."""
+    """Mean loss of the averaged weights over the fixed crops. ``trained``: what the task put around the model."""
     with averaged(model, ema):
-        done = [_forward(model, b, config, device) for b in probe]
-    return {k: float(np.mean([float(d[k]) for d in done])) for k in PARTS}
+        done = [task.loss(trained, b, device) for b in probe]
+    return {k: float(np.mean([float(d[k]) for d in done])) for k in task.parts}
 
 
 @contextlib.contextmanager
@@ -250,18 +238,38 @@ def _schedule(step: int, total: int, warmup: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
 
 
-def _start_from(model: OneBall, path: str) -> None:
-    state = load_checkpoint(path)
-    try:
-        model.load_state_dict(state["ema"])
-    except RuntimeError as e:
-        raise TrackerError(f"{path}: its network is another one; use the model section it was trained with") from e
+def _beginnings(model: OneBall, config: Config) -> Iterator[str]:
+    """Loads the weights that the configuration wants to start from; yields what was loaded."""
+    if config.train.backbone_weights:
+        from tracker.learn.backbones import load_backbone_weights
+
+        yield load_backbone_weights(model, config.train.backbone_weights)
+    if config.train.init_from:
+        yield start_from(model, config.train.init_from)
 
 
-def _write_log(out: Path, rows: Sequence[dict[str, Any]]) -> None:
+def start_from(model: OneBall, path: str) -> str:
+    """Fills a network with the averaged weights of a checkpoint, as far as they fit.
+
+    Returns:
+        what starts afresh, in words.
+
+    Raises:
+        TrackerError: less than half of the weights fit: another network.
+    """
+    theirs, mine = load_checkpoint(path)["ema"], model.state_dict()
+    fit = {k: v for k, v in theirs.items() if k in mine and mine[k].shape == v.shape}
+    if sum(v.numel() for v in fit.values()) < FITTING * sum(v.numel() for v in mine.values()):
+        raise TrackerError(f"{path}: its network is another one; use the model section it was trained with")
+    model.load_state_dict(fit, strict=False)
+    afresh = sorted({k.rpartition(".")[0] for k in mine if k not in fit})
+    return f"starts from {path}" + (f"; afresh, for they do not fit: {', '.join(afresh)}" if afresh else "")
+
+
+def _write_log(out: Path, rows: Sequence[dict[str, Any]], parts: Sequence[str]) -> None:
     from tracker.files import atomic_write
 
-    names = ["epoch", "step", "seconds", *PARTS, *(f"val_{k}" for k in PARTS)]
+    names = ["epoch", "step", "seconds", *parts, *(f"val_{k}" for k in parts)]
     with atomic_write(out / "log.csv") as f:
         writer = csv.DictWriter(f, names, restval="")
         writer.writeheader()
