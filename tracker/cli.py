@@ -24,7 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "convert": ("tracker.commands.convert", "Write a trajectory as JSON lines, Parquet, MOT or in a label format."),
     "train": ("tracker.commands.train", "Train a network on labelled and synthetic clips."),
     "export": ("tracker.commands.export", "Write a checkpoint as one ONNX file and check it against torch."),
-    "calibrate": ("tracker.commands.calibrate", "Write confidence and drift baseline into a model file, for --monitor."),
+    "calibrate": ("tracker.commands.calibrate", "Write what --monitor needs to know into a model file."),
     "eval": ("tracker.commands.eval", "Score a model or trajectories against labels: table, JSON, HTML report."),
     "crossval": ("tracker.commands.crossval", "Train and score with one venue left out, each in turn."),
     "propagate": ("tracker.commands.propagate", "Label a few frames, get all: fill labels between keyframes."),

@@ -90,7 +90,9 @@ def fit_on_folds(
     folds: Sequence[tuple[BallModel, Sequence[Clip]]], config: Config, say: Callable[[str], None] = lambda _: None
 ) -> Confidence:
     """The confidence map from models and the clips that each of them never saw the venue of."""
-    inputs, wrong, group = [], [], []
+    inputs: list[FloatArray] = []
+    wrong: list[FloatArray] = []
+    group: list[FloatArray] = []
     for model, clips in folds:
         for clip in clips:
             if clip.labels is None or clip.kind in ("stills", "tracks"):
@@ -100,7 +102,7 @@ def fit_on_folds(
             known = np.isfinite(w)
             inputs.append(watched.inputs[known])
             wrong.append(w[known])
-            group.append(np.full(int(known.sum()), len(group)))
+            group.append(np.full(int(known.sum()), float(len(group))))
             say(f"{clip.name}: {int(known.sum())} judged frames, {int(w[known].sum())} wrong ({model.info.name})")
     y = np.concatenate(wrong)
     names = ", ".join(c.name for _, clips in folds for c in clips)

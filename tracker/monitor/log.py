@@ -37,7 +37,8 @@ CREATE INDEX IF NOT EXISTS events_by_kind ON events(kind, value);
 CREATE INDEX IF NOT EXISTS events_by_frame ON events(run, frame);
 CREATE INDEX IF NOT EXISTS events_kept ON events(value) WHERE pictures IS NOT NULL;
 CREATE TABLE IF NOT EXISTS seconds(
-  run INTEGER NOT NULL, second INTEGER NOT NULL, frames INTEGER, flagged INTEGER, lost INTEGER, doubt REAL,
+  run INTEGER NOT NULL, second INTEGER NOT NULL, frames INTEGER, flagged INTEGER, lost INTEGER, moving INTEGER,
+  doubt REAL,
   confidence REAL, candidates REAL, radius_px REAL, brightness REAL, sharpness REAL, motion REAL, interval_s REAL,
   PRIMARY KEY(run, second)) WITHOUT ROWID;
 """
@@ -140,8 +141,8 @@ class EventLog:
         self.write(_INSERT, row)
 
     def second(self, second: int, values: Sequence[Any]) -> None:
-        """One row of ``seconds``: frames, flagged, lost, doubt, then :data:`SERIES`."""
-        self.write(f"INSERT OR REPLACE INTO seconds VALUES({','.join('?' * (6 + len(SERIES)))})",
+        """One row of ``seconds``: frames, flagged, lost, moving, doubt, then :data:`SERIES`."""
+        self.write(f"INSERT OR REPLACE INTO seconds VALUES({','.join('?' * (7 + len(SERIES)))})",
                    (self.run, second, *values))  # fmt: skip
 
     def write(self, statement: str, row: Sequence[Any]) -> None:

@@ -34,6 +34,7 @@ from tracker.video import VideoInfo
 _NOTICE_S = 5.0  # of video, before it is compared with the training clips
 _RECENT_LOOKS = 64  # kept events that a new one is compared with
 _WITH_PICTURES = ("doubt", "candidates", "jump", "lost", "sample")
+_AT_REST_PX_S = 100.0  # px at 1280 wide: a slower ball is not in flight
 _GAP_FRAMES = 3  # undoubtful frames that do not end a doubtful stretch
 
 
@@ -109,7 +110,7 @@ class Monitor:
         self._drift = Drift(c)
         self._first: dict[str, list[float]] | None = {k: [] for k in SERIES}
         self._began_at = math.nan
-        self._second: tuple[int, list[float], dict[str, list[float]]] | None = None
+        self._second: tuple[int, list[float]] | None = None
         self._recent: deque[tuple[bytes, Event]] = deque(maxlen=_RECENT_LOOKS)
         self._rng = np.random.default_rng(seed)
         self._dice: list[float] = []
@@ -353,19 +354,27 @@ class Monitor:
         second = math.floor(s.time_s)
         if self._second is None or self._second[0] != second:
             self._end_second()
-            self._second = (second, [0, 0, 0, 0.0], {k: [] for k in SERIES})
+            self._second = (second, [0, 0, 0, 0, 0.0])
         sums = self._second[1]
         sums[0] += 1
         sums[1] += flagged
         sums[2] += s.lost
-        sums[3] += doubt
+        sums[3] += s.speed > _AT_REST_PX_S
+        sums[4] += doubt
 
     def _end_second(self) -> None:
         if self._second is None:
             return
-        second, (frames, flagged, lost, doubt), _ = self._second
+        second, (frames, flagged, lost, moving, doubt) = self._second
         means = self._drift.last
-        row = (int(frames), int(flagged), int(lost), doubt / max(1, frames), *(means.get(k) for k in SERIES))
+        row = (
+            int(frames),
+            int(flagged),
+            int(lost),
+            int(moving),
+            doubt / max(1, frames),
+            *(means.get(k) for k in SERIES),
+        )
         self._worker.do(lambda: self._log.second(second, row))
 
     def _watch_drift(self, s: Signal, values: dict[str, float]) -> None:
