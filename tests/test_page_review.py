@@ -111,3 +111,25 @@ def test_other_addresses_than_this_computers_need_a_token() -> None:
     for bad in ("short", "with space in it", "semi;colon;colon"):
         with pytest.raises(TrackerError, match="token"):
             choose_token("0.0.0.0", bad)
+
+
+def test_a_monitored_folder_opens_as_a_review_queue(tmp_path: Path) -> None:
+    import cv2
+
+    from tracker.commands.label import _make_queue
+    from tracker.monitor.log import Event, EventLog
+
+    pictures = tmp_path / "pictures" / "0001-match"
+    pictures.mkdir(parents=True)
+    for frame in (7, 8):
+        cv2.imwrite(str(pictures / f"{frame:08d}.jpg"), np.zeros((36, 64, 3), np.uint8))
+    assert not _make_queue(pictures), "a plain folder of pictures is none"
+    log = EventLog(tmp_path, {"name": "match", "source": "match.mp4", "width": 64, "height": 36, "fps": 25.0})
+    log.add(Event("doubt", frame=8, time_s=0.32, doubt=0.8, value=0.8, x=20.0, y=10.0, score=0.4, reason="two claims",
+                  detail={"rival": [50.0, 12.0, 0.3]}, pictures="pictures/0001-match"))  # fmt: skip
+    log.close(9, 1, {})
+    assert _make_queue(tmp_path) and not _make_queue(tmp_path), "made once, then left as it is"
+    clips, items = clips_of(tmp_path)
+    (item,) = items[clips[0].name]
+    assert item.frame == 8 and len(item.proposals) == 2 and "two claims" in item.reason
+    assert clips[0].video == pictures and clips[0].labels.parent == tmp_path

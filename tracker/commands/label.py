@@ -32,20 +32,22 @@ def command(
 ) -> None:  # fmt: skip
     """Label the ball in a video on a local page: click it in some frames, the propagator fills the rest while you work.
 
-    VIDEO is a file or a folder of numbered pictures. A folder with queue.jsonl or queue.csv is a review queue.
-    Every action is saved at once; Ctrl-C ends the page.
+    VIDEO is a file or a folder of numbered pictures. A folder with queue.jsonl or queue.csv is a review queue, and
+    so is a folder that --monitor filled. Every action is saved at once; Ctrl-C ends the page.
 
     \b
     Examples:
       tracker label court.mp4
       tracker label court.mp4 --model default
-      tracker label review/
+      tracker label watched/
     """
     from tracker.config import load_config
     from tracker.labels.page.app import Project, serve
     from tracker.labels.page.start import choose_token, clips_of, free_port
 
     config = load_config(config_path, overrides)
+    if _make_queue(Path(video)) and not quiet:
+        click.echo(f"{video}: queue made of what was kept; tracker review {video} --count N asks for fewer frames")
     clips, items = clips_of(Path(video), labels=labels, model=model, media=media, fps=fps)
     secret = choose_token(host, token)
     port = port or free_port(host)
@@ -65,3 +67,14 @@ def command(
             webbrowser.open(address)
 
     serve(project, host=host, port=port, token=secret, ready=ready)
+
+
+def _make_queue(folder: Path) -> bool:
+    """Writes the review queue of a monitored folder that has none yet."""
+    from tracker.labels.page.review import find_queue
+    from tracker.monitor import log, queue
+
+    if find_queue(folder) is not None or not (folder / log.FILE).is_file():
+        return False
+    queue.write_queue(folder, queue.review_queue(folder))
+    return True

@@ -20,6 +20,7 @@ from tracker.labels.page.review import Proposal
 from tracker.video.seek import FrameReader
 
 KEEP = 4  # claims per frame
+BEHIND = 5  # priority: serving pages comes first
 
 
 class ModelClaims:
@@ -87,7 +88,7 @@ def run(pipe: Connection, video: str, model: str | None, config: Config, fps: fl
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with contextlib.suppress(OSError, AttributeError):
-        os.nice(10)
+        os.nice(BEHIND)
     try:
         _track(pipe, video, model, config, fps)
     except TrackerError as e:

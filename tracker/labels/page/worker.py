@@ -28,6 +28,7 @@ from tracker.types import FloatArray, IntArray, Label
 REACH = 80  # frames on either side of a change that are filled at once; the whole clip follows when nobody waits
 CONTEXT_KEYS = 3  # keyframes on either side that the path is held by
 SUGGESTIONS = 20
+BEHIND = 5  # priority of looking at all frames; more, and a busy machine never gets to it
 
 
 @dataclass(slots=True)
@@ -141,7 +142,7 @@ class _Worker:
 
         if sys.platform == "linux":  # there each thread has a priority of its own
             with contextlib.suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), BEHIND)
         start = time.monotonic()
         evidence = None
         if self.cache.exists():

@@ -183,7 +183,7 @@ on("path", (e) => {
   if (!e) return;
   if (e.moved.length) {
     const a = number(e.moved[0]), b = number(e.moved.at(-1));
-    say(`${e.moved.length} frames ${e.largest_px ? `moved by up to ${e.largest_px} px` : "changed"} (${a} to ${b})${e.stage === "motion" ? "; by motion alone so far" : ""}.`);
+    say(`${e.moved.length === 1 ? "1 frame" : `${e.moved.length} frames`} ${e.largest_px ? `moved by up to ${e.largest_px} px` : "changed"} (${a} to ${b})${e.stage === "motion" ? "; by motion alone so far" : ""}.`);
   }
 });
 on("point", ({ x, y }) => viewer.moveCursor(x, y, true));
