@@ -185,6 +185,19 @@ class ModelConfig:
 
 
 @dataclass(config=_STRICT)
+class YoloConfig:
+    """An Ultralytics detector in place of our network (extra ``yolo``); section ``model`` gives its frames."""
+
+    enabled: bool = False
+    base: str = "yolov8"  # yolov8, yolo11 or a model YAML file
+    scale: str = Field(default="n", max_length=1)  # of the YAML: n, s, m, l, x
+    p2: bool = True  # a head at stride 4 as well: balls are small
+    coordconv: bool = True
+    lr: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=5e-4, ge=0)
+
+
+@dataclass(config=_STRICT)
 class TrainConfig:
     """Training. A step is one batch of crops; an epoch is ``steps_per_epoch`` steps."""
 
@@ -262,6 +275,7 @@ class Config:
     monitor: MonitorConfig = Field(default_factory=MonitorConfig)
     follow: FollowConfig = Field(default_factory=FollowConfig)
     model: ModelConfig = Field(default_factory=ModelConfig)
+    yolo: YoloConfig = Field(default_factory=YoloConfig)
     train: TrainConfig = Field(default_factory=TrainConfig)
     data: DataConfig = Field(default_factory=DataConfig)
 
@@ -275,13 +289,15 @@ class Config:
         return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def load_config(path: str | Path | None = None, overrides: Iterable[str] = ()) -> Config:
-    """Defaults, then a YAML file, then ``section.key=value`` overrides.
+def load_config(
+    path: str | Path | None = None, overrides: Iterable[str] = (), *, base: dict[str, Any] | None = None
+) -> Config:
+    """Defaults, then a YAML file (or ``base``, plain values in its place), then ``section.key=value`` overrides.
 
     Raises:
         TrackerError: unreadable file, YAML error, unknown key (nearest name offered), wrong type.
     """
-    data: dict[str, Any] = {}
+    data: dict[str, Any] = base or {}
     where = "the overrides"
     if path is not None:
         where = str(path)

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tracker.config import Config
+from tracker.config import Config, load_config
 from tracker.errors import TrackerError
 from tracker.files import prepare_folder
 from tracker.labels.dataset import Clip, load_dataset
@@ -17,6 +17,27 @@ from tracker.learn.export import export_onnx
 from tracker.learn.trainer import train
 
 SHARED_VENUE = "several"  # a clip of pictures from many venues; it stays in every fold
+
+
+TUNE_EPOCHS, TUNE_STEPS, TUNE_RATE = 2, 100, 0.2  # of fine-tuning on a few dozen labels
+
+
+def fine_tuning_config(checkpoint: str | Path, overrides: Sequence[str] = ()) -> Config:
+    """The settings that a checkpoint was trained with, for a short run at a low rate that starts from it.
+
+    What was left out of its training stays its own matter: ``leave_out_venues`` is cleared.
+
+    Raises:
+        TrackerError: no checkpoint there, or an override that is none.
+    """
+    _, trained = model_from(load_checkpoint(checkpoint), checkpoint)
+    data = trained.to_dict()
+    data["train"].update(
+        epochs=TUNE_EPOCHS, steps_per_epoch=TUNE_STEPS, lr=TUNE_RATE * trained.train.lr, warmup_steps=TUNE_STEPS // 5,
+        ema=min(trained.train.ema, 0.98), init_from=str(checkpoint), validate_every=1,
+    )  # fmt: skip
+    data["data"]["leave_out_venues"] = ()
+    return load_config(None, overrides, base=data)
 
 
 def gather(data_paths: Sequence[str], config: Config) -> list[Clip]:

@@ -91,8 +91,8 @@ def _rate(rate: ErrorRate) -> str:
             "to know how often the tracker is wrong.</p>"
         )
     return (
-        f"<p>Of {rate.judged} labelled frames that were drawn at random, the tracker was wrong in {rate.wrong}: between "
-        f"{100 * rate.low:.1f} and {100 * rate.high:.1f} % of all frames (95 %).</p>"
+        f"<p>Of {rate.judged} labelled frames that were drawn at random, the tracker was wrong in {rate.wrong}: "
+        f"between {100 * rate.low:.1f} and {100 * rate.high:.1f} % of all frames (95 %).</p>"
     )
 
 
@@ -106,9 +106,8 @@ def _run(db: sqlite3.Connection, run: dict[str, Any]) -> str:
             "WHERE run=? ORDER BY second",
             (run["id"],),
         ).fetchall()
-    told = "".join(
-        f'<p class="say">{_clock(e.time_s)} {_text(e.reason)}</p>' for e in read_events(db, kinds=("drift",), run=run["id"])
-    )  # fmt: skip
+    alarms = read_events(db, kinds=("drift",), run=run["id"])
+    told = "".join(f'<p class="say">{_clock(e.time_s)} {_text(e.reason)}</p>' for e in alarms)
     counts = "".join(f"<tr><td>{_text(k)}</td><td>{n}</td><td>{frames}</td></tr>" for k, n, frames in kinds)
     cues = read_events(db, kinds=("cue",), run=run["id"], limit=_EVENTS)
     said = "".join(

@@ -211,7 +211,7 @@ class Monitor:
         if self._judged is not None:
             self._judged(s, doubt, flagged)
         if flagged:
-            self._extend("doubt", s, doubt, f"right with {100 * (1 - doubt):.0f} %", doubt)
+            self._extend("doubt", s, doubt, f"sure to {100 * (1 - doubt):.0f} %", doubt)
         if s.candidates > 1 and not s.repeat:
             self._extend("candidates", s, 0.3 + 0.4 * doubt, f"{s.candidates} claims", doubt)
         if s.innovation > self._track.gate**2:

@@ -1,0 +1,172 @@
+"""What becomes an event, what is kept of it, and that watching never disturbs the tracker."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+from monitor_steps import Scene, monitor
+
+from tracker.monitor import pictures
+from tracker.monitor.log import connect, read_events, read_runs
+from tracker.types import Status
+
+
+def events(folder, *kinds: str):
+    db = connect(folder)
+    try:
+        return sorted(read_events(db, kinds=kinds), key=lambda e: e.frame or 0)
+    finally:
+        db.close()
+
+
+def test_a_stretch_of_doubt_is_one_event_with_pictures_around_its_peak(tmp_path):
+    watch, scene = monitor(tmp_path), Scene()
+    for i in range(60):
+        watch.observe(scene.step(score={30: 0.4, 31: 0.2, 32: 0.4}.get(i, 0.9)))
+    summary = watch.close()
+    (event,) = events(tmp_path, "doubt")
+    assert (event.first, event.last, event.frames, event.frame) == (30, 32, 3, 31)
+    assert event.doubt == pytest.approx(0.8)
+    kept = sorted(int(p.stem) for p in (tmp_path / event.pictures).iterdir())
+    assert kept == [29, 30, 31, 32]  # two before, for the network's history, and one after
+    assert summary["frames"] == 60 and summary["flagged"] == 3 and "problem" not in summary
+
+
+def test_every_kind_of_trouble_has_its_event(tmp_path):
+    watch, scene = monitor(tmp_path, flight_px_s=300.0, late_s=0.1), Scene()
+    for i in range(80):
+        if i == 20:
+            step = scene.step(rival=0.8)
+        elif i == 30:
+            step = scene.step(x=(scene.x + 60) % 320)
+        elif 40 <= i < 45:
+            step = scene.step(status=Status.LOST)
+        elif i == 60:
+            step = scene.step(cut=True)
+        else:
+            step = scene.step()
+        watch.observe(step, 0.5 if i == 70 else 0.01)
+    watch.stall(2.0, "stalled")
+    watch.close()
+    found = {e.kind: e for e in events(tmp_path)}
+    assert {"candidates", "jump", "innovation", "lost", "cut", "late", "stall"} <= set(found)
+    assert found["candidates"].frame == 20 and found["candidates"].detail["rival"][2] == pytest.approx(0.8)
+    assert found["lost"].frame == 40 and found["cut"].frame == 60 and found["late"].frame == 70
+    assert found["jump"].first == 30
+
+
+def test_nothing_is_flagged_where_the_tracker_is_sure(tmp_path):
+    watch, scene = monitor(tmp_path), Scene()
+    for _ in range(100):
+        watch.observe(scene.step())
+    assert watch.close()["flagged"] == 0
+    assert [e for e in events(tmp_path) if e.kind in ("doubt", "candidates", "lost")] == []
+
+
+def test_the_random_sample_takes_confident_frames_too_and_every_frame_has_the_same_chance(tmp_path):
+    watch, scene = monitor(tmp_path, sample_rate=0.25, keep_every_s=0.0), Scene()
+    for i in range(400):
+        watch.observe(scene.step(score=0.2 if i % 2 else 0.9))
+    watch.close()
+    drawn = events(tmp_path, "sample")
+    assert 70 <= len(drawn) <= 130
+    sure = sum((e.frame or 0) % 2 == 0 for e in drawn)
+    assert 0.35 < sure / len(drawn) < 0.65
+
+
+def test_events_that_look_the_same_are_merged(tmp_path):
+    watch, scene = monitor(tmp_path, keep_every_s=0.0), Scene()
+    for i in range(200):  # a thing that never moves, doubted again and again
+        watch.observe(scene.step(score=0.2 if i % 40 == 20 else 0.9, x=100.0))
+    watch.close()
+    (event,) = events(tmp_path, "doubt")
+    assert event.frames == 5
+
+
+def test_a_full_disk_stops_storing_and_nothing_else(tmp_path, monkeypatch):
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pictures.PictureStore, "_save", full)
+    watch, scene = monitor(tmp_path), Scene()
+    for i in range(60):
+        watch.observe(scene.step(score=0.2 if i == 30 else 0.9))
+    summary = watch.close()
+    assert summary["pictures"] == 0 and summary["not_stored"] == 1 and "problem" not in summary
+    assert events(tmp_path, "doubt")[0].pictures is None
+
+
+def test_a_log_that_cannot_be_written_costs_rows_and_nothing_else(tmp_path):
+    watch, scene = monitor(tmp_path), Scene()
+    other = sqlite3.connect(tmp_path / "events.sqlite", isolation_level=None)
+    watch._log._db.execute("PRAGMA max_page_count=1")
+    watch._log._db.execute("PRAGMA busy_timeout=10")
+    other.execute("BEGIN EXCLUSIVE")  # nobody else may write
+    for i in range(60):
+        watch.observe(scene.step(score=0.2 if i == 30 else 0.9))
+    summary = watch.close()
+    other.execute("ROLLBACK")
+    other.close()
+    assert summary["frames"] == 60 and watch._log.lost > 0
+
+
+def test_the_budget_is_kept_and_the_least_useful_go_first(tmp_path):
+    watch, scene = monitor(tmp_path, disk_mb=1, keep_every_s=0.0, same_below=0.0, quality=100), Scene()
+    for i in range(700):
+        doubtful = i % 10 == 5
+        watch.observe(scene.step(score=(0.05 if i % 100 == 55 else 0.4) if doubtful else 0.9))
+    watch.close()
+    size = sum(p.stat().st_size for p in (tmp_path / "pictures").rglob("*.jpg"))
+    assert size < 1.3 * 2**20
+    kept = [e for e in events(tmp_path, "doubt") if e.pictures]
+    gone = [e for e in events(tmp_path, "doubt") if not e.pictures]
+    assert gone and kept
+    assert sum(e.doubt > 0.9 for e in kept) >= sum(e.doubt > 0.9 for e in gone)
+
+
+def test_hiding_people_leaves_only_the_surroundings_of_claims_sharp():
+    scene = Scene()
+    picture = scene.base
+    hidden = pictures.hide_people(picture, [(100.0, 90.0)])
+    assert (hidden[85:95, 95:105] == picture[85:95, 95:105]).all()
+    far = hidden[:, 200:].astype(float)
+    assert far.std() < 0.5 * picture[:, 200:].astype(float).std()
+    assert (pictures.hide_people(picture, [])[85:95, 95:105] != picture[85:95, 95:105]).any()
+
+
+def test_a_fault_of_the_monitor_is_told_and_not_raised(tmp_path, monkeypatch):
+    watch, scene = monitor(tmp_path), Scene()
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("bang")
+
+    monkeypatch.setattr(watch, "_judge", broken)
+    for _ in range(20):
+        watch.observe(scene.step())
+    assert "bang" in watch.close()["problem"]
+
+
+def test_another_picture_size_in_mid_run_is_taken_calmly(tmp_path):
+    import numpy as np
+
+    watch, scene = monitor(tmp_path, sample_rate=1.0), Scene()
+    small = Scene(base=np.full((90, 160, 3), 90, np.uint8))
+    for _ in range(10):
+        watch.observe(scene.step())
+    small.index, small.time_s = scene.index, scene.time_s
+    for _ in range(10):
+        watch.observe(small.step(x=50.0))
+    assert watch.close()["frames"] == 20
+
+
+def test_runs_share_a_folder(tmp_path):
+    for _ in range(2):
+        watch, scene = monitor(tmp_path), Scene()
+        for i in range(30):
+            watch.observe(scene.step(score=0.2 if i == 15 else 0.9))
+        watch.close()
+    db = connect(tmp_path)
+    assert [r["frames"] for r in read_runs(db)] == [30, 30]
+    assert len({e.pictures for e in read_events(db, kinds=("doubt",))}) == 2
+    db.close()
