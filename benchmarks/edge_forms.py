@@ -101,7 +101,7 @@ def network_times(
 
 
 def _openvino(path: Path) -> Callable[[np.ndarray, np.ndarray], Any]:
-    import openvino
+    import openvino  # type: ignore[import-not-found]
 
     core = openvino.Core()
     settings = {"INFERENCE_NUM_THREADS": 1, "PERFORMANCE_HINT": "LATENCY"}
@@ -138,8 +138,8 @@ def report(
     lines = [
         f"    python benchmarks/edge_forms.py --data DATA --split {args.split}{flags}", "",
         f"Model {info.name} {info.digest}. int8 calibrated on {', '.join(calibrated)}; agreement with fp32 on 80 views "
-        f"of {', '.join(checked)}. {machine['processor']} ({', '.join(machine['vector_units'])}), one thread, processor "
-        f"time, load average {machine['load_average']}; onnxruntime {machine['onnxruntime']}.", "",
+        f"of {', '.join(checked)}. {machine['processor']} ({', '.join(machine['vector_units'])}), one thread, "
+        f"processor time, load average {machine['load_average']}; onnxruntime {machine['onnxruntime']}.", "",
         "| form | KB | F1@5 | F1@10 | to fp32 | " + " | ".join(f"{w}x{h} ms" for w, h in sizes)
         + " | score off (mean, most) | place off, px (mean, most) | elsewhere |",
         "|---|--:|--:|--:|--:|" + "--:|" * len(sizes) + "---|---|--:|",
