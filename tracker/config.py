@@ -53,7 +53,7 @@ class DetectConfig:
     weak_frames: int = Field(default=2, ge=0)  # close looks in a row below the start threshold before a scan
     dispute_frames: int = Field(default=4, ge=0)  # scans in a row after a rival claim was seen
     sure_sd_px: float = Field(default=25.0, gt=0)  # px at 1280 wide: predictions this sure are followed closely
-    scan_every: int = Field(default=6, ge=1, le=120)  # frames between scans while the track is sure
+    scan_every: int = Field(default=10, ge=1, le=120)  # frames between scans while the track is sure
     # scans in slices (benchmarks/results/slices.md): 0 off; 1 the whole picture at working scale, 2 at twice that
     slice_scale: float = Field(default=0.0, ge=0, le=8)
     slice_width: int = Field(default=704, ge=64, le=4096)  # network px of a slice
@@ -97,6 +97,7 @@ class TrackConfig:
     static_after_s: float = Field(default=0.6, gt=0)
     static_speed_px_s: float = Field(default=60.0, ge=0)  # slower is at rest
     static_llr: float = 15.0  # a track there never counts for more: a few detections that move beat it
+    spare_after: int = Field(default=4, ge=0)  # claims there while the ball flew elsewhere: never the ball; 0 = off
     # life of a track
     confirm_hits: int = Field(default=3, ge=1)
     tentative_coast_s: float = Field(default=0.05, ge=0)  # before confirmation
@@ -240,8 +241,8 @@ class DataConfig:
     stills_weight: float = Field(default=2.0, ge=0)  # of isolated pictures among clips
     sport_balance: float = Field(default=0.7, ge=0, le=1)  # 1: every sport gets the same share; 0: by its clips
     synthetic_share: float = Field(default=0.0, ge=0, le=1)  # share of crops from rendered clips
-    synthetic_clips: int = Field(default=24, ge=1)  # rendered once into cache_dir
-    synthetic_seconds: float = Field(default=3.0, gt=0, le=600)
+    synthetic_clips: int = Field(default=12, ge=1)  # rendered once into cache_dir, about 180 MB each
+    synthetic_seconds: float = Field(default=2.0, gt=0, le=600)
     synthetic_seed: int = Field(default=0, ge=0)
     paste_share: float = Field(default=0.15, ge=0, le=1)  # share of crops with a ball pasted into a place without one
     cache_dir: str = "cache"

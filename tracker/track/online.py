@@ -121,6 +121,7 @@ class BallTracker:
         branches = self._coast(alive, detections.region) + self._associate(alive, claims, dt) + self._acquire(claims)
         self._beam = self._select(branches)
         self._last = self._report(frame, time_s, detections.candidates)
+        self._find_out(claims)
         return self._last
 
     def prediction(self, time_s: float, camera: CameraMotion | None = None) -> Prediction | None:
@@ -179,6 +180,8 @@ class BallTracker:
             h.llr *= fade
             if h.vx * h.vx + h.vy * h.vy < c.static_speed_px_s**2 and self._spots.is_static(h.x, h.y):
                 h.llr = min(h.llr, c.static_llr)
+            if self._is_spare(h):
+                h.llr = min(h.llr, 0.0)
         return self._beam
 
     def _coast(self, alive: list[Hypothesis], region: Region | None) -> list[Hypothesis]:
@@ -228,7 +231,9 @@ class BallTracker:
         c = self.config
         born = []
         for claim in claims:
-            if claim.score >= self._start:
+            if claim.score >= self._start and not (
+                c.spare_after and self._spots.is_spare(claim.x, claim.y, c.spare_after)
+            ):
                 h = Hypothesis(claim.x, claim.y, 0.0, 0.0, self._r, 0.0, c.start_speed_px_s**2)
                 h.llr = c.birth_llr + claim.evidence
                 h.detection, h.score, h.radius = claim.index, claim.score, claim.radius
@@ -249,7 +254,7 @@ class BallTracker:
         for h in sorted(branches, key=lambda h: -h.llr):
             fresh = h.age <= c.young_age
             kept, room = (young, c.young_beam) if fresh else (old, c.beam)
-            if len(kept) == room or any(h.resembles(better) for better in (*old, *young)):
+            if len(kept) == room or _alike(h, old) or _alike(h, young):
                 continue
             if h.detection >= 0 and not fresh:
                 ends[h.detection] = ends.get(h.detection, 0) + 1
@@ -272,8 +277,23 @@ class BallTracker:
             return BallState.lost(frame, time_s, candidates)
         return self._state(lead, frame, time_s, candidates)
 
+    def _find_out(self, claims: list[_Claim]) -> None:
+        """A ball in flight tells on everything else that is claimed."""
+        h = self._beam[0] if self._beam else None
+        if h is None or h.detection < 0 or h.hits < self.config.confirm_hits or not self._reportable(h):
+            return
+        if h.score >= self._start and h.vx * h.vx + h.vy * h.vy > self.config.slow_px_s**2:
+            self._spots.ball_is_at(h.x, h.y, [(claim.x, claim.y) for claim in claims])
+
+    def _is_spare(self, h: Hypothesis) -> bool:
+        c = self.config
+        slow = h.vx * h.vx + h.vy * h.vy < c.static_speed_px_s**2
+        return c.spare_after > 0 and slow and self._spots.is_spare(h.x, h.y, c.spare_after)
+
     def _reportable(self, h: Hypothesis) -> bool:
         c = self.config
+        if self._is_spare(h):
+            return False
         if h.strength < c.report_strength * self._start:  # a path of weak claims: a shoe, a shadow
             return False
         if h.detection >= 0:
@@ -318,6 +338,13 @@ class BallTracker:
     def _reference_motion(self, camera: CameraMotion) -> tuple[float, float, float, float, float, float]:
         (a, b, tx), (c, d, ty) = camera.matrix.tolist()
         return a, b, c, d, tx * self._scale, ty * self._scale
+
+
+def _alike(h: Hypothesis, better: list[Hypothesis]) -> bool:
+    for other in better:  # noqa: SIM110 - a plain loop: many times in every frame, a generator takes twice as long
+        if h.resembles(other):
+            return True
+    return False
 
 
 def _logit(p: float) -> float:

@@ -1,12 +1,17 @@
 """Places where something ball-like sits and never moves: spare balls, logos, lamps, line crossings.
 
 A ball in play moves; whatever has been claimed at one place for about a second is less likely to be it. It is only
-made less likely, never forbidden: before a serve the true ball rests too, and then it is the best there is.
+made less likely, never forbidden: before a serve the true ball rests too, and then it is the best there is. Only a
+place that kept being claimed while the ball was seen flying elsewhere is found out for good: there is one ball.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+
+_ELSEWHERE_PX = 40.0
+_FORGIVEN = 0.1  # of a time, by every look that does not find it claimed
+_MOST = 20.0
 
 
 class StaticSpots:
@@ -22,14 +27,14 @@ class StaticSpots:
         self._radius2 = radius_px * radius_px
         self._after_s = after_s
         self._limit = limit
-        self._spots: list[list[float]] = []  # x, y, seconds claimed
+        self._spots: list[list[float]] = []  # x, y, seconds claimed, times claimed while the ball was elsewhere
 
     def reset(self) -> None:
         self._spots = []
 
     def carry(self, a: float, b: float, c: float, d: float, tx: float, ty: float) -> None:
         """Camera motion, as in :meth:`tracker.track.hypothesis.Hypothesis.carry`."""
-        self._spots = [[a * x + b * y + tx, c * x + d * y + ty, w] for x, y, w in self._spots]
+        self._spots = [[a * x + b * y + tx, c * x + d * y + ty, w, n] for x, y, w, n in self._spots]
 
     def observe(
         self, points: Sequence[tuple[float, float]], dt: float, looked_at: Callable[[float, float], bool]
@@ -46,7 +51,7 @@ class StaticSpots:
         for x, y in points:
             i = self._find(x, y)
             if i is None:
-                new.append([x, y, dt])
+                new.append([x, y, dt, 0.0])
             else:
                 claimed[i] = True
         kept = []
@@ -55,9 +60,22 @@ class StaticSpots:
                 spot[2] = min(spot[2] + dt, 2 * self._after_s)
             elif looked_at(spot[0], spot[1]):
                 spot[2] -= dt
-            if spot[2] > 0:
+                spot[3] -= _FORGIVEN
+            if spot[2] > 0 or spot[3] > 0:
                 kept.append(spot)
-        self._spots = sorted(kept + new, key=lambda s: -s[2])[: self._limit]
+        self._spots = sorted(kept + new, key=lambda s: (-s[3], -s[2]))[: self._limit]
+
+    def ball_is_at(self, x: float, y: float, points: Sequence[tuple[float, float]]) -> None:
+        """The ball is in flight at (x, y): what else is claimed in this frame (``points``) is not it."""
+        for px, py in points:
+            i = self._find(px, py)
+            if i is not None and (px - x) ** 2 + (py - y) ** 2 > _ELSEWHERE_PX**2:
+                self._spots[i][3] = min(self._spots[i][3] + 1, _MOST)
+
+    def is_spare(self, x: float, y: float, times: int) -> bool:
+        """Whether this place has been claimed ``times`` times while the ball was elsewhere."""
+        i = self._find(x, y)
+        return i is not None and self._spots[i][3] >= times
 
     def is_static(self, x: float, y: float) -> bool:
         """Whether this place has been claimed for long enough."""
@@ -65,7 +83,7 @@ class StaticSpots:
         return i is not None and self._spots[i][2] >= self._after_s
 
     def _find(self, x: float, y: float) -> int | None:
-        for i, (sx, sy, _) in enumerate(self._spots):
+        for i, (sx, sy, *_) in enumerate(self._spots):
             if (x - sx) ** 2 + (y - sy) ** 2 <= self._radius2:
                 return i
         return None
