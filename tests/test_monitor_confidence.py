@@ -40,7 +40,7 @@ def test_the_map_rises_and_stays_a_probability():
     raw = rng.random(500)
     knots, values = isotonic(raw, (rng.random(500) < raw**2).astype(float))
     assert all(np.diff(knots) >= 0) and all(np.diff(values) >= 0)
-    assert 0 <= values[0] and values[-1] <= 1 and len(knots) <= 60
+    assert values[0] >= 0 and values[-1] <= 1 and len(knots) <= 60
 
 
 def test_round_trip_and_files_without_it():

@@ -49,11 +49,19 @@ def test_every_kind_of_trouble_has_its_event(tmp_path):
         watch.observe(step, 0.5 if i == 70 else 0.01)
     watch.stall(2.0, "stalled")
     watch.close()
-    found = {e.kind: e for e in events(tmp_path)}
-    assert {"candidates", "jump", "innovation", "lost", "cut", "late", "stall"} <= set(found)
-    assert found["candidates"].frame == 20 and found["candidates"].detail["rival"][2] == pytest.approx(0.8)
-    assert found["lost"].frame == 40 and found["cut"].frame == 60 and found["late"].frame == 70
-    assert found["jump"].first == 30
+    found = {(e.kind, e.frame): e for e in events(tmp_path)}
+    expected = {
+        "candidates": 20,
+        "jump": 30,
+        "innovation": 30,
+        "lost": 40,
+        "doubt": 40,
+        "cut": 60,
+        "late": 70,
+        "stall": 79,
+    }
+    assert set(expected.items()) <= set(found)
+    assert found["candidates", 20].detail["rival"][2] == pytest.approx(0.8)
 
 
 def test_nothing_is_flagged_where_the_tracker_is_sure(tmp_path):
@@ -112,8 +120,8 @@ def test_a_log_that_cannot_be_written_costs_rows_and_nothing_else(tmp_path):
 
 
 def test_the_budget_is_kept_and_the_least_useful_go_first(tmp_path):
-    watch, scene = monitor(tmp_path, disk_mb=1, keep_every_s=0.0, same_below=0.0, quality=100), Scene()
-    for i in range(700):
+    watch, scene = monitor(tmp_path, disk_mb=1, keep_every_s=0.0, same_below=0.0, quality=90), Scene()
+    for i in range(500):
         doubtful = i % 10 == 5
         watch.observe(scene.step(score=(0.05 if i % 100 == 55 else 0.4) if doubtful else 0.9))
     watch.close()

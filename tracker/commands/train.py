@@ -25,8 +25,8 @@ import click
 @click.option("--export/--no-export", "do_export", default=True, show_default=True, help="Write model.onnx at the end.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 def command(
-    config_path: str | None, overrides: tuple[str, ...], data_paths: tuple[str, ...], out: str | None, start: str | None,
-    resume: bool, do_export: bool, quiet: bool,
+    config_path: str | None, overrides: tuple[str, ...], data_paths: tuple[str, ...], out: str | None,
+    start: str | None, resume: bool, do_export: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Train with the YAML file CONFIG; settings are overridden as train.epochs=3.
 

@@ -27,7 +27,7 @@ from tracker.monitor.drift import SERIES, fit_baseline
 from tracker.monitor.looks import Looks
 from tracker.monitor.signals import AHEAD, BACK, Signal, SignalReader, features
 from tracker.track.pipeline import track_video
-from tracker.types import FloatArray, Visibility
+from tracker.types import FloatArray, Image, Visibility
 from tracker.video import open_video
 
 TOLERANCE_PX = 5.0  # at 1280 wide: an answer farther from the label is wrong
@@ -39,30 +39,44 @@ class Watched:
 
     Attributes:
         signals: one per frame. inputs: float64 [N, len(FEATURES)], the confidence model's.
-        series: values per frame by name of ``SERIES``.
+        values: of each frame by name of ``SERIES``, what was measured. tones: grey histogram [TONES] or None.
+        greys: small grey pictures, uint8 [h, w], where they were asked for (None for repeated pictures).
     """
 
     signals: list[Signal]
     inputs: FloatArray
-    series: dict[str, list[float]]
+    values: list[dict[str, float]]
+    tones: list[FloatArray | None]
+    greys: list[Image | None]
+
+    @property
+    def series(self) -> dict[str, list[float]]:
+        """All values by name."""
+        return {k: [v[k] for v in self.values if k in v] for k in SERIES}
 
 
-def watch_clip(model: BallModel, clip: Clip, config: Config, *, max_frames: int | None = None) -> Watched:
+def watch_clip(
+    model: BallModel, clip: Clip, config: Config, *, max_frames: int | None = None, greys: bool = False
+) -> Watched:
     """Runs the tracker over a clip and reads every frame's signals."""
     signals: list[Signal] = []
-    series: dict[str, list[float]] = {k: [] for k in SERIES}
+    values: list[dict[str, float]] = []
+    tones: list[FloatArray | None] = []
+    small: list[Image | None] = []
     looks = Looks()
     with open_video(clip.media, config=config.video, fps=clip.fps or None) as video:
         reader = SignalReader(config.track, video.info.width)
         for step in track_video(video, model, config):
             signals.append(reader.read(step))
-            for k, v in looks.read(step, signals[-1]).items():
-                series[k].append(v)
+            values.append(looks.read(step, signals[-1]))
+            tones.append(looks.tones)
+            if greys:
+                small.append(step.grey)
             if len(signals) == max_frames:
                 break
     n = len(signals)
     inputs = [features(signals[max(0, i - BACK) : min(n, i + AHEAD + 1)], min(i, BACK)) for i in range(n)]
-    return Watched(signals, np.array(inputs, np.float64).reshape(n, -1), series)
+    return Watched(signals, np.array(inputs, np.float64).reshape(n, -1), values, tones, small)
 
 
 def judge(watched: Watched, labels: LabelTable, width: int, tolerance_px: float = TOLERANCE_PX) -> FloatArray:

@@ -8,6 +8,7 @@ the tracking.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import shutil
 import time
@@ -98,9 +99,14 @@ class PictureStore:
         self.written = 0
         self._have: set[int] = set()
 
-    def keep(self, scene: Scene) -> str | None:
-        """Writes a scene's pictures; the folder's name, or None when they were not kept."""
-        if time.monotonic() < self._not_before or not self._room():
+    def keep(self, scene: Scene, value: float) -> str | None:
+        """Writes a scene's pictures; the folder's name, or None when they were not kept.
+
+        Args:
+            value: of the event; where the budget is used up, lesser ones give way, and it is kept only if there are
+                any (infinite for the random sample).
+        """
+        if time.monotonic() < self._not_before or not self._room(value):
             self.refused += 1
             return None
         try:
@@ -150,8 +156,8 @@ class PictureStore:
         self.bytes += len(data)
         self.written += 1
 
-    def _room(self) -> bool:
-        """Makes room by giving up the least useful events; False when the disk itself has none."""
+    def _room(self, value: float) -> bool:
+        """Makes room by giving up less useful events; False when there are none, or the disk itself is full."""
         try:
             if shutil.disk_usage(self._root).free < self._config.free_mb << 20:
                 return False
@@ -159,23 +165,25 @@ class PictureStore:
             return False
         limit = self._config.disk_mb << 20
         while self.bytes > limit:
-            if not self._give_up():
+            if not self._give_up(value):
                 return False
         return True
 
-    def _give_up(self) -> bool:
-        """Deletes the pictures of the least useful event.
+    def _give_up(self, value: float) -> bool:
+        """Deletes the pictures of the least useful event, if it is worth less than ``value``.
 
         The random sample goes last, and then by lot: what is left of it is still a fair sample.
         """
         self._log.commit()
         rows = self._log.query(
-            "SELECT id,frame,pictures,detail FROM events WHERE pictures IS NOT NULL AND kind!='sample' "
+            "SELECT id,frame,pictures,value FROM events WHERE pictures IS NOT NULL AND kind!='sample' "
             "ORDER BY value LIMIT 1"
-        ) or self._log.query(
-            "SELECT id,frame,pictures,detail FROM events WHERE pictures IS NOT NULL ORDER BY random() LIMIT 1"
         )
-        if not rows:
+        if not rows and value == math.inf:
+            rows = self._log.query(
+                "SELECT id,frame,pictures,value FROM events WHERE pictures IS NOT NULL ORDER BY random() LIMIT 1"
+            )
+        if not rows or rows[0][3] >= value:
             return False
         id, frame, folder, _ = rows[0]
         others = self._log.query("SELECT frame FROM events WHERE pictures=? AND id!=?", (folder, id))

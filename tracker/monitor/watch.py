@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -46,6 +47,7 @@ class _Worker:
         self._wait = wait
         self.skipped = 0
         self.problem = ""
+        self.cpu_s = 0.0  # of the thread, once it has ended
         self._thread = threading.Thread(target=self._run, name="monitor", daemon=True)
         self._thread.start()
 
@@ -64,6 +66,7 @@ class _Worker:
                 task()
             except Exception as e:  # a store that fails must not end the watching
                 self.problem = f"{type(e).__name__}: {e}"
+        self.cpu_s = time.thread_time()
 
     def close(self) -> None:
         self._tasks.put(None)
@@ -167,7 +170,12 @@ class Monitor:
 
         self._worker.do(finish, always=True)
         self._worker.close()
-        summary.update(skipped=self._worker.skipped, alarms=[a.text() for a in self.alarms], notice=self.notice)
+        summary.update(
+            cpu_s=round(self._worker.cpu_s, 3),
+            skipped=self._worker.skipped,
+            alarms=[a.text() for a in self.alarms],
+            notice=self.notice,
+        )
         if problem := self.problem or self._worker.problem:
             summary["problem"] = problem
         return summary
@@ -341,7 +349,7 @@ class Monitor:
                     )
                     return
                 event.value = round(event.value * (0.6 + 0.4 * gap), 4)
-            event.pictures = self._store.keep(scene)
+            event.pictures = self._store.keep(scene, math.inf if event.kind == "sample" else event.value)
             if event.pictures is not None and event.kind != "sample":
                 self._recent.append((event.look, event))
             self._log.add(event)

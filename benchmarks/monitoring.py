@@ -1,0 +1,399 @@
+"""What monitoring is worth and what it costs, on labelled footage.
+
+    python benchmarks/monitoring.py --data DATA --fold FOLD.onnx=CLIP,CLIP [--work DIR] [PART ...]
+
+Parts: record flags sample drift cost log disk table. Without any, all of them in this order; each leaves its figures in
+DIR, and `table` writes benchmarks/results/monitoring.md from what is there. ``record`` runs the models over the clips
+once: the val clips by the bundled weights, the fold's clips by models that never saw their venues.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pickle
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import cv2
+import numpy as np
+
+from tracker.config import load_config
+from tracker.detect.model import BallModel
+from tracker.labels.dataset import load_dataset
+from tracker.labels.schema import LabelTable
+from tracker.monitor.calibrate import Watched, judge, watch_clip
+from tracker.monitor.confidence import Confidence, fit_confidence
+from tracker.monitor.drift import Drift
+from tracker.monitor.estimate import wilson
+from tracker.monitor.looks import Looks
+
+PARTS = ("record", "flags", "sample", "drift", "cost", "log", "disk", "table")
+RESULTS = Path(__file__).parent / "results" / "monitoring.md"
+SHARE = 0.15
+
+
+def record(args: argparse.Namespace) -> None:
+    """The signals of every clip by a model that never learnt from it."""
+    clips = {c.name: c for c in load_dataset(args.data)}
+    jobs = [(args.model, c.name, "val") for c in clips.values() if c.split == "val" and c.kind in ("clip", "frames")]
+    for text in args.fold:
+        file, _, names = text.rpartition("=")
+        jobs += [(file, n, "fold") for n in names.split(",")]
+    kept = load(args, "record", {})
+    for file, name, side in jobs:
+        model = BallModel(file)
+        if kept.get(name, {}).get("digest") == model.info.digest:
+            continue
+        clip = clips[name]
+        watched = watch_clip(model, clip, load_config(), greys=True)
+        wrong = {t: judge(watched, LabelTable.read(clip.labels), clip.width, t) for t in (5.0, 10.0)}
+        kept[name] = {"watched": watched, "wrong": wrong, "side": side, "digest": model.info.digest,
+                      "name": model.info.name, "fps": clip.fps}  # fmt: skip
+        print(f"{name}: {len(watched.signals)} frames, {int(np.nansum(wrong[5.0]))} wrong", flush=True)
+        save(args, "record", kept)
+
+
+def flags(args: argparse.Namespace) -> None:
+    """Do the flagged frames hold the wrong ones? Every clip is judged by a map that was fitted without it."""
+    kept = load(args, "record")
+    fold = [n for n, k in kept.items() if k["side"] == "fold"]
+    out: dict[str, Any] = {}
+    for tolerance in (5.0, 10.0):
+        doubts, wrongs, rows = {}, {}, []
+        for name, k in kept.items():
+            known = np.isfinite(k["wrong"][tolerance])
+            c = confidence(kept, [n for n in fold if n != name])
+            doubts[name], wrongs[name] = doubt_of(c, k["watched"])[known], k["wrong"][tolerance][known] > 0
+            rows.append((name, k["side"], int(known.sum()), int(wrongs[name].sum()),
+                         float((doubts[name] >= c.flag_above).mean()), caught(doubts[name], wrongs[name], c.flag_above),
+                         *by_rank(doubts[name], wrongs[name])))  # fmt: skip
+        for side in ("val", "fold"):
+            names = [n for n, k in kept.items() if k["side"] == side]
+            d, w = (np.concatenate([v[n] for n in names]) for v in (doubts, wrongs))
+            level = float(np.mean([confidence(kept, [m for m in fold if m != n]).flag_above for n in names]))
+            rows.append((f"all of {side}", side, len(d), int(w.sum()), float((d >= level).mean()), caught(d, w, level),
+                         *by_rank(d, w)))  # fmt: skip
+            if tolerance == 5.0:
+                out[f"reliability {side}"] = reliability(d, w)
+        out[f"rows {tolerance:g}"] = rows
+    save(args, "flags", out)
+    for row in out["rows 5"]:
+        print(row)
+
+
+def confidence(kept: dict[str, Any], names: list[str]) -> Confidence:
+    x, y, g = [], [], []
+    for i, n in enumerate(names):
+        known = np.isfinite(kept[n]["wrong"][5.0])
+        x.append(kept[n]["watched"].inputs[known])
+        y.append(kept[n]["wrong"][5.0][known])
+        g.append(np.full(int(known.sum()), i))
+    return fit_confidence(np.concatenate(x), np.concatenate(y) > 0, group=np.concatenate(g))
+
+
+def doubt_of(c: Confidence, watched: Watched) -> np.ndarray:
+    return np.array([c.doubt(s, tuple(v)) for s, v in zip(watched.signals, watched.inputs, strict=True)])
+
+
+def caught(doubt: np.ndarray, wrong: np.ndarray, level: float) -> float:
+    return float((wrong & (doubt >= level)).sum() / max(1, wrong.sum()))
+
+
+def by_rank(doubt: np.ndarray, wrong: np.ndarray) -> tuple[float, float, float]:
+    """Share of the wrong frames among the 15 % most doubted; the most that any order could hold; and the share of
+    frames that must be flagged to hold 80 % of the wrong ones."""
+    order = np.argsort(-doubt, kind="stable")
+    n = int(SHARE * len(order))
+    found = np.cumsum(wrong[order])
+    total = max(1, int(wrong.sum()))
+    need = int(np.searchsorted(found, 0.8 * total)) + 1 if wrong.any() else 0
+    return float(found[n - 1] / total), min(1.0, n / total), need / len(order)
+
+
+def reliability(doubt: np.ndarray, wrong: np.ndarray) -> list[tuple[float, float, int]]:
+    """Mean doubt, share of wrong frames and number, in five classes of doubt."""
+    edges = (0, 0.05, 0.15, 0.3, 0.6, 1.01)
+    rows = []
+    for a, b in pairwise(edges):
+        here = (doubt >= a) & (doubt < b)
+        if here.any():
+            rows.append((float(doubt[here].mean()), float(wrong[here].mean()), int(here.sum())))
+    return rows
+
+
+def sample(args: argparse.Namespace) -> None:
+    """Does the random sample's interval hold the truth? Repeated draws from clips whose every frame is judged."""
+    kept, rng, rows = load(args, "record"), np.random.default_rng(0), []
+    w = np.concatenate([k["wrong"][5.0] for k in kept.values()])
+    w = w[np.isfinite(w)] > 0
+    for side, truth in (("all clips", w), ("10 hours at the same rate", np.resize(w, 900_000))):
+        for rate in (0.02, 0.05) if len(truth) < 10_000 else (0.0005, 0.002):
+            inside, widths = 0, []
+            for _ in range(args.repeats):
+                if len(truth) > 10_000:
+                    n = int(rng.binomial(len(truth), rate))
+                    wrong = int(rng.hypergeometric(int(truth.sum()), int((~truth).sum()), n))
+                else:
+                    drawn = rng.random(len(truth)) < rate
+                    n, wrong = int(drawn.sum()), int(truth[drawn].sum())
+                low, high = wilson(wrong, n)
+                inside += bool(low <= truth.mean() <= high)
+                widths.append(high - low)
+            rows.append((side, len(truth), float(truth.mean()), rate, inside / args.repeats, float(np.nanmean(widths))))
+    save(args, "sample", rows)
+    print(*rows, sep="\n")
+
+
+def replay(parts: list[tuple[Watched, str, float]]) -> tuple[list[Any], float, float]:
+    """Alarms over parts played one after the other: (clip, change, share from which it is played), (start s, end s)."""
+    drift, alarms, t, change_at = Drift(load_config().monitor), [], 0.0, 0.0
+    for n, (watched, change, begin) in enumerate(parts):
+        first = int(begin * len(watched.signals))
+        last = len(watched.signals) if n or len(parts) == 1 else len(watched.signals) // 2
+        change_at = t if n else 0.0
+        looks, dt = Looks(), 1 / 25
+        for i in range(first, last):
+            s = watched.signals[i]
+            if change == "half the frame rate" and i % 2:
+                continue
+            step_s = s.dt if 0 < s.dt < 1 else dt
+            dt = step_s
+            step_s *= 2 if change == "half the frame rate" else 1
+            t += step_s
+            grey = watched.greys[i]
+            if grey is not None and change == "dark":
+                grey = (grey * 0.35).astype(np.uint8)
+            elif grey is not None and change == "blurred":
+                grey = cv2.GaussianBlur(grey, (0, 0), 1.2)
+            values = looks.read(SimpleNamespace(grey=grey), s)  # type: ignore[arg-type]
+            values["interval_s"] = step_s
+            alarms += drift.add(t, values, looks.tones)
+    return alarms, change_at, t
+
+
+def drift(args: argparse.Namespace) -> None:
+    """Changes in the middle; and the same clip going on."""
+    kept = load(args, "record")
+    long = {n: k["watched"] for n, k in kept.items() if k["watched"].signals[-1].time_s > 5.5}
+    rows, quiet, seconds = [], 0, 0.0
+    for name, w in long.items():
+        alarms, _, t = replay([(w, "", 0.0)])
+        half = w.signals[-1].time_s / 2
+        second = [a for a in alarms if a.time_s > half]
+        quiet, seconds = quiet + len(second), seconds + t - half
+        rows.append((name, "none", len(alarms), len(second), None, "; ".join(a.text() for a in alarms)))
+        for change in ("dark", "blurred", "half the frame rate"):
+            rows.append(told(name, change, [(w, "", 0.0), (w, change, 0.5)]))
+        for other in [o for o in long if o != name][:4]:
+            rows.append(told(name, f"other court: {other}", [(w, "", 0.0), (long[other], "", 0.0)]))
+    save(args, "drift", {"rows": rows, "quiet": quiet, "seconds": seconds})
+    print(*rows, f"{quiet} alarms in {seconds:.0f} s of unchanged second halves", sep="\n")
+
+
+def told(name: str, change: str, parts: list[tuple[Watched, str, float]]) -> tuple:
+    alarms, at, end = replay(parts)
+    after = [a for a in alarms if a.time_s > at]
+    late = after[0].time_s - at if after else None
+    return (name, change, len(alarms), len(after), late, after[0].text() if after else f"not told in {end - at:.1f} s")
+
+
+def cost(args: argparse.Namespace) -> None:
+    """CPU time of the watching (both threads) against that of the rest of the same run, decoding included."""
+    from tracker.monitor.watch import Monitor
+    from tracker.track.pipeline import track_video
+    from tracker.video import open_video
+
+    clips = {c.name: c for c in load_dataset(args.data)}
+    rows = []
+    for name in args.cost_clips.split(","):
+        clip, model, config = clips[name], BallModel(args.model), load_config(None, ["monitor.sample_rate=0.002"])
+        with tempfile.TemporaryDirectory() as folder, open_video(clip.media, config=config.video) as video:
+            watch = Monitor(folder, video.info, model, config)
+            observed = 0.0
+            began = time.process_time()
+            n = 0
+            for step in track_video(video, model, config):
+                t = time.thread_time()
+                watch.observe(step)
+                observed += time.thread_time() - t
+                n += 1
+            summary = watch.close()
+            total = time.process_time() - began
+        rest = total - observed - summary["cpu_s"]
+        rows.append((name, n, 1000 * rest / n, 1000 * observed / n, 1000 * summary["cpu_s"] / n,
+                     (observed + summary["cpu_s"]) / rest, summary["pictures"]))  # fmt: skip
+        print(rows[-1], flush=True)
+    save(args, "cost", rows)
+
+
+def log(args: argparse.Namespace) -> None:
+    """SQLite against Parquet; a million events; a process killed while it writes."""
+    from tracker.monitor.log import Event, EventLog, connect
+
+    rng, out = np.random.default_rng(0), {}
+    n = 1_000_000
+    kinds = np.array(["doubt", "candidates", "innovation", "lost", "cut"])[rng.integers(0, 5, n)]
+    value = rng.random(n)
+    with tempfile.TemporaryDirectory() as folder:
+        writer = EventLog(folder, {"name": "many", "source": "many"}, commit_s=1e9)
+        began = time.process_time()
+        for i in range(n):
+            writer.add(Event(str(kinds[i]), i, i / 25, doubt=float(value[i]), value=float(value[i]), reason="made up",
+                             pictures="pictures/0001-many" if i % 50 == 0 else None))  # fmt: skip
+        writer.close(n, n, {})
+        out["SQLite insert, us per event"] = 1e6 * (time.process_time() - began) / n
+        out["SQLite size, MB"] = sum(p.stat().st_size for p in Path(folder).iterdir()) / 1e6
+        db = connect(folder)
+        queries = {
+            "100 most valuable kept": "* FROM events WHERE pictures IS NOT NULL ORDER BY value DESC LIMIT 100",
+            "100 most doubtful of one kind": "* FROM events WHERE kind='doubt' ORDER BY value DESC LIMIT 100",
+            "events around a frame": "* FROM events WHERE run=1 AND frame BETWEEN 500000 AND 500100",
+            "count by kind": "kind,count(*) FROM events GROUP BY kind",
+        }
+        for label, query in queries.items():
+            began = time.perf_counter()
+            db.execute(f"SELECT {query}").fetchall()
+            out[f"SQLite, {label}, s"] = time.perf_counter() - began
+        db.close()
+        out.update(parquet(Path(folder), kinds, value))
+    out["kills"] = kills(args.kills)
+    save(args, "log", out)
+    print(json.dumps(out, indent=1))
+
+
+def parquet(folder: Path, kinds: np.ndarray, value: np.ndarray) -> dict[str, float]:
+    try:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+        import pyarrow.parquet as pq
+    except ImportError:
+        return {}
+    n = len(kinds)
+    schema = pa.schema([("frame", pa.int64()), ("kind", pa.string()), ("value", pa.float64())])
+    path, began = folder / "events.parquet", time.process_time()
+    with pq.ParquetWriter(path, schema) as writer:
+        for a in range(0, n, 250):  # about what a second of bad video brings
+            b = min(n, a + 250)
+            writer.write_table(pa.table([np.arange(a, b), kinds[a:b], value[a:b]], schema=schema))
+    made = time.process_time() - began
+    began = time.perf_counter()
+    table = pq.read_table(path)
+    chosen = table.filter(pc.equal(table["kind"], "doubt"))
+    chosen.sort_by([("value", "descending")]).slice(0, 100)
+    asked = time.perf_counter() - began
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    try:
+        pq.read_table(path)
+        survives = 1.0
+    except pa.ArrowInvalid:
+        survives = 0.0
+    return {
+        "Parquet (a group per second), us per event": 1e6 * made / n, "Parquet size, MB": len(data) / 1e6,
+        "Parquet, 100 most doubtful of one kind, s": asked, "Parquet opens when cut off": survives,
+    }  # fmt: skip
+
+
+_VICTIM = """
+import sys
+from tracker.monitor.log import Event, EventLog
+log = EventLog(sys.argv[1], {"name": "x", "source": "x"}, commit_s=0.01)
+print("ready", flush=True)
+i = 0
+while True:
+    log.add(Event("doubt", i, i / 25, value=0.5)); i += 1
+"""
+
+
+def kills(times: int) -> dict[str, int]:
+    """Kill -9 at random moments: is the log whole, and does it go on?"""
+    rng, clean, rows = np.random.default_rng(0), 0, 0
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(times):
+            p = subprocess.Popen([sys.executable, "-c", _VICTIM, folder], stdout=subprocess.PIPE)
+            assert p.stdout is not None
+            p.stdout.readline()
+            time.sleep(float(rng.uniform(0.05, 0.6)))
+            p.send_signal(signal.SIGKILL)
+            p.wait()
+            db = sqlite3.connect(Path(folder) / "events.sqlite")
+            clean += db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+            now = db.execute("SELECT count(*) FROM events").fetchone()[0]
+            assert now >= rows
+            rows = now
+            db.close()
+    return {"killed": times, "clean": clean, "rows": rows}
+
+
+def disk(args: argparse.Namespace) -> None:
+    """A disk of 2 MB that fills up (needs the right to mount); tracking and judging go on."""
+    sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+    from monitor_steps import Scene, monitor
+
+    place = Path(tempfile.mkdtemp())
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(place)], capture_output=True)
+    if mounted.returncode:
+        print("no right to mount a small disk; the test with a disk that refuses stands in")
+        return
+    try:
+        watch, scene = monitor(place, keep_every_s=0.0, same_below=0.0, sample_rate=0.1, quality=100), Scene()
+        for i in range(1500):
+            watch.observe(scene.step(score=0.2 if i % 5 == 0 else 0.9))
+        summary = watch.close()
+        state = sqlite3.connect(place / "events.sqlite").execute("PRAGMA integrity_check").fetchone()[0]
+        summary |= {"integrity": state, "free_bytes": shutil.disk_usage(place).free}
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+        os.rmdir(place)
+    save(args, "disk", summary)
+    print(summary)
+
+
+def table(args: argparse.Namespace) -> None:
+    from monitoring_table import write_table
+
+    write_table(RESULTS, {p: load(args, p, None) for p in PARTS if p != "table"}, args)
+    print(f"written {RESULTS}")
+
+
+def save(args: argparse.Namespace, part: str, data: Any) -> None:
+    args.work.mkdir(parents=True, exist_ok=True)
+    (args.work / f"{part}.pickle").write_bytes(pickle.dumps(data))
+
+
+def load(args: argparse.Namespace, part: str, default: Any = ...) -> Any:
+    path = args.work / f"{part}.pickle"
+    if not path.exists() and default is not ...:
+        return default
+    return pickle.loads(path.read_bytes())  # our own files
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", default=PARTS, metavar="PART")
+    parser.add_argument("--data", default=os.environ.get("TRACKER_DATA"))
+    parser.add_argument("--model", help="for the val clips (default: the bundled weights)")
+    parser.add_argument("--fold", action="append", default=[], metavar="FILE=CLIP,CLIP")
+    parser.add_argument("--work", type=Path, default=Path("runs/monitoring"))
+    parser.add_argument("--repeats", type=int, default=2000)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--cost-clips", default="paris_indoor")
+    args = parser.parse_args()
+    for part in args.parts:
+        print(f"== {part}", flush=True)
+        globals()[part](args)
+
+
+if __name__ == "__main__":
+    main()
