@@ -118,6 +118,28 @@ def test_a_logo_that_never_moves_loses_to_a_weaker_ball_that_flies():
     assert (error(last, path)[6:] < 5).all()
 
 
+@pytest.mark.parametrize("spare_after, reported", [(4, False), (0, True)])
+def test_what_was_claimed_while_the_ball_flew_elsewhere_is_not_taken_when_the_ball_is_gone(spare_after, reported):
+    logo = (900.0, 200.0, 0.85)
+    path = np.vstack([flight(20, velocity=(400.0, -80.0)), np.full((30, 2), np.nan)])
+    states = run(make_tracker(spare_after=spare_after), path, extra=[logo])
+    assert status(states)[:20] == ["detected"] * 20
+    assert any(s.status is not Status.LOST for s in states[28:]) == reported
+    back = run_on(make_tracker(spare_after=spare_after), path, logo)
+    late = 0 if spare_after else 2  # a ball that returns is taken all the same, and sooner
+    assert error(back, flight(10, start=(300.0, 500.0)))[late:].max() < 3
+
+
+def run_on(tracker: BallTracker, path, logo) -> list[BallState]:
+    """The states of ten more frames after ``path``, with the ball back."""
+    run(tracker, path, extra=[logo])
+    n = len(path)
+    return [
+        tracker.step(n + i, (n + i) / FPS, seen((x, y, 0.9), logo))
+        for i, (x, y) in enumerate(flight(10, start=(300.0, 500.0)))
+    ]
+
+
 def test_a_ball_at_rest_before_the_serve_stays_the_ball():
     rng = np.random.default_rng(6)
     path = np.tile([640.0, 500.0], (75, 1))
