@@ -22,6 +22,7 @@ WINDOW_S, KEPT_S = 14.0, 8.0  # planned at a time; of it kept (the rest is look-
 SAMPLE_S = 0.03  # states closer together say the same
 OUTSIDE, OFF_CENTRE, ZOOM = 100.0, 1.0, 0.3  # cost per second of a ball beyond the margin, the dead zone; of zooming
 MOVING, TURNING, JERKING = 0.1, 0.3, 0.1  # cost of the path's length, of changes of its speed and acceleration
+LEAP, BRIEF_S = 4.0, 0.1  # widths/s between states; between two of them a stay shorter than this is not believed
 PREDICTED_WEIGHT = 0.3  # of a state without a detection
 
 
@@ -57,7 +58,8 @@ def plan_scene(
 
 
 def _samples(time_s: FloatArray, xy: FloatArray, seen: np.ndarray, lost_after_s: float) -> _Samples:
-    known = np.isfinite(xy).all(axis=1)
+    known = np.array(np.isfinite(xy).all(axis=1), dtype=bool)
+    known[known] = _steady(time_s[known], xy[known])
     keep, last = [], -np.inf
     for i in np.flatnonzero(known):
         if time_s[i] - last >= SAMPLE_S:
@@ -71,6 +73,19 @@ def _samples(time_s: FloatArray, xy: FloatArray, seen: np.ndarray, lost_after_s:
     away = np.minimum(time_s - edges[after], edges[np.minimum(after + 1, len(edges) - 1)] - time_s)
     lost = time_s[~known & (away > lost_after_s)]
     return _Samples(t, xy[chosen], span * np.where(seen[chosen], 1.0, PREDICTED_WEIGHT), lost)
+
+
+def _steady(time_s: FloatArray, xy: FloatArray) -> np.ndarray:
+    """bool [N]: false for a few states between two leaps that no ball makes (a false detection)."""
+    if len(xy) < 2:
+        return np.ones(len(xy), bool)
+    speed = np.hypot(*np.diff(xy, axis=0).T) / np.maximum(np.diff(time_s), 1e-3)
+    parts = np.split(np.arange(len(xy)), np.flatnonzero(speed > LEAP) + 1)
+    steady = np.ones(len(xy), bool)
+    if len(parts) > 1:
+        for part in parts:
+            steady[part] = time_s[part[-1]] - time_s[part[0]] >= BRIEF_S
+    return steady
 
 
 def _basis(time_s: FloatArray, count: int) -> tuple[IntArray, FloatArray]:
@@ -100,7 +115,7 @@ def _solve(
     half = np.array([0.5, 0.5 / frame.aspect])
     edges = (np.full(2, -0.5 / unit), np.array([1.0, tall]) - 0.5 / unit)
     for axis in (0, 1):  # within the picture
-        program.within(axis, half[axis], edges[0][axis], edges[1][axis])
+        program.within(axis, float(half[axis]), float(edges[0][axis]), float(edges[1][axis]))
     lost = np.zeros(n, bool)
     if len(samples.lost_s):
         knots = (np.arange(start, stop) - 1) * KNOT_S

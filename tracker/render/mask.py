@@ -22,7 +22,7 @@ from tracker.types import FloatArray, Image
 NOISE_LEVELS = 6.0  # grey levels: smaller differences are noise and compression
 SHARPNESS = 0.45  # of the ball's own difference: its edge is where half of it is left
 DEFAULT_RADIUS = 4.0  # px at 1280 wide
-_LIMITS = (0.2, 3.0)  # of the expected area
+_LIMITS = (0.15, 3.0)  # of the expected area
 _REACH = 1.6  # radii beyond the streak's middle line that may belong to the ball
 
 

@@ -46,7 +46,7 @@ class _VideoSink:
         self._size = (info.width, info.height)
         self._writer = VideoWriter(path, *size, info.fps, sound=sound)
 
-    def __enter__(self):  # type: ignore[no-untyped-def]
+    def __enter__(self):
         return self
 
     def __exit__(
@@ -155,8 +155,8 @@ def ball_mask(held: Sequence[_Waiting], at: int) -> BallMask | None:
     if state.status is not Status.DETECTED or not np.isfinite(state.xy).all():
         return None
     unit = 1 / reference_scale(frame.width)
-    radius = state.radius_px if np.isfinite(state.radius_px) else DEFAULT_RADIUS * unit
-    radius = float(np.clip(radius, 1.0, 0.1 * frame.width))
+    radii = [w.state.radius_px for w in held if np.isfinite(w.state.radius_px)]
+    radius = float(np.clip(np.median(radii) if radii else DEFAULT_RADIUS * unit, 1.0, 0.1 * frame.width))
     xy = np.asarray(state.xy, dtype=np.float64)
     move = _move(held, at, xy)
     limit = 80 * unit  # a longer streak is a wrong speed

@@ -57,8 +57,9 @@ class Strip:
     ) -> None:  # fmt: skip
         x0, y0, w, h = box
         text_h = max(7, round(13 * unit))
-        now = self._past[-1]
-        value = "-" if math.isnan(now[column]) else f"{now[column]:.0f} {sign}"
+        now = self._past[-1][0]
+        values = [(p[1] if column == 1 else p[2]) for p in self._past]
+        value = "-" if math.isnan(values[-1]) else f"{values[-1]:.0f} {sign}"
         scale = 0.4 * unit
         cv2.putText(
             out, name + value, (x0, y0 + text_h - 2), cv2.FONT_HERSHEY_SIMPLEX, scale, _PAPER, max(1, round(unit)),
@@ -69,8 +70,8 @@ class Strip:
             return
         cv2.line(out, (x0, bottom), (x0 + w, bottom), _FAINT, 1)
         points = [
-            (x0 + w * (1 - (now[0] - p[0]) / self.seconds), bottom - (bottom - top) * min(1.0, p[column] / limit), p[3])
-            for p in self._past
+            (x0 + w * (1 - (now - p[0]) / self.seconds), bottom - (bottom - top) * min(1.0, v / limit), p[3])
+            for p, v in zip(self._past, values, strict=True)
         ]
         for (xa, ya, _), (xb, yb, status) in itertools.pairwise(points):
             if math.isfinite(ya) and math.isfinite(yb):

@@ -1,0 +1,97 @@
+"""tracker render and the videos of tracker infer, as a user runs them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from test_render_sound import UNEVEN, heard, with_sound
+
+from tracker.trajectory import Trajectory
+from tracker.video import open_video
+
+
+def run(*args: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tracker", *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=180)
+
+
+def times_of(path: Path) -> list[float]:
+    with open_video(path) as video:
+        return [f.time_s for f in video]
+
+
+def test_one_pass_of_infer_writes_every_mode(tennis_video, tmp_path):
+    done = run("infer", tennis_video, "--overlay", "--highlight", "--follow", "--aspect", "9:16", "--events", "--out",
+               tmp_path, "--json")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    times = [i / 30 for i in range(30)]
+    for name in ("overlay.mp4", "highlight.mp4", "follow.mp4"):
+        assert times_of(tmp_path / name) == pytest.approx(times, abs=1e-4), name
+    masks = json.loads((tmp_path / "masks.json").read_text())
+    assert len(masks["images"]) == 30 and len(masks["annotations"]) > 20
+    crops = list(csv.DictReader((tmp_path / "follow.csv").read_text().splitlines()))
+    assert len(crops) == 30 and float(crops[0]["width"]) / float(crops[0]["height"]) == pytest.approx(9 / 16, rel=0.01)
+    assert (tmp_path / "events.csv").exists()
+
+
+def test_render_keeps_uneven_times_and_sound(tmp_path):
+    video = with_sound(tmp_path / "clip.mp4", UNEVEN)
+    n = len(UNEVEN)
+    columns = {"frame": list(range(n)), "time_s": UNEVEN, "x": [20.0 + 3 * i for i in range(n)], "y": [30.0] * n}
+    track = Trajectory.from_columns(columns)
+    track.write(tmp_path / "t.jsonl")
+    done = run("render", video, tmp_path / "t.jsonl", "--overlay", "--highlight", "--png-masks", "--follow")
+    assert done.returncode == 0, done.stderr
+    for name in ("overlay.mp4", "highlight.mp4", "follow.mp4"):
+        assert times_of(tmp_path / name) == pytest.approx(UNEVEN, abs=2e-5), name
+        assert heard(tmp_path / name)[1] == pytest.approx(0.5, abs=0.03), name
+    assert len(list((tmp_path / "masks").glob("*.png"))) == n
+
+
+def test_bad_input_is_one_line(tmp_path, tennis_video):
+    (tmp_path / "t.csv").write_text("frame,x,y\n0,90000,90000\n1,90000,90000\n")
+    for args, word in (
+        ((tennis_video, tmp_path / "t.csv"), "another video"),
+        ((tennis_video, tmp_path / "none.csv"), "none.csv"),
+        ((tmp_path / "none.mp4", tmp_path / "t.csv"), "none.mp4"),
+    ):
+        done = run("render", *args)
+        assert done.returncode == 2 and word in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
+
+
+@pytest.mark.parametrize(("sign", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_ending_infer_leaves_valid_files(sign, code, tennis_frames, tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for i in range(300):
+        cv2.imwrite(str(folder / f"{i:04d}.jpg"), np.ascontiguousarray(tennis_frames[0][i % 30][::2, ::2, ::-1]))
+    out = tmp_path / "o"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tracker", "infer", str(folder), "--overlay", "--highlight", "--out", str(out)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:  # some rows are written: the file's buffer was flushed at least once
+        if any(p.stat().st_size > 200 for p in out.glob(".highlight.mp4*")):
+            break
+        time.sleep(0.02)
+    process.send_signal(sign)
+    process.send_signal(sign) if sign == signal.SIGTERM else None
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == code, err
+    summary = json.loads((out / "summary.json").read_text())
+    frames = len(Trajectory.from_csv(out / "trajectory.csv"))
+    assert summary["interrupted"] and 0 < frames == summary["frames"] < 300
+    for name in ("overlay.mp4", "highlight.mp4"):
+        assert abs(len(times_of(out / name)) - frames) <= 1, name
+    assert not list(out.glob(".*"))

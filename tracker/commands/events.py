@@ -1,0 +1,75 @@
+"""tracker events: hits, bounces and other contacts from the ball's path."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import click
+
+from tracker.commands.common import config_options, ending_in_order
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("source", metavar="VIDEO_OR_TRAJECTORY")
+@click.option("--out", metavar="FILE", help="CSV file for the events (default: events.csv beside the trajectory).")
+@click.option("--width", type=click.IntRange(min=16), metavar="PX", help="Of the picture (default: summary.json's).")
+@click.option("--least", type=click.FloatRange(0, 1), default=0.0, metavar="P", help="Leave out less sure ones.")
+@click.option("--model", metavar="FILE", help="Of a video: ONNX model (default: the weights in the package).")
+@click.option("--json", "as_json", is_flag=True, help="Print the events as JSON on stdout.")
+@click.option("--quiet", is_flag=True, help="No progress bar, no table.")
+@config_options
+def command(
+    source: str, out: str | None, width: int | None, least: float, model: str | None, as_json: bool, quiet: bool,
+    config_path: str | None, overrides: tuple[str, ...],
+) -> None:  # fmt: skip
+    """Tell hits, bounces, stops (net, body) and other contacts from the path of the ball.
+
+    A video is tracked first (--offline, into runs/NAME, as tracker infer does).
+
+    \b
+    Examples:
+      tracker events runs/match/trajectory.csv
+      tracker events match.mp4 --least 0.6 --json
+    """
+    from dataclasses import asdict
+
+    from tracker.motion.events import find_events, write_events
+    from tracker.trajectory import Trajectory
+    from tracker.trajectory_formats import ENDINGS
+
+    path, cuts = Path(source), list[int]()
+    if path.suffix.lower() not in ENDINGS:
+        from tracker.config import load_config
+        from tracker.track.run import infer
+
+        with ending_in_order():
+            config = load_config(config_path, overrides)
+            summary = infer(source, config, model=model, offline=True, quiet=quiet or as_json)
+        path, width, cuts = Path(summary["out"]) / "trajectory.csv", summary["width"], summary["cuts"]
+    elif width is None:
+        width, cuts = _known(path.parent / "summary.json")
+    found = [e for e in find_events(Trajectory.read(path), width or 1280, cuts) if e.confidence >= least]
+    target = Path(out) if out is not None else path.parent / "events.csv"
+    write_events(target, found)
+    if as_json:
+        click.echo(json.dumps([asdict(e) for e in found], indent=1))
+    elif not quiet:
+        for e in found:
+            click.echo(f"{e.time_s:8.2f} s  frame {e.frame:6d}  {e.kind:8s} {e.confidence:.2f}  at {e.x:.0f},{e.y:.0f}")
+        click.echo(f"{len(found)} events; written to {os.fspath(target)}")
+
+
+def _known(path: Path) -> tuple[int | None, list[int]]:
+    """Width of the picture and cuts, from the summary beside a trajectory."""
+    from tracker.errors import TrackerError
+    from tracker.files import read_text
+
+    try:
+        loaded = json.loads(read_text(path, 1 << 20))
+        width, cuts = loaded.get("width"), loaded.get("cuts", [])
+    except (TrackerError, ValueError, RecursionError, AttributeError):
+        return None, []
+    good = isinstance(width, int) and 0 < width < 1 << 20
+    return width if good else None, [c for c in cuts if isinstance(c, int)] if isinstance(cuts, list) else []

@@ -1,0 +1,60 @@
+"""tracker plot: pictures of a trajectory."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from tracker.commands.common import config_options
+
+FORMS = ("png", "svg", "pdf")
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("trajectory", type=click.Path())
+@click.option("--video", metavar="VIDEO", help="Show one of its frames beneath the path and the heat map.")
+@click.option("--at", "at_frame", type=click.IntRange(min=0), default=0, metavar="N", help="Which frame (default 0).")
+@click.option("--only", metavar="LIST", default="path,time,heat", help="Which plots, with commas between.")
+@click.option("--events/--no-events", default=True, help="Mark hits and bounces (default).")
+@click.option("--format", "form", type=click.Choice(FORMS), default="png", show_default=True)
+@click.option("--out", metavar="DIR", help="Folder for the plots (default: that of TRAJECTORY).")
+@click.option("--quiet", is_flag=True, help="No note.")
+@config_options
+def command(
+    trajectory: str, video: str | None, at_frame: int, only: str, events: bool, form: str, out: str | None, quiet: bool,
+    config_path: str | None, overrides: tuple[str, ...],
+) -> None:  # fmt: skip
+    """Plot TRAJECTORY: path.png (over a frame), time.png (x, y, speed with status), heat.png (where the ball was).
+
+    \b
+    Examples:
+      tracker plot runs/match/trajectory.csv --video match.mp4
+      tracker plot runs/match/trajectory.csv --only heat --format svg --out figures
+    """
+    from tracker.config import load_config
+    from tracker.errors import TrackerError
+    from tracker.motion.events import find_events
+    from tracker.render.plot import plot
+    from tracker.trajectory import Trajectory
+
+    config = load_config(config_path, overrides)
+    track = Trajectory.read(trajectory)
+    frame = None
+    if video is not None:
+        from tracker.video import open_video
+
+        with open_video(video, config=config.video) as source:
+            for picture in source:
+                if picture.index >= at_frame:
+                    frame = picture.image
+                    break
+        if frame is None:
+            raise TrackerError(f"{video} ends before frame {at_frame}; give a smaller --at")
+    width = frame.shape[1] if frame is not None else 1280
+    found = find_events(track, width) if events else []
+    folder = out if out is not None else os.path.dirname(trajectory) or "."
+    kinds = [k for k in only.split(",") if k]
+    for path in plot(track, folder, kinds=kinds, frame=frame, events=found, form=form):
+        if not quiet:
+            click.echo(str(path))
