@@ -51,7 +51,7 @@ def command(
     from tracker.errors import TrackerError, missing_extra
 
     if config_path is not None and "=" in config_path and not Path(config_path).exists():
-        config_path, overrides = None, (config_path, *overrides)
+        overrides, config_path = (config_path, *overrides), None
     if config_path is None and not start:
         raise TrackerError("give a CONFIG (configs/*.yaml), or --from CHECKPOINT to go on from one")
     changes = [*overrides, *([f"train.init_from={start}"] if start else [])]
