@@ -46,6 +46,7 @@ class _Claim:
     score: float
     radius: float
     evidence: float  # log-likelihood ratio of its score alone
+    spare: bool  # at a place that is claimed while the ball flies elsewhere
 
 
 class BallTracker:
@@ -154,16 +155,15 @@ class BallTracker:
     def _claims(self, detections: Detections, dt: float, camera: CameraMotion | None) -> list[_Claim]:
         """Usable detections with what their score is worth."""
         c, k, claims = self.config, self._scale, []
+        if camera is not None and not camera.is_identity:
+            self._spots.carry(*self._reference_motion(camera))
         rows = zip(detections.xy.tolist(), detections.score.tolist(), detections.radius_px.tolist(), strict=True)
         for i, ((x, y), score, radius) in enumerate(rows):
             if score >= self._keep and math.isfinite(x) and math.isfinite(y) and score <= 1:
                 worth = c.score_weight * (_logit(score) - self._start_logit)
                 worth = max(-c.score_limit, min(c.score_limit, worth))
-                claims.append(
-                    _Claim(i, x * k, y * k, score, radius * k, max(-c.score_limit, min(c.score_limit, worth)))
-                )
-        if camera is not None and not camera.is_identity:
-            self._spots.carry(*self._reference_motion(camera))
+                spare = c.spare_after > 0 and self._spots.is_spare(x * k, y * k, c.spare_after)
+                claims.append(_Claim(i, x * k, y * k, score, radius * k, min(worth, 0.0) if spare else worth, spare))
         self._spots.observe([(claim.x, claim.y) for claim in claims], dt, self._sees(detections.region))
         return claims
 
@@ -171,17 +171,16 @@ class BallTracker:
         c = self.config
         fade = math.exp(-dt / c.memory_s)
         self._blend = 1 - math.exp(-dt / c.strength_s)
+        moved = None if camera is None or camera.is_identity else self._reference_motion(camera)
         for h in self._beam:
-            if camera is not None and not camera.is_identity:
-                h.carry(*self._reference_motion(camera))
+            if moved is not None:
+                h.carry(*moved)
             if camera is not None and not camera.confident:
                 h.p00 += c.unsure_camera_sd_px**2
             h.predict(dt, c.process_noise, c.gravity_px_s2)
             h.llr *= fade
             if h.vx * h.vx + h.vy * h.vy < c.static_speed_px_s**2 and self._spots.is_static(h.x, h.y):
                 h.llr = min(h.llr, c.static_llr)
-            if self._is_spare(h):
-                h.llr = min(h.llr, 0.0)
         return self._beam
 
     def _coast(self, alive: list[Hypothesis], region: Region | None) -> list[Hypothesis]:
@@ -207,9 +206,9 @@ class BallTracker:
                 if (claim.x - h.x) ** 2 + (claim.y - h.y) ** 2 > reach2:
                     continue
                 d2, _ = h.distance2(claim.x, claim.y, self._r)
-                if d2 <= c.gate**2:
+                if d2 <= (_SMOOTH if claim.spare else c.gate**2):  # a ball may fly past a spare one
                     updated.append(self._updated(h.copy(), claim, 0.0))
-                if d2 > _SMOOTH:
+                if d2 > _SMOOTH and not claim.spare:
                     turned = h.manoeuvred(dt, c.manoeuvre_speed_px_s)
                     if turned.distance2(claim.x, claim.y, self._r)[0] <= c.gate**2:
                         updated.append(self._updated(turned, claim, self._manoeuvre))
@@ -231,9 +230,7 @@ class BallTracker:
         c = self.config
         born = []
         for claim in claims:
-            if claim.score >= self._start and not (
-                c.spare_after and self._spots.is_spare(claim.x, claim.y, c.spare_after)
-            ):
+            if claim.score >= self._start and not claim.spare:
                 h = Hypothesis(claim.x, claim.y, 0.0, 0.0, self._r, 0.0, c.start_speed_px_s**2)
                 h.llr = c.birth_llr + claim.evidence
                 h.detection, h.score, h.radius = claim.index, claim.score, claim.radius
@@ -252,6 +249,8 @@ class BallTracker:
         young: list[Hypothesis] = []
         ends: dict[int, int] = {}
         for h in sorted(branches, key=lambda h: -h.llr):
+            if self._is_spare(h):
+                continue
             fresh = h.age <= c.young_age
             kept, room = (young, c.young_beam) if fresh else (old, c.beam)
             if len(kept) == room or _alike(h, old) or _alike(h, young):
@@ -292,8 +291,6 @@ class BallTracker:
 
     def _reportable(self, h: Hypothesis) -> bool:
         c = self.config
-        if self._is_spare(h):
-            return False
         if h.strength < c.report_strength * self._start:  # a path of weak claims: a shoe, a shadow
             return False
         if h.detection >= 0:
