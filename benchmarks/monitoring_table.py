@@ -13,8 +13,8 @@ def write_table(path: Path, parts: dict[str, Any], args: argparse.Namespace) -> 
     folds = " ".join(f"--fold {Path(f.rpartition('=')[0]).name}={f.rpartition('=')[2]}" for f in args.fold)
     lines = [
         "# Monitoring", "",
-        f"Made by `python benchmarks/monitoring.py --data DATA {folds or '--fold FOLD.onnx=CLIP,CLIP'}`; parts that are "
-        "missing here have not been run.", "",
+        f"Made by `python benchmarks/monitoring.py --data DATA {folds or '--fold FOLD.onnx=CLIP,CLIP'}`; parts that "
+        "are missing here have not been run.", "",
     ]  # fmt: skip
     for name, make in (
         ("flags", _flags), ("sample", _sample), ("drift", _drift), ("cost", _cost), ("log", _log), ("disk", _disk),
@@ -59,9 +59,8 @@ def _flags(data: dict[str, Any], record: Any) -> list[str]:
 
 def _sample(rows: list[tuple], record: Any) -> list[str]:
     table = [[r[0], str(r[1]), _pct(r[2]), f"{100 * r[3]:g} %", _pct(r[4]), _pct(r[5])] for r in rows]
-    return ["## The random sample's estimate of the error rate", "",
-            *_table(["frames", "number", "truly wrong", "drawn", "truth inside the 95 % interval", "mean width"], table),
-            ]  # fmt: skip
+    head = ["frames", "number", "truly wrong", "drawn", "truth inside the 95 % interval", "mean width"]
+    return ["## The random sample's estimate of the error rate", "", *_table(head, table)]
 
 
 def _drift(data: dict[str, Any], record: Any) -> list[str]:
@@ -103,5 +102,5 @@ def _log(data: dict[str, Any], record: Any) -> list[str]:
 def _disk(data: dict[str, Any], record: Any) -> list[str]:
     return ["## A full disk", "",
             f"On a disk of 2 MB that filled up: {data['frames']} of 1500 frames judged, {data['pictures']} pictures "
-            f"stored, {data['not_stored']} events without pictures, {data['lost_rows']} rows lost, the log's integrity: "
-            f"{data['integrity']}.", ""]  # fmt: skip
+            f"stored, {data['not_stored']} events without pictures, {data['lost_rows']} rows lost, the log's "
+            f"integrity: {data['integrity']}.", ""]  # fmt: skip

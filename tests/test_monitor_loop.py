@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +74,7 @@ def test_labels_that_the_monitor_asked_for_make_the_model_better(tmp_path):
     assert 4 <= len(queue["frames"]) <= 12
     asked = {f["frame"] for f in queue["frames"]}
     name = Path(queue["frames"][0]["media"]).name
-    truth = [r for r in read_labels(tmp_path / "new.labels.csv") if r.frame in asked]
+    truth = [replace(r, source="human") for r in read_labels(tmp_path / "new.labels.csv") if r.frame in asked]
     write_labels(tmp_path / f"{name}.labels.csv", truth)  # what a person would have answered
     tracker("review", "watched", "--take", f"{name}.labels.csv", "--into", "lessons", "--sport", "tennis", "--quiet",
             "--report", "report.html", cwd=tmp_path)  # fmt: skip
