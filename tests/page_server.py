@@ -81,7 +81,7 @@ def served(*args: str | Path) -> Iterator[LabelServer]:
 class Tab:
     """A browser tab with the page, driven by keys and clicks as a person would."""
 
-    def __init__(self, page: Any, url: str, *, timeout_s: float = 120.0) -> None:
+    def __init__(self, page: Any, url: str, *, timeout_s: float = 300.0) -> None:
         self.page, self.timeout_s = page, timeout_s
         self.errors: list[str] = []
         page.on("pageerror", lambda e: self.errors.append(str(e)))

@@ -36,12 +36,21 @@ class Detector:
         info = model.info
         self.start_threshold = info.threshold if config.threshold is None else config.threshold
         self.keep_threshold = min(info.keep_threshold, self.start_threshold)
+        # close looks are wanted, and the model says that it gains by them (docs/onnx.md)
+        self.foveate = config.foveate and info.extra.get("foveate", True) is not False
         self._slices = self._cut_up() if config.slice_scale else []
         self.history = History(info.frames, cuts=max(CUTS_KEPT, min(len(self._slices), SLICE_CUTS_KEPT)))
-        self._scan = scan_view(width, height, config.scan_width, info.multiple)
+        self._scan = scan_view(width, height, self._scan_width(), info.multiple)
         self._fovea_size = (model.round_up(config.fovea_width), model.round_up(config.fovea_height))
         self._inputs: dict[tuple[int, ...], Image] = {}  # one buffer per kind of look, used again and again
         self._fine = scan_view(width, height, min(info.working_width, max(width, height)), info.multiple)
+
+    def _scan_width(self) -> int:
+        """The configured width, or, where that is the default, the one the model asks for."""
+        own = self.model.info.extra.get("scan_width")
+        if self.config.scan_width == DetectConfig().scan_width and isinstance(own, int) and 64 <= own <= 4096:
+            return own
+        return self.config.scan_width
 
     def scan(self, *, fine: bool = False) -> Detections:
         """Looks at the whole picture (at the working scale with ``fine``: dear, for stills; or in slices)."""
@@ -140,22 +149,36 @@ class Detector:
 
     def _finish(self, xy: FloatArray, score: FloatArray, radius: FloatArray, region: Region | None) -> Detections:
         """Best first, one claim per place, none outside the picture; counts those that may start a track."""
-        keep = score >= min(self.config.floor, self.keep_threshold)
-        keep &= (xy[:, 0] > -0.5) & (xy[:, 0] < self.width - 0.5) & (xy[:, 1] > -0.5) & (xy[:, 1] < self.height - 0.5)
-        order = np.flatnonzero(keep)[np.argsort(-score[keep], kind="stable")]
-        order = order[distinct(xy[order], SAME_BALL_PX * self.width / REFERENCE_WIDTH)]
-        score = score[order].astype(np.float64)
+        # a few dozen claims at most: plain floats take a third of the time of array operations this small
+        floor, right, below = min(self.config.floor, self.keep_threshold), self.width - 0.5, self.height - 0.5
+        claims = [
+            (s, x, y, r)
+            for (x, y), s, r in zip(xy.tolist(), score.tolist(), radius.tolist(), strict=True)
+            if s >= floor and -0.5 < x < right and -0.5 < y < below
+        ]
+        claims.sort(key=_falling)
+        rows = distinct([(x, y) for _, x, y, _ in claims], SAME_BALL_PX * self.width / REFERENCE_WIDTH)
+        best = np.array([claims[i] for i in rows], dtype=np.float64).reshape(-1, 4)
         return Detections(
-            xy[order].astype(np.float64), score, radius[order].astype(np.float64), region,
-            int((score >= self.start_threshold).sum()),
+            np.ascontiguousarray(best[:, 1:3]), best[:, 0].copy(), best[:, 3].copy(), region,
+            sum(claims[i][0] >= self.start_threshold for i in rows),
         )  # fmt: skip
 
 
-def distinct(xy: FloatArray, apart: float) -> list[int]:
+def _falling(claim: tuple[float, ...]) -> float:
+    return -claim[0]
+
+
+def distinct(xy: Sequence[tuple[float, float]], apart: float) -> list[int]:
     """Indices of claims, best first, that lie at least ``apart`` px from every better one."""
     chosen: list[int] = []
-    points = xy.tolist()
-    for i, (x, y) in enumerate(points):
-        if all((x - points[j][0]) ** 2 + (y - points[j][1]) ** 2 > apart * apart for j in chosen):
+    kept: list[tuple[float, float]] = []
+    near = apart * apart
+    for i, (x, y) in enumerate(xy):
+        for a, b in kept:
+            if (x - a) ** 2 + (y - b) ** 2 <= near:
+                break
+        else:
             chosen.append(i)
+            kept.append((x, y))
     return chosen

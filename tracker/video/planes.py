@@ -10,6 +10,7 @@ a cut at odd offsets replicates chroma first and is exact.
 
 from __future__ import annotations
 
+import functools
 import threading
 from typing import NamedTuple
 
@@ -57,11 +58,15 @@ _BT601 = (0.299, 0.114)
 _LIMITED_RANGE, _FULL_RANGE = 1, 2  # AVCOL_RANGE_MPEG, AVCOL_RANGE_JPEG; 0 = not said
 _STRIP = 64  # rows, even
 _LARGE = 200_000  # pixels of a window too large for its chroma samples to be seen one by one
+# Where luma shrinks by this or more and chroma still grows, a bilinear sample of chroma and the average over the box
+# that the pixel covers lie at most an eighth of a sample apart: a third of the time for a level or two
+_NEARLY_BOX = 1.3
 _SMALL = 6_000  # pixels up to which OpenCV's area average is faster than swscale's
 
 
+@functools.lru_cache(maxsize=32)
 def colour_matrix(colorspace: int, full: bool) -> NDArray[np.float32]:
-    """float32 [3, 4]: ``rgb = m[:, :3] @ (y, u, v) + m[:, 3]`` for 8-bit samples.
+    """float32 [3, 4]: ``rgb = m[:, :3] @ (y, u, v) + m[:, 3]`` for 8-bit samples. Not to be written to.
 
     Args:
         colorspace: matrix coefficients as numbered by ITU-T H.273.
@@ -85,7 +90,7 @@ class Planes:
         mirrored: the picture is to be flipped left to right after turning.
     """
 
-    __slots__ = ("_full", "frame", "height", "layout", "mirrored", "turns", "width")
+    __slots__ = ("_full", "_views", "frame", "height", "layout", "mirrored", "turns", "width")
 
     def __init__(self, frame: av.VideoFrame, quarter_turns: int = 0, mirrored: bool = False) -> None:
         self.frame = frame
@@ -96,6 +101,7 @@ class Planes:
         if layout is not None and any(p.line_size <= 0 for p in frame.planes):
             layout = None  # stored bottom-up: rare, let swscale handle it
         self.layout = layout
+        self._views: dict[int, NDArray] = {}
         flagged = int(frame.color_range)
         self._full = layout is not None and (
             layout.full or flagged == _FULL_RANGE or (layout.grey and flagged != _LIMITED_RANGE)
@@ -113,10 +119,9 @@ class Planes:
 
         if self.layout is None:
             return resample_image(self.image(), region, out_w, out_h)
-        edges = (region.x0 + 0.5, region.y0 + 0.5, region.width, region.height)
-        if any(abs(v - round(v)) >= 1e-6 for v in edges) and out_w >= region.width and out_h >= region.height:
-            return self._warped(region, out_w, out_h)
         s = snapped(region)
+        if out_w >= region.width and out_h >= region.height and not _same_place(s, region):
+            return self._warped(region, out_w, out_h)
         x0, y0, w, h = round(s.x0 + 0.5), round(s.y0 + 0.5), round(s.width), round(s.height)
         if self.turns or self.mirrored:
             x0, y0, w, h = self._to_stored(x0, y0, w, h)
@@ -137,13 +142,19 @@ class Planes:
 
     def plane(self, i: int) -> NDArray:
         """View of a stored plane: uint8 or uint16 [h, w] (chroma shared by one plane: [h, w, 2]). Not copied."""
+        view = self._views.get(i)
+        if view is not None:
+            return view
         assert self.layout is not None
         p = self.frame.planes[i]
         dtype = np.uint8 if self.layout.bits == 8 else np.dtype("<u2")
         rows = np.frombuffer(p, np.uint8).reshape(p.height, p.line_size).view(dtype)
         if i and self.layout.interleaved:
-            return rows[:, : 2 * p.width].reshape(p.height, p.width, 2)
-        return rows[:, : p.width]
+            view = rows[:, : 2 * p.width].reshape(p.height, p.width, 2)
+        else:
+            view = rows[:, : p.width]
+        self._views[i] = view
+        return view
 
     def luma(self) -> NDArray | None:
         """View of the stored luma, uint8 or uint16 [h, w]; None where the format has none."""
@@ -198,6 +209,8 @@ class Planes:
         # chroma that shrinks, or a window too large for its samples to be seen one by one
         if aligned and ((out_w * sx <= w and out_h * sy <= h) or (w * h >= _LARGE and out_w * out_h < w * h)):
             return _to8(_resize(cut, out_w, out_h), lay)
+        if aligned and sx * sy > 1 and _NEARLY_BOX * out_w <= w and _NEARLY_BOX * out_h <= h:
+            return _to8(cv2.resize(cut, (out_w, out_h), interpolation=cv2.INTER_LINEAR), lay)
         if sx > 1 or sy > 1:
             size = ((cx1 - cx0) * sx, (cy1 - cy0) * sy)
             cut = cv2.resize(np.ascontiguousarray(cut), size, interpolation=cv2.INTER_NEAREST)
@@ -251,12 +264,22 @@ class Planes:
 _EXPAND = np.clip(np.rint((np.arange(256) - 16) * (255.0 / 219.0)), 0, 255).astype(np.uint8)
 
 
+def _same_place(a: Region, b: Region) -> bool:
+    """Edges within a millionth of a pixel."""
+    return (
+        abs(a.x0 - b.x0) < 1e-6 and abs(a.y0 - b.y0) < 1e-6
+        and abs(a.width - b.width) < 1e-6 and abs(a.height - b.height) < 1e-6
+    )  # fmt: skip
+
+
 def _window(plane: NDArray, x0: int, y0: int, w: int, h: int, outside: int) -> NDArray:
     """plane[y0:y0+h, x0:x0+w] with a constant where that reaches outside."""
     ph, pw = plane.shape
+    if x0 >= 0 and y0 >= 0 and x0 + w <= pw and y0 + h <= ph:
+        return plane[y0 : y0 + h, x0 : x0 + w]
     cut = plane[max(0, y0) : max(0, y0 + h), max(0, x0) : max(0, x0 + w)]
     pad = (max(0, -y0), max(0, y0 + h - ph), max(0, -x0), max(0, x0 + w - pw))
-    if any(pad):
+    if any(pad):  # some of it lies outside
         cut = cv2.copyMakeBorder(cut, *pad, cv2.BORDER_CONSTANT, value=outside)
     return cut
 
