@@ -51,6 +51,7 @@ class Pipeline:
             config.track, width=width, height=height,
             start_threshold=self.detector.start_threshold, keep_threshold=self.detector.keep_threshold,
         )  # fmt: skip
+        self._weak_score = config.track.report_strength * self.detector.start_threshold
         longer = max(width, height)
         k = min(1.0, CAMERA_WIDTH / longer)
         self._grey = (max(1, round(width * k)), max(1, round(height * k)))
@@ -90,24 +91,25 @@ class Pipeline:
         history.push(frame, None)
         d = self.detector.scan(fine=True)
         self._candidates = d.candidates
-        return Step(frame, best_claim(frame, d, self.detector.start_threshold), d, None, False, "still")
+        enough = self.config.detect.still_share * self.detector.start_threshold
+        return Step(frame, best_claim(frame, d, enough), d, None, False, "still")
 
     def _look(self, time_s: float, camera: CameraMotion, cut: bool) -> tuple[Detections, str]:
         detect = self.config.detect
-        expected = None if cut or not detect.foveate else self.tracker.prediction(time_s, camera)
+        expected = None if cut or not self.detector.foveate else self.tracker.prediction(time_s, camera)
         self._since_scan += 1
         close: Detections | None = None
         if expected is not None and expected.sd_px <= self._sure_px:
             close = self.detector.fovea(expected.xy)
             best = close.score[0] if len(close) else 0.0
-            self._weak = 0 if best >= self.detector.start_threshold else self._weak + 1
+            self._weak = 0 if best >= self._weak_score else self._weak + 1
             found = best >= self.detector.keep_threshold and self._weak <= detect.weak_frames
             if found and not self._dispute and self._since_scan < detect.scan_every:
                 return close, "fovea"
         self._since_scan = 0
         wide = self.detector.scan()
         if close is None or close.region is None:
-            return (self.detector.verify(wide) if detect.foveate else wide), "scan"
+            return (self.detector.verify(wide) if self.detector.foveate else wide), "scan"
         joined, rival = self.detector.contest(close, wide)
         self._dispute = detect.dispute_frames if self._is_news(rival) else max(0, self._dispute - 1)
         return joined, "both"
