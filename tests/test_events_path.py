@@ -111,7 +111,7 @@ def test_events_are_written_and_the_command_reads_any_trajectory(tmp_path):
     assert lines[0] == ",".join(COLUMNS) and len(lines) == 2 and ",bounce," in lines[1]
     t.write(tmp_path / "t.jsonl")
     run = [sys.executable, "-m", "tracker", "events", str(tmp_path / "t.jsonl"), "--json"]
-    done = subprocess.run(run, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(run, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     assert [e["kind"] for e in json.loads(done.stdout)] == ["bounce"]
     assert (tmp_path / "events.csv").read_text().splitlines()[1].split(",")[4] == "bounce"

@@ -71,13 +71,13 @@ def test_without_matplotlib_the_extra_is_named(tmp_path):
         "u.find_spec = lambda n, *a: None if n == 'matplotlib' else real(n, *a)\n"
         f"from tracker.cli import main\nmain(['plot', {str(tmp_path / 't.csv')!r}])\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600)
     assert done.returncode == 2 and "oneball[plot]" in done.stderr
 
 
 def test_the_command_marks_the_path_on_a_frame_of_the_video(tennis_video, tmp_path):
     track().to_csv(tmp_path / "t.csv")
     run = [sys.executable, "-m", "tracker", "plot", str(tmp_path / "t.csv"), "--only", "path", "--video"]
-    done = subprocess.run([*run, str(tennis_video), "--at", "3"], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([*run, str(tennis_video), "--at", "3"], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "path.png").stat().st_size > 50_000 and not (tmp_path / "heat.png").exists()

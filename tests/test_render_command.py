@@ -22,7 +22,7 @@ from tracker.video import open_video
 
 def run(*args: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tracker", *map(str, args)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=180)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600)
 
 
 def times_of(path: Path) -> list[float]:
@@ -87,7 +87,7 @@ def test_ending_infer_leaves_valid_files(sign, code, tennis_frames, tmp_path):
         time.sleep(0.02)
     process.send_signal(sign)
     process.send_signal(sign) if sign == signal.SIGTERM else None
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate(timeout=600)
     assert process.returncode == code, err
     summary = json.loads((out / "summary.json").read_text())
     frames = len(Trajectory.from_csv(out / "trajectory.csv"))

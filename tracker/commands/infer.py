@@ -31,7 +31,7 @@ from tracker.commands.common import config_options, ending_in_order
 @click.option("--ray", metavar="ADDRESS", help="Many videos: on a Ray cluster (auto, host:port, ray://host:port).")
 @click.option("--again", is_flag=True, help="Many videos: also those that are done.")
 @click.option("--monitor", metavar="DIR", help="Log doubtful frames and keep their pictures in DIR (tracker review).")
-@click.option("--sample-rate", type=click.FloatRange(0, 1), metavar="P", help="--monitor: share kept at random [0.002].")
+@click.option("--sample-rate", type=click.FloatRange(0, 1), metavar="P", help="--monitor: kept at random [0.002].")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON on stdout.")
 @click.option("--quiet", is_flag=True, help="No progress bar, no table.")
 @config_options
@@ -62,7 +62,11 @@ def command(
     from tracker.config import load_config
     from tracker.track.run import infer
 
-    config = load_config(config_path, [*overrides, *([f"follow.aspect='{aspect}'"] if aspect else [])])
+    if sample_rate is not None:
+        overrides = (*overrides, f"monitor.sample_rate={sample_rate}")
+    if aspect is not None:
+        overrides = (*overrides, f"follow.aspect='{aspect}'")
+    config = load_config(config_path, overrides)
     options: dict[str, Any] = {
         "overlay": overlay, "highlight": highlight, "follow": follow, "events": events, "offline": offline,
         "stills": stills, "fps": fps, "max_frames": max_frames,
