@@ -116,6 +116,46 @@ def convert(
         click.echo(f"{len(table)} labels -> {target} ({write_as})")
 
 
+@command.command(name="import", short_help="Take a YOLO or COCO data set, split by source video.")
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the data set to write.")
+@click.option("--label", default="ball", show_default=True, help="The ball's class (name, or number in a YOLO set).")
+@click.option("--sport", default="any", show_default=True, help="Sport of the data set.")
+@click.option("--fps", type=click.FloatRange(1, 1000), default=25.0, show_default=True, help="Pictures per second.")
+@click.option("--empty-is-absent", is_flag=True, help="A picture without a box was looked at and has no ball.")
+@click.option("--link", is_flag=True, help="Hard links in place of copies.")
+@click.option("--quiet", is_flag=True, help="No progress bar.")
+@_json
+def import_set(
+    source: Path, out: Path, label: str, sport: str, fps: float, empty_is_absent: bool, link: bool, quiet: bool,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Take the pictures and boxes of an Ultralytics or Roboflow data set (YOLO folders, COCO) as clips of our own.
+
+    Pictures are put back into the videos their names tell, and a video lies on one side of the split; where the given
+    split has one video on both sides, that is said.
+
+    \b
+    Example:
+      tracker labels import roboflow_tennis/ --out mydata --label "tennis ball" --sport tennis
+    """
+    from tracker.labels.import_set import read_set, write_set
+
+    found = read_set(source, label=label, empty_is_absent=empty_is_absent)
+    total = sum(len(v) for v in found.videos.values())
+    bar = iter(progress(range(total), total=total, quiet=quiet or as_json, unit="picture"))
+    counts = write_set(found, out, sport=sport, fps=fps, link=link, each=lambda: next(bar, None))
+    next(bar, None)
+    if as_json:
+        report = {**counts, "out": str(out), "leaks": found.leaks, "notes": found.notes, "sides": found.sides}
+        click.echo(jsonlib.dumps(report, indent=1))
+        return
+    _notes(found.notes)
+    sides = ", ".join(f"{list(found.sides.values()).count(s)} {s}" for s in sorted(set(found.sides.values())))
+    text = f"{counts['videos']} videos ({sides}), {counts['pictures']} pictures, {counts['labels']} labels -> {out}"
+    click.echo(text)
+
+
 def _video_info(video: Path) -> Any:
     from tracker.video import open_video
 
