@@ -35,6 +35,9 @@ def command(
     """
     from dataclasses import asdict
 
+    import numpy as np
+
+    from tracker.errors import TrackerError
     from tracker.motion.events import find_events, write_events
     from tracker.trajectory import Trajectory
     from tracker.trajectory_formats import ENDINGS
@@ -50,7 +53,10 @@ def command(
         path, width, cuts = Path(summary["out"]) / "trajectory.csv", summary["width"], summary["cuts"]
     elif width is None:
         width, cuts = _known(path.parent / "summary.json")
-    found = [e for e in find_events(Trajectory.read(path), width or 1280, cuts) if e.confidence >= least]
+    track = Trajectory.read(path)
+    if len(track) and np.isnan(track.time_s).all():
+        raise TrackerError(f"{path} has no times, and without them nothing can be told of speeds; use another form")
+    found = [e for e in find_events(track, width or 1280, cuts) if e.confidence >= least]
     target = Path(out) if out is not None else path.parent / "events.csv"
     write_events(target, found)
     if as_json:

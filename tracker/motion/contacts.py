@@ -114,7 +114,7 @@ def _interval(
     combos = list(product(*options)) if options else [()]
     moments = np.array([[m for m, _ in c] for c in combos], dtype=float).reshape(len(combos), -1)
     weight = np.array([sum(w for _, w in c) for c in combos])
-    mean, var, loglik = _posterior(t - origin, z, noise, query - origin, moments - origin, prior)
+    mean, var, loglik = posterior(t - origin, z, noise, query - origin, moments - origin, prior)
     weight = weight + loglik
     weight = np.exp(weight - weight.max())
     weight /= weight.sum()
@@ -138,7 +138,7 @@ def _mixture_centre(mean: FloatArray, var: FloatArray, weight: FloatArray, round
     return centre
 
 
-def _posterior(
+def posterior(
     t: FloatArray, z: FloatArray, noise: FloatArray, query: FloatArray, moments: FloatArray, prior: FlightPrior
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Paths [H, Q, 2], variances [H, Q] (per axis) and log-likelihoods [H] of all hypotheses."""

@@ -23,7 +23,7 @@ import numpy as np
 
 from tracker.files import atomic_write
 from tracker.geometry import reference_scale
-from tracker.motion.contacts import FlightPrior, _posterior
+from tracker.motion.contacts import FlightPrior, posterior
 from tracker.trajectory import Trajectory
 from tracker.types import FloatArray
 
@@ -147,7 +147,7 @@ def _evidence(moment: float, time_s: FloatArray, xy: FloatArray, known: Sequence
     others = [m - moment for m in known if abs(m - moment) <= REACH_S and m != moment]
     hypotheses = np.array([[*others, np.nan], [*others, 0.0]])
     noise = np.full(len(t), MEASUREMENT_SD_PX)
-    loglik = _posterior(t, z, noise, t[:1], hypotheses, prior)[2]
+    loglik = posterior(t, z, noise, t[:1], hypotheses, prior)[2]
     return float(loglik[1] - loglik[0])
 
 

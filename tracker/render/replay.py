@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -134,6 +135,8 @@ def replay(
                 if until is not None and frame.index > until:
                     break
                 state = states.get(frame.index) or BallState.lost(frame.index, frame.time_s)
+                if state.time_s != frame.time_s:  # a file may have no times, or rounded ones
+                    state = replace(state, time_s=frame.time_s)
                 motion, cut = watch.see(frame) if watch else (None, False)
                 for sink in sinks:
                     sink.add(frame, state, motion, cut)

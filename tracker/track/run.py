@@ -18,7 +18,6 @@ from tracker.config import Config
 from tracker.detect.model import BallModel
 from tracker.errors import TrackerError
 from tracker.files import atomic_write, prepare_folder
-from tracker.render.modes import Modes
 from tracker.track.pipeline import ClipRecord, Step, offline_config, track_video
 from tracker.trajectory import Trajectory, TrajectoryWriter
 from tracker.trajectory_formats import FILES, check_form, write
@@ -27,6 +26,7 @@ from tracker.video import VideoSource, open_video
 
 if TYPE_CHECKING:
     from tracker.monitor.watch import Monitor
+    from tracker.render.modes import Modes
     from tracker.render.sink import Sink
 
 
@@ -75,6 +75,8 @@ def infer(
     Raises:
         TrackerError: bad source, bad model, or nowhere to write. A run that yields no frame writes nothing.
     """
+    from tracker.render.modes import Modes
+
     for form in formats:
         check_form(form)
     net = BallModel(model, threads=config.detect.threads)

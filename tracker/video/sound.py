@@ -4,6 +4,7 @@ encoded as AAC. Sound never spoils a picture: what cannot be read or copied is l
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,12 @@ _log = logging.getLogger(__name__)
 _MOST_STREAMS = 8
 _ERRORS = (OSError, av.error.FFmpegError, ValueError, OverflowError)
 _RATE, _LAYOUT = 48_000, "stereo"  # of sound that has to be encoded anew
+# FFmpeg says yes to more than players understand; Matroska takes what it says yes to
+_TAKES = {
+    "mp4": {"aac", "mp3", "ac3", "eac3", "flac", "opus", "alac"},
+    "mov": {"aac", "mp3", "ac3", "eac3", "alac", "pcm_s16le", "pcm_s24le", "pcm_s16be", "pcm_s24be"},
+    "avi": {"aac", "mp3", "ac3", "pcm_s16le", "pcm_u8"},
+}
 
 
 class Sound:
@@ -67,6 +74,13 @@ class Sound:
 
     def copy(self, out: Any, until_s: float | None = None) -> None:
         """Writes what begins before ``until_s`` and was not written yet (None: all that is left)."""
+        try:
+            self._copy(out, until_s)
+        except _ERRORS as e:
+            _log.debug("the sound ends early: %s", e)
+            self._packets, self._waiting = iter(()), None
+
+    def _copy(self, out: Any, until_s: float | None) -> None:
         while True:
             if self._waiting is None:
                 try:
@@ -87,9 +101,10 @@ class Sound:
 
     def finish(self, out: Any) -> None:
         """Writes what encoders hold back."""
-        for way in self._ways.values():
-            for ready in way.flush():
-                out.mux(ready)
+        with contextlib.suppress(*_ERRORS):
+            for way in self._ways.values():
+                for ready in way.flush():
+                    out.mux(ready)
 
     def close(self) -> None:
         self._container.close()
@@ -103,9 +118,8 @@ class _Way:
         self._resampler: Any = None
         if stream.codec_context is None:
             raise ValueError("unknown codec")
-        if stream.codec_context.name in out.supported_codecs or stream.codec_context.codec.canonical_name in (
-            out.supported_codecs
-        ):
+        codec = stream.codec_context.codec.canonical_name
+        if codec in out.supported_codecs and codec in _TAKES.get(out.format.name, {codec}):
             make = getattr(out, "add_stream_from_template", None)
             self._out = make(stream) if make else out.add_stream(template=stream)
             return
