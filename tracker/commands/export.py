@@ -6,7 +6,7 @@ import click
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("checkpoint")
+@click.argument("checkpoint", required=False)
 @click.option("--out", default="model.onnx", show_default=True, metavar="FILE", help="Where to write the model.")
 @click.option(
     "--threshold", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Score that may start a track."
@@ -33,9 +33,15 @@ import click
 @click.option(
     "--calibrate", "calibrate", multiple=True, metavar="VIDEO", help="Real frames --int8 takes its ranges from."
 )
+@click.option("--from-yolo", metavar="FILE", help="A model of Ultralytics (.pt or .onnx) in place of CHECKPOINT.")
+@click.option("--class", "wanted", metavar="NAME", help="With --from-yolo: the ball's class (default: the only ball).")
+@click.option("--imgsz", type=click.IntRange(64, 4096), metavar="N", help="With --from-yolo: width it was trained at.")
+@click.option("--trust", is_flag=True, help="With --from-yolo: open a .pt that runs code of its maker.")
+@click.option("--allow-download", is_flag=True, help="With --from-yolo: fetch official weights that are not here.")
 def command(
-    checkpoint: str, out: str, threshold: float, keep_threshold: float, rule: str, name: str,
-    check_video: str | None, fp16: bool, int8: bool, calibrate: tuple[str, ...],
+    checkpoint: str | None, out: str, threshold: float, keep_threshold: float, rule: str, name: str,
+    check_video: str | None, fp16: bool, int8: bool, calibrate: tuple[str, ...], from_yolo: str | None,
+    wanted: str | None, imgsz: int | None, trust: bool, allow_download: bool,
 ) -> None:  # fmt: skip
     """Write CHECKPOINT as one ONNX file and check it against torch.
 
@@ -45,8 +51,26 @@ def command(
     Examples:
       tracker export runs/tennis/last.pt --out tennis.onnx --check match.mp4
       tracker export tennis.onnx --out tennis-int8.onnx --int8 --calibrate match.mp4
+      tracker export --from-yolo best.pt --class "sports ball" --threshold 0.1 --keep-threshold 0.03 --out yolo.onnx
     """
     from tracker.errors import TrackerError, missing_extra
+
+    if (checkpoint is None) == (from_yolo is None):
+        raise TrackerError("give either a CHECKPOINT of this program or --from-yolo FILE")
+    if keep_threshold > threshold:
+        raise TrackerError(f"--keep-threshold {keep_threshold} is above --threshold {threshold}; it cannot be")
+    if from_yolo is not None:
+        from tracker.commands.export_yolo import export_from_yolo
+
+        point = {"threshold": threshold, "keep_threshold": keep_threshold, "rule": rule}
+        export_from_yolo(
+            from_yolo, out, wanted=wanted, point=point, name=name, trust=trust, allow_download=allow_download,
+            imgsz=imgsz,
+        )  # fmt: skip
+        if fp16 or int8:
+            _shrink(out, out, int8, calibrate, check_video)
+        return
+    assert checkpoint is not None
 
     if fp16 and int8:
         raise TrackerError("--fp16 and --int8 are two forms; give one of them")
@@ -57,14 +81,15 @@ def command(
             raise TrackerError(f"{checkpoint} is exported already; say which smaller form to make: --fp16 or --int8")
         _shrink(checkpoint, out, int8, calibrate, check_video)
         return
-    if keep_threshold > threshold:
-        raise TrackerError(f"--keep-threshold {keep_threshold} is above --threshold {threshold}; it cannot be")
     try:
         from tracker.learn.checkpoint import load_checkpoint, model_from
         from tracker.learn.export import export_onnx, parity, parity_views
     except ModuleNotFoundError as e:
         raise missing_extra(e.name or "torch", "train", "tracker export") from e
     state = load_checkpoint(checkpoint)
+    if state.get("kind") == "yolo":
+        _export_trained_yolo(state, checkpoint, out, threshold, keep_threshold, rule, name)
+        return
     model, config = model_from(state, checkpoint)
     point = {"threshold": threshold, "keep_threshold": keep_threshold, "rule": rule}
     extra = {"data_digest": state.get("data_digest", ""), "steps": state["step"]}
@@ -80,6 +105,17 @@ def command(
         raise TrackerError(f"{out} does not agree with torch; do not use it, and report this")
     if fp16 or int8:
         _shrink(out, out, int8, calibrate, check_video)
+
+
+def _export_trained_yolo(
+    state: dict, checkpoint: str, out: str, threshold: float, keep_threshold: float, rule: str, name: str
+) -> None:
+    """A checkpoint of ``tracker train`` with a YOLO network."""
+    from tracker.learn.yolo_train import export_checkpoint
+
+    point = {"threshold": threshold, "keep_threshold": keep_threshold, "rule": rule}
+    meta = export_checkpoint(state, out, operating_point=point, name=name, where=checkpoint)
+    click.echo(f"{out}: {meta['parameters']:,} parameters, {meta['macs_scan'] / 1e9:.3f} GMAC a scan")
 
 
 def _shrink(source: str, out: str, int8: bool, calibrate: tuple[str, ...], check_video: str | None) -> None:
