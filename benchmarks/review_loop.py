@@ -156,7 +156,8 @@ def write(done: dict[str, Any], args: argparse.Namespace) -> None:
     lines = [
         "# The review loop on real footage", "",
         f"`python benchmarks/review_loop.py --data DATA --cache CACHE --start {args.start.name} --clip {args.clip} "
-        f"--fit-on {args.fit_on} --count {args.count} --seeds {args.seeds} --steps {args.steps} --batch {args.batch}`", "",
+        f"--fit-on {args.fit_on} --count {args.count} --seeds {args.seeds} --steps {args.steps} "
+        f"--batch {args.batch}`", "",
         f"A model that never saw {args.clip}'s venue; second half of the clip, mean and standard deviation over seeds.",
         "", "| | " + " | ".join(names) + " |", "|---|" + "---|" * len(names),
         "| before | " + " | ".join(f"{done['before'][n]:.3f}" for n in names) + " |",

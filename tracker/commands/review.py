@@ -25,13 +25,15 @@ import click
 @click.option(
     "--run", type=int, metavar="N", help="With --transcript, --speech: the run it belongs to (default: last)."
 )
+@click.option("--offset", type=float, default=0.0, metavar="S", help="Time of the video at which the talk begins [0].")
 @click.option("--report", metavar="FILE", help="Write a self-contained HTML report.")
 @click.option("--json", "as_json", is_flag=True, help="Print the queue and what was done as JSON.")
 @click.option("--quiet", is_flag=True, help="Print nothing.")
 def command(
     folder: Path, count: int | None, form: str | None, out: str | None, files: tuple[str, ...], accept: bool,
     into: str | None, sport: str | None, venue: str | None, transcript: str | None, speech: str | None,
-    speech_model: str | None, cues: str | None, run: int | None, report: str | None, as_json: bool, quiet: bool,
+    speech_model: str | None, cues: str | None, run: int | None, offset: float, report: str | None,
+    as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Rank what tracker infer --monitor DIR has kept, by what a label of each frame is worth.
 
@@ -58,8 +60,9 @@ def command(
         from tracker.monitor.commentary import mark_commentary
 
         done["cues"] = mark_commentary(
-            folder, transcript=transcript, audio=speech, model=speech_model, cue_file=cues, run=run, sport=sport
-        )
+            folder, transcript=transcript, audio=speech, model=speech_model, cue_file=cues, run=run, sport=sport,
+            offset_s=offset,
+        )  # fmt: skip
     if files:
         taken = take_labels(folder, files, accept=accept)
         done["taken"] = {"labels": taken.labels, "untouched": taken.untouched, "conflicts": len(taken.conflicts)}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import re
 import shutil
 import time
 from collections.abc import Sequence
@@ -186,6 +187,9 @@ class PictureStore:
         if not rows or rows[0][3] >= value:
             return False
         id, frame, folder, _ = rows[0]
+        if not re.fullmatch(rf"{FOLDER}/[\w.-]+", folder):  # somebody else's hand: nothing outside is touched
+            self._log.write("UPDATE events SET pictures=NULL WHERE id=?", (id,))
+            return self._log.commit()
         others = self._log.query("SELECT frame FROM events WHERE pictures=? AND id!=?", (folder, id))
         reach = max(self._config.before, self._config.after)
         needed = {f + d for (f,) in others if f is not None for d in range(-reach, reach + 1)}
