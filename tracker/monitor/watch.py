@@ -7,9 +7,6 @@ fails is counted and told at the end, and when the disk is slow, a live run skip
 from __future__ import annotations
 
 import math
-import queue
-import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -27,6 +24,7 @@ from tracker.monitor.log import Event, EventLog
 from tracker.monitor.looks import Looks
 from tracker.monitor.pictures import PictureStore, Scene, kept_size, look_of, unlike
 from tracker.monitor.signals import AHEAD, BACK, Signal, SignalReader, features
+from tracker.monitor.worker import Worker
 from tracker.track.pipeline import Step
 from tracker.track.run import safe_name
 from tracker.types import Frame
@@ -37,40 +35,6 @@ _RECENT_LOOKS = 64  # kept events that a new one is compared with
 _WITH_PICTURES = ("doubt", "candidates", "jump", "lost", "sample")
 _AT_REST_PX_S = 100.0  # px at 1280 wide: a slower ball is not in flight
 _GAP_FRAMES = 3  # undoubtful frames that do not end a doubtful stretch
-
-
-class _Worker:
-    """Runs tasks in order in a thread of its own."""
-
-    def __init__(self, room: int, wait: bool) -> None:
-        self._tasks: queue.Queue[Callable[[], None] | None] = queue.Queue(room)
-        self._wait = wait
-        self.skipped = 0
-        self.problem = ""
-        self.cpu_s = 0.0  # of the thread, once it has ended
-        self._thread = threading.Thread(target=self._run, name="monitor", daemon=True)
-        self._thread.start()
-
-    def do(self, task: Callable[[], None], *, always: bool = False) -> None:
-        if self._wait or always:
-            self._tasks.put(task)
-            return
-        try:
-            self._tasks.put_nowait(task)
-        except queue.Full:
-            self.skipped += 1
-
-    def _run(self) -> None:
-        while (task := self._tasks.get()) is not None:
-            try:
-                task()
-            except Exception as e:  # a store that fails must not end the watching
-                self.problem = f"{type(e).__name__}: {e}"
-        self.cpu_s = time.thread_time()
-
-    def close(self) -> None:
-        self._tasks.put(None)
-        self._thread.join(timeout=60)
 
 
 class Monitor:
@@ -102,7 +66,7 @@ class Monitor:
             "kept_width": kept_size(max(1, info.width), max(1, info.height), c.picture_width)[0],
         })  # fmt: skip
         self._store = PictureStore(root, name, c, self._log)
-        self._worker = _Worker(256, wait=not live)
+        self._worker = Worker(256, wait=not live)
         self._reader: SignalReader | None = None
         self._track, self._size = config.track, (0, 0)
         self._window: list[Signal] = []
