@@ -1,8 +1,8 @@
 """How many contacts are found in a path, and how many of those told are none.
 
-    python benchmarks/events.py --simulated 60
+    python benchmarks/events.py --simulated 30
     python benchmarks/events.py --fit 45          # prints BOUNCE_WEIGHTS
-    python benchmarks/events.py --marks marks.csv --data DATASET --out benchmarks/results/events.md
+    python benchmarks/events.py --simulated 30 --marks marks.csv --data DATASET --out benchmarks/results/events.md
 
 ``--simulated``: rallies flown by the simulator behind ``tracker synth``, seen by a broadcast camera, with the noise
 and the gaps of a track. ``--marks``: a file clip,frame,kind of contacts marked by eye, which is not part of the

@@ -3,7 +3,8 @@
     python benchmarks/follow.py DATASET --out benchmarks/results/follow.md
 
 Clips are tracked online with the bundled weights and the crop is planned from that track (offline: with look-ahead;
-live: without). In sight: share of frames labelled visible or hard whose labelled ball is inside the crop. Lengths are
+live: without); where the ball is too fast or lost, the crop widens up to follow.widest, unless its width is fixed. In
+sight: share of frames labelled visible or hard whose labelled ball is inside the crop. Lengths are
 in widths of the picture; jerk is the root mean square of the third difference of the crop's centre, also as a share of
 that of a crop centred on the raw track (which stays where it was while the ball is lost).
 """
@@ -68,7 +69,13 @@ def measure(clip: Clip, track: Trajectory, config: Config) -> list[str]:
             camera.step(states.get(int(f), BallState.lost(int(f), float(t))), float(t))
             for f, t in zip(track.frame, track.time_s, strict=True)
         ]
-        for name, crops in (("look-ahead", [planned.crop(i) for i in range(len(track))]), ("live", live)):
+        fixed = plan_follow(track.time_s, track.xy, track.status == "detected", size, replace(follow, widest=1.0))
+        ways = {
+            "look-ahead": [planned.crop(i) for i in range(len(track))],
+            "look-ahead, width fixed": [fixed.crop(i) for i in range(len(track))],
+            "live": live,
+        }
+        for name, crops in ways.items():
             seen = [c.contains(place[int(f)]) for c, f in zip(crops, track.frame, strict=True) if int(f) in place]
             centre = np.array([(c.x, c.y) for c in crops]) / clip.width
             speed, acceleration, jerk = derivatives(track.time_s, centre)

@@ -75,7 +75,7 @@ def main() -> None:
     zooms = [frame_of(work / n, at)[y0 : y0 + 2 * half, x0 : x0 + 2 * half] for n in ("rally.mp4", "highlight.mp4")]
     upper = row(
         titled(fitted(frame_of(work / "overlay.mp4", at), 720, 405), "--overlay"),
-        titled(np.vstack([fitted(z, 202, 202) for z in zooms])[:405], "the ball, --highlight"),
+        titled(np.vstack([fitted(z, 202, h) for z, h in zip(zooms, (203, 202), strict=True)]), "the ball, --highlight"),
         titled(fitted(frame_of(work / "follow.mp4", at), 228, 405), f"--follow, from x {float(crop['x0']):.0f}"),
     )
     plots = [cv2.imread(str(work / f"{n}.png"))[..., ::-1] for n in ("path", "time")]

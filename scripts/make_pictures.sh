@@ -4,8 +4,7 @@
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh" "plot"
 work="${1:-runs/pictures}"
 mkdir -p "$work" docs/img
-[ -f "$work/rally.mp4" ] || tracker synth --sport tennis --view broadcast --seconds 4 --seed 8 --no-pan \
-  --occluders 0 --size 1280x720 "$work/rally.mp4"
+[ -f "$work/rally.mp4" ] || tracker synth --sport tennis --seconds 4 --seed 1 "$work/rally.mp4"
 tracker infer "$work/rally.mp4" --overlay --highlight --follow --aspect 9:16 --events --out "$work"
 tracker plot "$work/trajectory.csv" --video "$work/rally.mp4" --only path,time --out "$work"
 python benchmarks/pictures.py "$work" docs/img/modes.jpg

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 KNOT_S = 0.16  # between the spline's knots
 WINDOW_S, KEPT_S = 14.0, 8.0  # planned at a time; of it kept (the rest is look-ahead)
 SAMPLE_S = 0.03  # states closer together say the same
-OUTSIDE, OFF_CENTRE, ZOOM = 100.0, 1.0, 0.3  # cost per second of a ball beyond the margin, the dead zone; of zooming
+OUTSIDE, OFF_CENTRE, ZOOM = 100.0, 1.0, 3.0  # cost per second of a ball beyond the margin, the dead zone; of zooming
 MOVING, TURNING, JERKING = 0.1, 0.3, 0.1  # cost of the path's length, of changes of its speed and acceleration
 LEAP, BRIEF_S = 4.0, 0.1  # widths/s between states; between two of them a stay shorter than this is not believed
 PREDICTED_WEIGHT = 0.3  # of a state without a detection
