@@ -2,7 +2,8 @@
 # Rebuilds the bundled weights from a seed and the data set at TRACKER_DATA.
 #   TRACKER_DATA=path/to/data scripts/make_weights.sh           one seed (SEED=0), writes tracker/weights/oneball.onnx
 #   SEEDS="0 1 2" scripts/make_weights.sh                       several: the spread of scores; the first is kept
-# Resumes where it was interrupted. Time and spread: docs/model-card.md.
+# Clips of split "unlabelled" are labelled by the network of the second run before the third. Resumes where it was
+# interrupted. Time: docs/model-card.md.
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh" "dev,train"
 : "${TRACKER_DATA:?set TRACKER_DATA to the folder of labelled clips (data/README.md)}"
 out="${OUT:-runs/weights}"
@@ -11,10 +12,30 @@ for seed in ${SEEDS:-${SEED:-0}}; do
   run="$out/seed$seed"
   nice python -m tracker.train configs/oneball_first.yaml "train.seed=$seed" --data "$TRACKER_DATA" --out "$run-first" \
     --resume --no-export
-  nice python -m tracker.train configs/oneball.yaml "train.seed=$((seed + 1))" --data "$TRACKER_DATA" --out "$run" \
-    --from "$run-first/last.pt" --resume --no-export
-  tracker export "$run/last.pt" --out "$run/model.onnx" --threshold "${THRESHOLD:-0.7}" --keep-threshold "${KEEP:-0.15}" \
-    --rule "${RULE:-by hand: unseen tennis venues want 0.8, football balls score less}"
+  nice python -m tracker.train configs/oneball_second.yaml "train.seed=$((seed + 1))" --data "$TRACKER_DATA" \
+    --out "$run-second" --from "$run-first/last.pt" --resume --no-export
+  tracker export "$run-second/last.pt" --out "$run-second/model.onnx" --threshold 0.7
+  more="$run-more"  # videos beside their new labels
+  mkdir -p "$more"
+  python - "$TRACKER_DATA" <<'PY' | while IFS= read -r video; do
+import sys
+from pathlib import Path
+
+from tracker.labels.dataset import load_dataset
+
+for clip in load_dataset(sys.argv[1], split="unlabelled"):
+    if clip.kind == "clip":
+        print(Path(clip.media).resolve())
+PY
+    name="$(basename "${video%.*}")"
+    ln -sf "$video" "$more/"
+    [ -f "$more/$name.labels.csv" ] || tracker pseudolabel "$video" --teacher "$run-second/model.onnx" \
+      --out "$more/$name.labels.csv" < /dev/null
+  done
+  nice python -m tracker.train configs/oneball.yaml "train.seed=$((seed + 2))" --data "$TRACKER_DATA" --data "$more" \
+    --out "$run" --from "$run-second/last.pt" --resume --no-export
+  tracker export "$run/last.pt" --out "$run/model.onnx" --threshold "${THRESHOLD:-0.8}" --keep-threshold "${KEEP:-0.15}" \
+    --rule "${RULE:-unseen tennis venues, F1@10}"
   echo "seed $seed:"
   tracker eval "$TRACKER_DATA" --split val --model "$run/model.onnx" --quiet
   [ -n "$first" ] || { first="$run/model.onnx"; cp "$first" tracker/weights/oneball.onnx; }
