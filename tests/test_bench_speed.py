@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import av
 import cv2
 import numpy as np
 import pytest
 
+from tracker.config import load_config
+from tracker.detect.detector import SAME_BALL_PX, Detector, distinct
+from tracker.detect.model import BallModel
 from tracker.detect.views import History, View, fovea_view, scan_view
 from tracker.types import CameraMotion, Frame, Region
+from tracker.video import planes
 from tracker.video.planes import _resize
 
 
@@ -73,6 +78,48 @@ def test_shrinking_averages_areas_at_every_ratio(size):
     exact = cv2.resize(plane.astype(np.float32), (w, h), interpolation=cv2.INTER_AREA)
     error = _resize(plane, w, h).astype(float) - exact
     assert np.abs(error).max() <= 1.6 and abs(error.mean()) < 0.3  # rounding, once or twice
+
+
+def yuv_picture(width: int, height: int, rng: np.random.Generator) -> av.VideoFrame:
+    """A smooth colourful picture as a decoder leaves it."""
+    rgb = cv2.GaussianBlur(rng.integers(0, 255, (height, width, 3), dtype=np.uint8), (0, 0), 4)
+    rgb = cv2.normalize(rgb, None, 0, 255, cv2.NORM_MINMAX)
+    return av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24").reformat(format="yuv420p")
+
+
+@pytest.mark.parametrize(("size", "shown"), [((288, 192), (192, 128)), ((384, 240), (256, 160))])
+def test_chroma_read_bilinearly_is_a_few_levels_from_the_average(size, shown, monkeypatch):
+    frame = yuv_picture(960, 540, np.random.default_rng(4))
+    region = Region(199.5, 119.5, *size)
+    fast = planes.Planes(frame).crop(region, *shown).astype(float)
+    monkeypatch.setattr(planes, "_NEARLY_BOX", np.inf)
+    exact = planes.Planes(frame).crop(region, *shown).astype(float)
+    off = np.abs(fast - exact)
+    # measured on this picture, whose colours are stretched to the full range: 0.77, 4.0, -0.08
+    assert off.mean() < 1 and np.percentile(off, 99) <= 5 and abs((fast - exact).mean()) < 0.2
+
+
+def test_a_close_look_of_a_large_picture_begins_at_an_even_px():
+    for x, y in np.random.default_rng(5).uniform(0, 1000, (40, 2)):
+        r = fovea_view(1920, 1080, np.array([x, y]), (192, 128), 1280).region
+        assert (r.x0 + 0.5) % 2 == 0 and (r.y0 + 0.5) % 2 == 0 and (r.width, r.height) == (288, 192)
+        assert abs(r.x0 + r.width / 2 - np.clip(x, 143.5, 1775.5)) <= 1.01
+
+
+def test_claims_are_those_that_arrays_would_choose():
+    detector = Detector(BallModel(), load_config().detect, 640, 360)
+    rng = np.random.default_rng(6)
+    for n in (0, 1, 8, 24):
+        xy, score = rng.uniform(-5, 645, (n, 2)), rng.uniform(0, 1, n).astype(np.float32)
+        radius = rng.uniform(1, 9, n).astype(np.float32)
+        d = detector._finish(xy, score, radius, None)
+        keep = (score >= np.float32(min(detector.config.floor, detector.keep_threshold))) & (xy > -0.5).all(axis=1)
+        keep &= (xy[:, 0] < 639.5) & (xy[:, 1] < 359.5)
+        order = np.flatnonzero(keep)[np.argsort(-score[keep], kind="stable")]
+        order = order[distinct(xy[order].tolist(), SAME_BALL_PX / 2)]
+        assert np.array_equal(d.xy, xy[order]) and np.array_equal(d.score, score[order].astype(float))
+        assert np.array_equal(d.radius_px, radius[order].astype(float))
+        assert d.candidates == int((score[order] >= detector.start_threshold).sum())
 
 
 def test_parted_convolutions_are_the_same_function():
