@@ -15,23 +15,8 @@ for seed in ${SEEDS:-${SEED:-0}}; do
   nice python -m tracker.train configs/oneball_second.yaml "train.seed=$((seed + 1))" --data "$TRACKER_DATA" \
     --out "$run-second" --from "$run-first/last.pt" --resume --no-export
   tracker export "$run-second/last.pt" --out "$run-second/model.onnx" --threshold 0.7
-  more="$run-more"  # videos beside their new labels
-  mkdir -p "$more"
-  python - "$TRACKER_DATA" <<'PY' | while IFS= read -r video; do
-import sys
-from pathlib import Path
-
-from tracker.labels.dataset import load_dataset
-
-for clip in load_dataset(sys.argv[1], split="unlabelled"):
-    if clip.kind == "clip":
-        print(Path(clip.media).resolve())
-PY
-    name="$(basename "${video%.*}")"
-    ln -sf "$video" "$more/"
-    [ -f "$more/$name.labels.csv" ] || tracker pseudolabel "$video" --teacher "$run-second/model.onnx" \
-      --out "$more/$name.labels.csv" < /dev/null
-  done
+  more="$run-more"
+  python scripts/label_unlabelled.py "$TRACKER_DATA" "$run-second/model.onnx" "$more"
   nice python -m tracker.train configs/oneball.yaml "train.seed=$((seed + 2))" --data "$TRACKER_DATA" --data "$more" \
     --out "$run" --from "$run-second/last.pt" --resume --no-export
   tracker export "$run/last.pt" --out "$run/model.onnx" --threshold "${THRESHOLD:-0.8}" --keep-threshold "${KEEP:-0.15}" \
