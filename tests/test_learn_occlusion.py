@@ -309,7 +309,7 @@ def test_the_probe_finds_naive_masks_and_bleeding_and_nothing_in_ours() -> None:
     folds, masker = [(clips[:3], clips[3:])], leak.default_masker()
     settings = {"train": 480, "test": 400, "epochs": 5, "size": (64, 48), "scales": (0.3, 0.5), "masker": masker}
     try:
-        found = {v: leak.measure(folds, v, **settings) for v in ("ours", "bleed", "naive")}
+        found = {r.variant: r for r in leak.measure(folds, ("ours", "bleed", "naive"), **settings)}
     finally:
         torch.set_num_threads(threads)
     assert found["naive"].low > 0.8
@@ -318,3 +318,25 @@ def test_the_probe_finds_naive_masks_and_bleeding_and_nothing_in_ours() -> None:
         found["ours"].low <= found["ours"].chance + leak.MARGIN
     )  # too few crops for the upper limit: benchmarks/leak.py
     assert found["ours"].accuracy < found["bleed"].accuracy
+
+
+def test_made_occlusions_hide_the_ball_and_nothing_else_is_hidden(clip: CachedClip) -> None:
+    test = _benchmark("occlusion_test")
+    bank = OccluderBank.open(clip)
+    passages = test.plan(bank, 0)
+    again = test.plan(bank, 0)
+    assert [p.hidden for p in passages] == [p.hidden for p in again] and any(p.hidden for p in passages)
+    hidden = {r for p in passages for r in p.hidden}
+    for row, frame, made in test.made_frames(clip, passages):
+        share = ball_share(frame.image)
+        if row in hidden:
+            assert made and share == 0
+        elif not made:
+            assert share > 0 and np.array_equal(frame.image, clip.frames[row])
+    for p in passages:
+        if p.hidden:
+            assert test.RUN[0] <= len(p.hidden) <= test.RUN[1]
+            rows = sorted(p.masks)
+            way = p.masks[rows[-1]].centre[0] - p.masks[rows[0]].centre[0]
+            speed = np.hypot(*way) / (clip.time_s[rows[-1]] - clip.time_s[rows[0]])
+            assert np.isclose(np.hypot(*bank.velocity.T), speed, atol=1).any()  # as it went in the clip
