@@ -5,7 +5,10 @@
 Every tenth frame is clicked at the place of the given labels, then ten frames that the page suggests. Times are
 measured inside the browser: from the key event to the moment the next frame has been handed to the screen, and from
 the click to the updated path drawn. ``--loop`` goes on: the first half's labels fine-tune a checkpoint
-(``--checkpoint``), both models are scored on the second half.
+(``--checkpoint``), both models are scored on the second half. That alone, for a clip of a venue the weights never saw:
+
+    python benchmarks/label_page.py --data DATA --clip rotterdam_hard --loop-only --checkpoint WEIGHTS.pt \\
+        --out benchmarks/results/label_page_loop.md train.epochs=1 train.steps_per_epoch=250 train.lr=5e-4
 """
 
 from __future__ import annotations
@@ -238,8 +241,11 @@ def loop(clip: Clip, args: argparse.Namespace) -> str:
             )
             scores[which] = f1_at_10(out / "trajectory.csv", folder / "second.labels.csv", clip.width)
     before, after = scores["before"], scores["after"]
+    settings = " ".join(args.overrides)
     return (
-        f"{clip.name}: {clip.width}x{clip.height}, {clip.frames} frames.\n"
+        f"    python benchmarks/label_page.py --data DATA --clip {clip.name} --loop-only --checkpoint WEIGHTS.pt "
+        f"--threshold {args.threshold:g} {settings}\n\n"
+        f"{clip.name}: {clip.width}x{clip.height}, {clip.frames} frames; the weights never saw its venue.\n"
         f"Fine-tuned on the first half ({len(keys)} keyframes, {seconds:.0f} s of training), scored on the second: "
         f"F1@10 {before:.3f} before, {after:.3f} after ({after - before:+.3f}).\n"
     )
