@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tracker.labels.evidence import FEATURES, Evidence
+from tracker.motion.between import Between, go_on
 from tracker.types import FloatArray
 
 NEAR_PX = 5.0  # at 1280 wide: a candidate this near a keyframe is the ball
@@ -28,6 +29,7 @@ def score_candidates(
     xy: FloatArray,
     weight: FloatArray | None = None,
     only: Sequence[int] | None = None,
+    between: Between = go_on,
 ) -> list[FloatArray]:
     """Log-likelihood ratio of ball against clutter for every candidate.
 
@@ -37,6 +39,7 @@ def score_candidates(
         xy: float64 [K, 2] its place there, source px.
         weight: float64 [K] trust in each (1 = a person said so).
         only: indices of the frames to score; default all.
+        between: called for each frame; what it raises ends the work.
 
     Returns:
         one float64 [N] per frame. Without a usable keyframe it falls back on strength of motion alone.
@@ -68,6 +71,7 @@ def score_candidates(
     scale = np.maximum(ball.std(axis=0), _floor())
 
     def describe(row: int, which: np.ndarray | slice, leave_out: bool = False) -> FloatArray:
+        between()
         f = evidence.frames[row]
         x, at = f.features[which].astype(np.float64), f.xy[which]
         near = np.exp(-np.abs(at[:, 1:2] - height[None]) / (LOCAL_PX * unit))

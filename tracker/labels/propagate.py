@@ -242,8 +242,9 @@ def _steps(
         keys += [(int(evidence.source_of[row]), label, config.soft_weight) for row, label in soft.items()]
         xy = np.array([[label.x, label.y] for _, label, _ in keys]).reshape(-1, 2)
         found = score_candidates(
-            evidence, [k[0] for k in keys], xy, np.array([k[2] for k in keys]), [int(rows[at]) for at in distinct]
-        )
+            evidence, [k[0] for k in keys], xy, np.array([k[2] for k in keys]), [int(rows[at]) for at in distinct],
+            between,
+        )  # fmt: skip
         scores = {int(at): s for at, s in zip(distinct, found, strict=True)}
     none = np.zeros(0)
     steps, members = [], []
