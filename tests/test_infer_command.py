@@ -250,10 +250,9 @@ def test_interrupting_leaves_valid_files(tennis_frames, tmp_path):
         [sys.executable, "-m", "tracker", "infer", str(folder), "--out", str(tmp_path / "o"), "--json"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )  # fmt: skip
-    deadline = time.monotonic() + 30
-    while not list(tmp_path.glob("o/.trajectory*")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    time.sleep(0.7)
+    deadline = time.monotonic() + 300  # rows are written once the file's buffer is full
+    while not any(p.stat().st_size for p in tmp_path.glob("o/.trajectory*")) and time.monotonic() < deadline:
+        time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err

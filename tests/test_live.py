@@ -34,7 +34,7 @@ from tracker.live.states import LiveState, live_states
 from tracker.trajectory import Trajectory
 
 QUICK = ("detect.scan_width=64", "detect.foveate=false", "live.stall_after_s=0.4", "live.timeout_s=20")
-PATIENCE_S = 60.0  # on a busy machine
+PATIENCE_S = 120.0  # on a busy machine
 
 
 def quick(*overrides: str) -> Config:
@@ -306,7 +306,7 @@ def test_lines_in_a_file_read_as_a_trajectory(clip, tmp_path):
 def test_udp_gets_a_datagram_per_line():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
         s.bind(("127.0.0.1", 0))
-        s.settimeout(10)
+        s.settimeout(60)
         sink = open_sink(f"udp://127.0.0.1:{s.getsockname()[1]}", load_config().live)
         sink.send('{"frame":1}')
         assert json.loads(s.recv(2000)) == {"frame": 1}
@@ -342,7 +342,7 @@ def test_a_websocket_client_that_reads_nothing_holds_nobody_up():
             began = time.monotonic()
             for _ in range(2000):
                 sink.send("x" * 10_000)
-            assert time.monotonic() - began < 10
+            assert time.monotonic() - began < 60
             assert all(q.qsize() <= 64 for q in sink._clients)
     finally:
         sink.close()

@@ -73,16 +73,16 @@ def test_bad_input_is_one_line(tmp_path, tennis_video):
 def test_ending_infer_leaves_valid_files(sign, code, tennis_frames, tmp_path):
     folder = tmp_path / "pictures"
     folder.mkdir()
-    for i in range(300):
+    for i in range(700):
         cv2.imwrite(str(folder / f"{i:04d}.jpg"), np.ascontiguousarray(tennis_frames[0][i % 30][::2, ::2, ::-1]))
     out = tmp_path / "o"
     process = subprocess.Popen(
         [sys.executable, "-m", "tracker", "infer", str(folder), "--overlay", "--highlight", "--out", str(out)],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )  # fmt: skip
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:  # some rows are written: the file's buffer was flushed at least once
-        if any(p.stat().st_size > 200 for p in out.glob(".highlight.mp4*")):
+    deadline = time.monotonic() + 500
+    while time.monotonic() < deadline:  # the file's buffer was flushed at least once: about 150 rows are written
+        if any(p.stat().st_size > 0 for p in out.glob(".trajectory*")):
             break
         time.sleep(0.02)
     process.send_signal(sign)
@@ -91,7 +91,7 @@ def test_ending_infer_leaves_valid_files(sign, code, tennis_frames, tmp_path):
     assert process.returncode == code, err
     summary = json.loads((out / "summary.json").read_text())
     frames = len(Trajectory.from_csv(out / "trajectory.csv"))
-    assert summary["interrupted"] and 0 < frames == summary["frames"] < 300
+    assert summary["interrupted"] and 0 < frames == summary["frames"] < 700
     for name in ("overlay.mp4", "highlight.mp4"):
         assert abs(len(times_of(out / name)) - frames) <= 1, name
     assert not list(out.glob(".*"))

@@ -111,6 +111,10 @@ class CocoMasks:
         file, self._file = self._file, None
         if file is None:
             return
+        if not self._images:
+            file.close()
+            os.unlink(self._part)
+            return
         try:
             file.write('],\n"images": [\n' + ",\n".join(self._images) + "]}\n")
             file.close()

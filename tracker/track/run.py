@@ -98,15 +98,13 @@ def infer(
             raise TrackerError(f"{source.info.name}: --offline needs a whole video; record the stream to a file first")
         if offline:
             now, later = Modes(), Modes(overlay, highlight, follow)
-            counts, interrupted, states = _track_offline(source, net, config, folder, max_frames, quiet)
+            counts, interrupted, states = _track_offline(source, video, net, config, folder, max_frames, quiet)
         else:
             now, later = Modes(overlay, highlight, follow and not again), Modes(follow=follow and again)
             watch = _watch(monitor, source, net, config)
             each = watch.observe if watch else None
             counts, interrupted = _track(source, video, net, config, folder, now, stills, max_frames, quiet, each)
         seconds = time.perf_counter() - began
-        if not counts.frames:
-            raise TrackerError(f"{video}: no frame could be decoded; is it a video?")
         stats = source.stats
         n = counts.frames
         summary: dict[str, Any] = {
@@ -180,12 +178,22 @@ def _track(
                     sink.finish()
         except KeyboardInterrupt:  # what was done is kept
             interrupted = True
+        if not counts.frames:
+            raise _nothing(video, interrupted)
     return counts, interrupted
 
 
+def _nothing(video: str | Path, interrupted: bool) -> BaseException:
+    """Why a run ends without a single frame; nothing is written then."""
+    if interrupted:
+        return KeyboardInterrupt()
+    return TrackerError(f"{video}: no frame could be decoded; is it a video?")
+
+
 def _track_offline(
-    source: VideoSource, net: BallModel, config: Config, folder: Path, max_frames: int | None, quiet: bool
-) -> tuple[Counts, bool, list[BallState]]:
+    source: VideoSource, video: str | Path, net: BallModel, config: Config, folder: Path, max_frames: int | None,
+    quiet: bool,
+) -> tuple[Counts, bool, list[BallState]]:  # fmt: skip
     from tracker.commands.common import progress
 
     counts, record, interrupted = Counts(), ClipRecord(), False
@@ -198,6 +206,8 @@ def _track_offline(
                 break
     except KeyboardInterrupt:
         interrupted = True
+    if not counts.frames:
+        raise _nothing(video, interrupted)
     states = record.track(net, config, source.info.width, source.info.height)
     Trajectory.from_states(states).to_csv(folder / "trajectory.csv")
     counts.status = {str(s): sum(b.status == s for b in states) for s in Status}
