@@ -95,11 +95,13 @@ def claims_of(
     picture, over one decoding, and are saved every ``CHUNK`` pictures: a run that was stopped goes on there.
 
     Args:
-        folder: the cache. cap: look at no more than so many pictures; 0 means all.
+        folder: the cache. cap: look at no more than so many pictures; 0 means all, -1 only those in the cache.
     """
+    done = {p.name: _load(_peer_file(folder, p, clip)) for p in peers}
+    if cap < 0:
+        return done
     total = len(facts_of(clip, folder).frame)
     want = min(total, cap) if cap else total
-    done = {p.name: _load(_peer_file(folder, p, clip)) for p in peers}
     for start in sorted({len(c) for c in done.values() if len(c) < want}):
         group = [p for p in peers if len(done[p.name]) == start]
         began = time.monotonic()

@@ -118,7 +118,7 @@ def _figure(s: dict[str, Any], key: str) -> float:
 def report(rows: list[Row], clips: list[Clip], looked: dict[str, tuple[int, int]], args: argparse.Namespace) -> str:
     """Markdown. ``looked``: pictures looked at and pictures there are, per clip."""
     more = "".join(f" --ours {o.partition('=')[0]}=..." for o in args.ours)
-    cap = f" --max-frames {args.max_frames}" if args.max_frames else ""
+    cap = " --cached" if args.cached else f" --max-frames {args.max_frames}" if args.max_frames else ""
     split = "" if args.split == "val" else f" --split {args.split}"
     command = f"python benchmarks/peers.py PEERS --data $TRACKER_DATA --cache CACHE{split}{cap}{more}"
     short = [f"{n} {a} of {b}" for n, (a, b) in looked.items() if a < b]

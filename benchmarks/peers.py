@@ -212,6 +212,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="peers whose name holds this")
     parser.add_argument("--max-frames", type=int, default=0, help="look at the first N pictures of each clip only")
     parser.add_argument("--time-frames", type=int, default=36, help="pictures to time on; 0 leaves the times out")
+    parser.add_argument("--cached", action="store_true", help="run no peer: tables over the pictures in the cache")
     parser.add_argument("--detect-only", action="store_true", help="fill the cache and stop")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
@@ -222,7 +223,7 @@ def main() -> None:
     context, said, looked = {}, {}, {}
     for c in clips:
         assert c.labels is not None
-        said[c.name] = claims_of(c, peers, args.cache, args.max_frames)
+        said[c.name] = claims_of(c, peers, args.cache, -1 if args.cached else args.max_frames)
         seen = min(len(v) for v in said[c.name].values())
         said[c.name] = {k: v[:seen] for k, v in said[c.name].items()}
         facts = facts_of(c, args.cache)
@@ -230,6 +231,9 @@ def main() -> None:
         context[c.name] = (LabelTable.read(c.labels), facts.first(seen))
     if args.detect_only:
         return
+    clips = [c for c in clips if looked[c.name][0]]
+    if not clips:
+        raise SystemExit(f"no picture of these clips is in {args.cache}; run without --cached")
     known = licences(args.peers / "README.md")
     rows: list[Row] = []
     ours = {"ours (bundled)": bundled_model(), **{n: Path(p) for n, _, p in (o.partition("=") for o in args.ours)}}

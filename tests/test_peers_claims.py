@@ -117,6 +117,6 @@ def test_best_threshold_tracking_and_tables(tennis_video, tmp_path):
     )))  # fmt: skip
     ours = bench.Row("ours", "MIT", 1.0, {clip.sport: 0.5}, {clip.name: behind}, {clip.name: behind}, ms=2.0, ours=True)
     peer = bench.Row("peer", "none stated", 0.5, {clip.sport: 0.1}, raw[0.1], raw[0.5], ms=1.0)
-    args = argparse.Namespace(ours=[], max_frames=0, time_frames=5, split="val")
+    args = argparse.Namespace(ours=[], cached=False, max_frames=0, time_frames=5, split="val")
     text = report([ours, peer], [clip], {clip.name: (20, 30)}, args)
     assert "| **ours** |" in text and "none stated" in text and "20 of 30" in text and "time: peer" in text

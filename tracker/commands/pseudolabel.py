@@ -26,7 +26,7 @@ from tracker.errors import TrackerError
     "--min-confidence",
     type=click.FloatRange(0, 1),
     default=None,
-    help="Keep frames this sure (default 0.5); higher: fewer and better labels.",
+    help="Keep frames this sure (default 0.3); higher: fewer and better labels.",
 )
 @click.option("--max-frames", type=click.IntRange(min=1), metavar="N", help="Stop after N frames.")
 @click.option("--force", is_flag=True, help="Overwrite FILE.")

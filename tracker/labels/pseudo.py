@@ -33,7 +33,7 @@ from tracker.types import BallState, CameraMotion, Detections, FloatArray, Label
 class PseudoConfig:
     """Limits of the filter; lengths in px of a picture 1280 wide (benchmarks/results/pseudolabel.md)."""
 
-    min_confidence: float = 0.5  # see :func:`confidence`
+    min_confidence: float = 0.3  # see :func:`confidence`
     agree_px: float = 5.0  # between the readings
     residual_px: float = 8.0  # from where the neighbours put the ball
     window: int = 3  # frames on either side whose claims count for the confidence
@@ -44,18 +44,23 @@ class PseudoConfig:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Pseudo:
-    """Readings of a clip, a row per frame.
-
-    Attributes:
-        states: the best path. forward, backward: float64 [T, 2] source px, NaN where they claim nothing.
-        confidence: float64 [T] 0..1. keep: bool [T] becomes a label.
-        dropped: how many frames of the path each test took away, in the order of the tests.
-    """
+class Readings:
+    """A clip's claims read three ways: the best path; forward, backward float64 [T, 2] source px, NaN where silent."""
 
     states: list[BallState]
     forward: FloatArray
     backward: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pseudo(Readings):
+    """What is kept of them, a row per frame.
+
+    Attributes:
+        confidence: float64 [T] 0..1. keep: bool [T] becomes a label.
+        dropped: how many frames of the path each test took away, in the order of the tests.
+    """
+
     confidence: FloatArray
     keep: np.ndarray
     dropped: dict[str, int]
@@ -90,9 +95,11 @@ def pseudo_labels(
         model: the teacher (its thresholds count unless the configuration has one).
         width, height: of the picture in px.
     """
-    limits = limits or PseudoConfig()
-    n = len(record.frames)
-    states = record.track(model, config, width, height)
+    return choose(read_clip(record, model, config, width, height), record, width, limits or PseudoConfig())
+
+
+def read_clip(record: ClipRecord, model: BallModel, config: Config, width: int, height: int) -> Readings:
+    """The slow part of :func:`pseudo_labels`, which does not depend on the limits."""
     start = model.info.threshold if config.detect.threshold is None else config.detect.threshold
     keep_threshold = min(model.info.keep_threshold, start)
 
@@ -101,10 +108,15 @@ def pseudo_labels(
             config.track, width=width, height=height, start_threshold=start, keep_threshold=keep_threshold
         )
 
-    forward, backward = read_forward(record, tracker()), read_backward(record, tracker())
-    scale = reference_scale(width)
+    states = record.track(model, config, width, height)
+    return Readings(states, read_forward(record, tracker()), read_backward(record, tracker()))
+
+
+def choose(read: Readings, record: ClipRecord, width: int, limits: PseudoConfig) -> Pseudo:
+    """The frames that pass every test, in the order: strong claims, agreement, the neighbours' path, motion, a run."""
+    states, scale = read.states, reference_scale(width)
     sure = confidence(states, record, limits, scale)
-    xy = np.array([s.xy for s in states]).reshape(n, 2)
+    xy = np.array([s.xy for s in states]).reshape(-1, 2)
     kept = np.array([s.status == Status.DETECTED for s in states], dtype=bool)
     dropped: dict[str, int] = {}
 
@@ -114,13 +126,13 @@ def pseudo_labels(
         kept = kept & passed
 
     test("weak claims", sure >= limits.min_confidence)
-    apart = np.stack([np.hypot(*(o - xy).T) * scale for o in (forward, backward)])  # NaN where one is silent
+    apart = np.stack([np.hypot(*(o - xy).T) * scale for o in (read.forward, read.backward)])  # NaN where one is silent
     near, far = apart <= limits.agree_px, apart > 3 * limits.agree_px
     test("readings disagree", near.any(axis=0) & ~far.any(axis=0))
     test("off the neighbours' path", _on_path(np.array(record.frames), xy, kept, limits.residual_px / scale))
     test("at rest", ~_resting(xy, kept, record.camera, limits, scale))
     test("short run", _long_runs(kept, np.array(record.gaps, dtype=bool), limits.shortest))
-    return Pseudo(states, forward, backward, sure, kept, dropped)
+    return Pseudo(states, read.forward, read.backward, sure, kept, dropped)
 
 
 def confidence(states: Sequence[BallState], record: ClipRecord, limits: PseudoConfig, scale: float) -> FloatArray:
