@@ -23,11 +23,13 @@ from tracker.labels.page.review import ReviewItem
 from tracker.monitor.drift import WORDS
 from tracker.monitor.estimate import ErrorRate, error_rate
 from tracker.monitor.log import connect, guarded, read_events, read_runs
+from tracker.types import Image
 
 WORST = 12  # frames shown as pictures
 NEXT = 12
 _THUMB = 420  # px wide
 _COLOURS = ((64, 220, 64), (64, 160, 255), (255, 96, 96))  # BGR: the answer, and other claims
+_ZOOM = 96  # px wide: the claim's surroundings, in a corner of its picture
 _EVENTS = 200  # rows of the list of events
 
 _STYLE = """
@@ -38,6 +40,8 @@ vertical-align:top;width:330px}figure img{width:100%;display:block}figcaption{fo
 .say{background:#fff6e0;border-left:4px solid #e0a000;padding:.5rem 1rem}svg{max-width:100%;height:auto}
 @media (prefers-color-scheme:dark){body{background:#15181c;color:#e6e6e6}td,th{border-color:#333}figcaption{color:#aaa}
 .say{background:#2c2618}}
+.legend{font-size:.82rem;display:flex;gap:1rem}.legend span{display:inline-flex;align-items:center;gap:.3rem}
+.legend i{width:12px;height:12px;border-radius:2px;display:inline-block}
 svg text{font-size:11px;fill:currentColor}svg .t{font-size:13px;font-weight:600}svg .g{stroke:#8884;fill:none}
 """
 
@@ -190,16 +194,32 @@ def _figure(
         return f"<figure><figcaption>{_text(said)} (picture gone)</figcaption></figure>"
     h, w = picture.shape[:2]
     colours = _COLOURS if reported else _COLOURS[1:]
+    near = _near(picture, places[0]) if places else None
     thick = max(1, round(w / 640))
     for (x, y), colour in zip(places, colours, strict=False):
         cv2.circle(picture, (round(x), round(y)), max(6, round(w / 80)), colour, thick, cv2.LINE_AA)
     small = cv2.resize(picture, (_THUMB, max(1, round(h * _THUMB / w))), interpolation=cv2.INTER_AREA)
+    if near is not None and small.shape[0] > 2 * _ZOOM:
+        corner = slice(0, _ZOOM) if places[0][0] > w / 2 else slice(_THUMB - _ZOOM, _THUMB)  # away from the claim
+        small[:_ZOOM, corner] = near
     good, data = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 80])
     code = base64.b64encode(data.tobytes()).decode() if good else ""
     return (
         f'<figure><img alt="{_text(said)}" src="data:image/jpeg;base64,{code}"><figcaption>{_text(said)}'
         "</figcaption></figure>"
     )
+
+
+def _near(picture: Image, place: tuple[float, float]) -> Image | None:
+    """The surroundings of a claim, enlarged three times, framed."""
+    half = _ZOOM // 6
+    x, y = round(place[0]), round(place[1])
+    if not (half <= x < picture.shape[1] - half and half <= y < picture.shape[0] - half):
+        return None
+    cut = picture[y - half : y + half, x - half : x + half]
+    out = cv2.resize(cut, (_ZOOM, _ZOOM), interpolation=cv2.INTER_CUBIC)
+    cv2.rectangle(out, (0, 0), (_ZOOM - 1, _ZOOM - 1), (255, 255, 255), 1)
+    return out
 
 
 def _text(v: Any) -> str:
