@@ -204,10 +204,7 @@ def _coco(
     out: dict[Path, tuple[tuple[float, float, float, float], ...]] = {}
     for document in documents:
         data = read_json(document)
-        parts = [data.get(k) if isinstance(data, dict) else None for k in ("images", "annotations", "categories")]
-        if not all(isinstance(p, list) and all(isinstance(i, dict) for i in p) for p in parts):
-            raise TrackerError(f"{document}: a COCO file has lists of objects: images, annotations, categories")
-        images, annotations, categories = parts  # type: ignore[assignment]
+        images, annotations, categories = (_objects(data, k, document) for k in ("images", "annotations", "categories"))
         names = {str(c.get("name", "")).strip().lower(): c.get("id") for c in categories}
         if label.lower() not in names:
             raise TrackerError(f"{document} has no category '{label}' (--label); there are: {', '.join(names)[:80]}")
@@ -229,6 +226,13 @@ def _coco(
                         out[path] = tuple(boxes[image.get("id")])
                     break
     return out
+
+
+def _objects(data: Any, key: str, document: Path) -> list[dict[str, Any]]:
+    part = data.get(key) if isinstance(data, dict) else None
+    if not isinstance(part, list) or not all(isinstance(i, dict) for i in part):
+        raise TrackerError(f"{document}: a COCO file has lists of objects: images, annotations, categories")
+    return part
 
 
 def _sides(
@@ -257,7 +261,7 @@ def write_set(
     """
     counts = {"videos": len(found.videos), "pictures": 0, "labels": 0}
     with atomic_folder(Path(out)) as folder:
-        rows = []
+        rows: list[tuple] = []
         for video, pictures in found.videos.items():
             name = re.sub(r"[^\w.+-]+", "_", video).strip("._-")[:100] or "video"
             while any(r[0] == name for r in rows):
