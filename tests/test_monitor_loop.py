@@ -44,18 +44,22 @@ def clip(path: Path, seed: int) -> Path:
 
 
 def loss_on(weights: Path, video: Path, folder: Path) -> float:
-    """Mean loss over fixed crops of the clip: a score that says something of a network this small."""
+    """Mean loss over fixed plain crops of the clip: a score that says something of a network this small."""
     import torch
 
     from tracker.labels.dataset import load_dataset
     from tracker.learn.cache import cache_clips
     from tracker.learn.checkpoint import load_checkpoint, model_from
-    from tracker.learn.trainer import Ema, _probe, validation_loss
+    from tracker.learn.crops import CropSampler, collate
+    from tracker.learn.loss import one_ball_loss
 
     net, config = model_from(load_checkpoint(weights))
-    clips = cache_clips(load_dataset(video), folder, 640, 0.5, quiet=True)
-    held = _probe(clips, config, batches=4)
-    return validation_loss(net, Ema(net, 0.0), held, config, torch.device("cpu"))["loss"]
+    data = replace(config.data, augment=False, paste_share=0.0, synthetic_share=0.0)
+    sampler = CropSampler(cache_clips(load_dataset(video), folder, 640, 0.5, quiet=True), data, 3, (96, 64), seed=5)
+    batch = collate([sampler.draw() for _ in range(96)])
+    with torch.no_grad():
+        maps = net(batch.frames.float() / 255, batch.roi)
+    return float(one_ball_loss(maps, batch.targets, single=0.3, offset=0.2, radius=0.05)["loss"])
 
 
 def test_labels_that_the_monitor_asked_for_make_the_model_better(tmp_path):
