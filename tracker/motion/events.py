@@ -215,7 +215,8 @@ def classify(before: FloatArray, after: FloatArray, came: FloatArray, goes: Floa
     """
     a, b = float(np.hypot(*before)), float(np.hypot(*after))
     upward = features(before, after, came, goes)[1]
-    if b < 0.25 * a and b < 150 and upward < 0.8:  # straight up it is the ground, seen along the flight
+    stays = float(np.hypot(*goes)) < 0.35 * a
+    if b < 0.25 * a and b < 150 and stays and upward < 0.8:  # straight up it is the ground, seen along the flight
         return STOP, 0.7
     if came[1] > 80 and goes[1] < -came[1] and b > a:  # nothing but a racket or foot sends it back faster
         return HIT, 0.85
