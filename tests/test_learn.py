@@ -175,6 +175,23 @@ def test_equal_seeds_train_equal_weights(trained, clips, tmp_path):
     assert all(torch.equal(a[k], b[k]) for k in a)
 
 
+def test_one_batch_without_a_finite_gradient_is_passed_over_and_a_row_of_them_ends_the_run(
+    clips, tmp_path, monkeypatch
+):
+    config = load_config(None, [*SMALL, "train.epochs=1"])
+    honest, norms = torch.nn.utils.clip_grad_norm_, iter([torch.tensor(float("inf"))])
+
+    def once(parameters, most):
+        return next(norms, None) or honest(parameters, most)
+
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", once)
+    state = load_checkpoint(train(clips, clips, config, tmp_path / "one", quiet=True))
+    assert all(bool(torch.isfinite(v).all()) for v in state["ema"].values())
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda *_: torch.tensor(float("nan")))
+    with pytest.raises(TrackerError, match="ran away"):
+        train(clips, clips, load_config(None, [*SMALL, "train.epochs=9"]), tmp_path / "row", quiet=True)
+
+
 def test_resuming_goes_on_from_the_checkpoint(trained, clips, tmp_path):
     config, _, _ = trained
     train(clips, clips, load_config(None, [*SMALL, "train.epochs=1"]), tmp_path, quiet=True)

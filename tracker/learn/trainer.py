@@ -30,6 +30,8 @@ from tracker.learn.tasks import BallTask, FrameTask, task_of
 
 FITTING = 0.5  # share of the weights that a checkpoint to start from must fill
 
+MOST_BAD = 10  # batches in a row without a finite gradient
+
 
 class Ema:
     """Running average of weights and buffers (Polyak averaging); what is exported."""
@@ -69,6 +71,7 @@ def train(
     Interrupting (Ctrl-C) writes a checkpoint first. Equal seeds and one worker give equal weights on one machine.
     """
     cfg, out = config.train, Path(out)
+    out.mkdir(parents=True, exist_ok=True)
     rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     if world > 1 and not dist.is_initialized():
         dist.init_process_group("gloo")
@@ -128,7 +131,7 @@ def train(
 
     saved = began = time.monotonic()
     bar = tqdm(total=total, initial=step, unit="step", disable=None if show else True, desc="train")
-    sums, seen = dict.fromkeys(task.parts, 0.0), 0
+    sums, seen, bad = dict.fromkeys(task.parts, 0.0), 0, 0
     try:
         while step < total:
             for group in optimiser.param_groups:
@@ -137,19 +140,22 @@ def train(
             optimiser.zero_grad(set_to_none=True)
             parts["loss"].backward()
             norm = nn.utils.clip_grad_norm_(model.parameters(), cfg.grad_clip)
-            if not torch.isfinite(norm):
+            # one batch without a finite gradient is passed over; a row of them is a run that is lost
+            bad = 0 if torch.isfinite(norm) else bad + 1
+            if bad >= MOST_BAD:
                 raise TrackerError(f"the loss ran away at step {step}; lower train.lr (now {cfg.lr})")
-            optimiser.step()
             step += 1
-            ema.update(model, step)
-            for k in task.parts:
-                sums[k] += float(parts[k].detach())
-            seen += 1
+            if not bad:
+                optimiser.step()
+                ema.update(model, step)
+                for k in task.parts:
+                    sums[k] += float(parts[k].detach())
+                seen += 1
             bar.update()
             if step % cfg.steps_per_epoch == 0:
                 epoch = step // cfg.steps_per_epoch
                 row: dict[str, Any] = {"epoch": epoch, "step": step, "seconds": round(time.monotonic() - began, 1)}
-                row |= {k: v / seen for k, v in sums.items()}
+                row |= {k: v / max(1, seen) for k, v in sums.items()}
                 if rank == 0 and probe and (epoch % cfg.validate_every == 0 or step == total):
                     row |= {f"val_{k}": v for k, v in validation_loss(task, model, trained, ema, probe, device).items()}
                 rows.append(row)
