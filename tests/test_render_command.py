@@ -38,7 +38,8 @@ def test_one_pass_of_infer_writes_every_mode(tennis_video, tmp_path):
     for name in ("overlay.mp4", "highlight.mp4", "follow.mp4"):
         assert times_of(tmp_path / name) == pytest.approx(times, abs=1e-4), name
     masks = json.loads((tmp_path / "masks.json").read_text())
-    assert len(masks["images"]) == 30 and len(masks["annotations"]) > 20
+    seen = Trajectory.from_csv(tmp_path / "trajectory.csv").status == "detected"
+    assert len(masks["images"]) == 30 and [a["image_id"] for a in masks["annotations"]] == np.flatnonzero(seen).tolist()
     crops = list(csv.DictReader((tmp_path / "follow.csv").read_text().splitlines()))
     assert len(crops) == 30 and float(crops[0]["width"]) / float(crops[0]["height"]) == pytest.approx(9 / 16, rel=0.01)
     assert (tmp_path / "events.csv").exists()

@@ -177,6 +177,7 @@ class TrajectoryWriter:
 
     def __init__(self, file: IO) -> None:
         self._file = file
+        self.rows = 0
         file.write(",".join(COLUMNS) + "\n")
 
     def write(self, b: BallState) -> None:
@@ -190,6 +191,7 @@ class TrajectoryWriter:
             f"{frame},{_text(time_s, 6)},{_text(x, 2)},{_text(y, 2)},{_text(vx, 1)},{_text(vy, 1)},"
             f"{_text(radius, 2)},{_text(sd, 2)},{status},{_text(score, 4)},{candidates}\n"
         )
+        self.rows += 1
 
 
 def _text(value: float, digits: int) -> str:

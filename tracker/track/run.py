@@ -166,11 +166,11 @@ def _track(
         try:
             for step in progress(steps, total=total, quiet=quiet, desc=info.name):
                 writer.write(step.state)
+                counts.add(step)
                 for sink in sinks:
                     sink.add(step.frame, step.state, step.camera, step.cut or stills)
                 if each:
                     each(step)
-                counts.add(step)
                 if counts.frames == max_frames:
                     break
             else:
@@ -178,6 +178,8 @@ def _track(
                     sink.finish()
         except KeyboardInterrupt:  # what was done is kept
             interrupted = True
+            if writer.rows > counts.frames:  # it came between the two
+                counts.add(step)
         if not counts.frames:
             raise _nothing(video, interrupted)
     return counts, interrupted
