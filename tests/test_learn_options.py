@@ -158,6 +158,13 @@ def test_a_torchvision_backbone_keeps_the_contract(tmp_path):
     check_contract(tmp_path / "m.onnx")
 
 
+def test_without_coordconv_the_contract_is_the_same(tmp_path):
+    config = load_config(None, ["model.coordconv=false", "model.widths=[4,8,8,8]"])
+    point = {"threshold": 0.5, "keep_threshold": 0.1, "rule": "test"}
+    export_onnx(build(config.model).eval(), config, tmp_path / "m.onnx", operating_point=point)
+    check_contract(tmp_path / "m.onnx")
+
+
 def test_weights_of_a_backbone_come_from_a_file_and_are_never_fetched(tmp_path, monkeypatch):
     from tracker.learn.backbones import _network, load_backbone_weights
 
