@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from torch import Tensor, nn
 
 from tracker.config import Config, YoloConfig
 from tracker.detect.model import FORMAT, METADATA_KEY
 from tracker.errors import TrackerError, missing_extra
-from tracker.files import atomic_write
+from tracker.files import atomic_write, read_text
 from tracker.learn.network import coordinates, count_parameters
 from tracker.learn.ultralytics_door import ball_class, open_ultralytics
 
@@ -76,7 +77,7 @@ def model_yaml(config: YoloConfig) -> dict[str, Any]:
         TrackerError: no such YAML, or it has no rows to put them behind.
     """
     open_ultralytics("a YOLO network")
-    from ultralytics.utils import ROOT, YAML
+    from ultralytics.utils import ROOT
 
     own = {"yolov8": "v8/yolov8", "yolo11": "11/yolo11"}
     if config.base in own:
@@ -88,8 +89,11 @@ def model_yaml(config: YoloConfig) -> dict[str, Any]:
         path = Path(config.base)
         if path.suffix not in (".yaml", ".yml") or not path.is_file():
             raise TrackerError(f"yolo.base '{config.base}' is none of {', '.join(own)} and no model YAML file")
-    d: dict[str, Any] = dict(YAML.load(path))
-    if not isinstance(d.get("backbone"), list) or not isinstance(d.get("head"), list):
+    try:
+        d: dict[str, Any] = yaml.safe_load(read_text(path, max_bytes=1 << 20))
+    except yaml.YAMLError as e:
+        raise TrackerError(f"{path} is not valid YAML") from e
+    if not isinstance(d, dict) or not isinstance(d.get("backbone"), list) or not isinstance(d.get("head"), list):
         raise TrackerError(f"{path} is no model YAML: it needs the lists backbone and head")
     d |= {"nc": 1, "scale": config.scale}
     if d.get("scales") and config.scale not in d["scales"]:

@@ -225,8 +225,10 @@ def _criterion(model: nn.Module) -> Any:
 def _losses(model: nn.Module, loss: Any, batch: YoloBatch, config: Config) -> dict[str, Tensor]:
     set_roi(model, batch.roi)
     out = model(stack(batch.frames.float() / 255, config.model.differences))
-    box, cls, dfl = loss(out, batch.truth)[0] / len(batch.frames)  # theirs is the sum over the batch
-    return {"loss": box + cls + dfl, "box": box, "cls": cls, "dfl": dfl}
+    total, items = loss(out, batch.truth)  # theirs is the sum over the batch
+    values = list(items.values()) if isinstance(items, dict) else list(items)
+    box, cls, dfl = (torch.as_tensor(v) for v in values[:3])
+    return {"loss": total.sum() / len(batch.frames), "box": box, "cls": cls, "dfl": dfl}
 
 
 def _probe(held_out: Sequence[CachedClip], config: Config, size: tuple[int, int], batches: int = 4) -> list[YoloBatch]:
