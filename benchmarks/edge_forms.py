@@ -56,6 +56,8 @@ def main() -> None:
         train = [c for c in clips if c.split == "train" and c.labels is not None]
         chosen = train[:: max(1, len(train) // CALIBRATE)][:CALIBRATE]
     check = [c for c in clips if c.split == args.split][:2]
+    if not chosen or not check:
+        parser.error(f"{args.data} has no clips to calibrate on, or none of the split {args.split}")
     config = load_config(None, [])
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
