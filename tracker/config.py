@@ -172,7 +172,7 @@ class MonitorConfig:
     drift_memory_s: float = Field(default=120.0, ge=5)  # and what as before
     drift_alarm: float = Field(default=6.0, gt=0)  # cumulated standard deviations of a change-point alarm
     drift_slack: float = Field(default=2.0, ge=0)  # standard deviations that are let pass
-    drift_psi: float = Field(default=1.0, gt=0)  # population stability index of the tones that is another scene
+    drift_psi: float = Field(default=0.35, gt=0)  # population stability index of the tones that is another scene
 
 
 @dataclass(config=_STRICT)
