@@ -130,8 +130,8 @@ def _solve(
             program.near(axis, i, weights, ball[:, axis], (1 - 2 * config.margin) * half[axis], OUTSIDE * weight)
             program.near(axis, i, weights, ball[:, axis], config.dead_zone * half[axis], OFF_CENTRE * weight)
     program.hold(fixed)
-    cost, upper, limit, bounds = program.tables()
-    found = linprog(cost, A_ub=upper, b_ub=limit, bounds=bounds, method="highs")
+    costs, upper, most, bounds = program.tables()
+    found = linprog(costs, A_ub=upper, b_ub=most, bounds=bounds, method="highs")
     if found.x is None:  # numerically stuck: stay where the last window left off, or look at the middle
         last = fixed[-1] if len(fixed) else np.array([0.5, tall / 2, frame.base / unit])
         out = np.repeat(last[None], n, 0)
