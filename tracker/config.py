@@ -43,9 +43,9 @@ class DetectConfig:
     top_k: int = Field(default=8, ge=2, le=64)
     threshold: float | None = Field(default=None, ge=0, le=1)  # None: the operating threshold in the model's metadata
     foveate: bool = True
-    fovea_width: int = Field(default=256, ge=64, le=2048)  # network px at working scale
-    fovea_height: int = Field(default=160, ge=64, le=2048)
-    scan_width: int = Field(default=512, ge=64, le=4096)  # network px of the picture's longer side in a scan
+    fovea_width: int = Field(default=192, ge=64, le=2048)  # network px at working scale
+    fovea_height: int = Field(default=128, ge=64, le=2048)
+    scan_width: int = Field(default=448, ge=64, le=4096)  # network px of the picture's longer side in a scan
     verify: int = Field(default=2, ge=0, le=8)  # claims of a scan that get a close look
     verify_above: float = Field(default=0.05, ge=0, le=1)  # and the score from which they deserve one
     floor: float = Field(default=0.02, ge=0, le=1)  # claims below this are not handed on
@@ -55,7 +55,7 @@ class DetectConfig:
     still_share: float = Field(default=0.5, gt=0, le=1)
     dispute_frames: int = Field(default=4, ge=0)  # scans in a row after a rival claim was seen
     sure_sd_px: float = Field(default=25.0, gt=0)  # px at 1280 wide: predictions this sure are followed closely
-    scan_every: int = Field(default=10, ge=1, le=120)  # frames between scans while the track is sure
+    scan_every: int = Field(default=8, ge=1, le=120)  # frames between scans while the track is sure
     # scans in slices (benchmarks/results/slices.md): 0 off; 1 the whole picture at working scale, 2 at twice that
     slice_scale: float = Field(default=0.0, ge=0, le=8)
     slice_width: int = Field(default=704, ge=64, le=4096)  # network px of a slice

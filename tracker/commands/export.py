@@ -82,6 +82,7 @@ def command(
         _shrink(checkpoint, out, int8, calibrate, check_video)
         return
     try:
+        from tracker.config import DetectConfig
         from tracker.learn.checkpoint import load_checkpoint, model_from
         from tracker.learn.export import export_onnx, parity, parity_views
     except ModuleNotFoundError as e:
@@ -91,6 +92,7 @@ def command(
         _export_trained_yolo(state, checkpoint, out, threshold, keep_threshold, rule, name)
         return
     model, config = model_from(state, checkpoint)
+    config.detect = DetectConfig()  # views, and so costs, are those of today, not of the training
     point = {"threshold": threshold, "keep_threshold": keep_threshold, "rule": rule}
     extra = {"data_digest": state.get("data_digest", ""), "steps": state["step"]}
     meta = export_onnx(model, config, out, operating_point=point, extra=extra, name=name)

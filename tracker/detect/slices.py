@@ -1,6 +1,6 @@
 """Slices: the whole picture at a high resolution, looked at in overlapping windows.
 
-A scan shows a 4K picture at 512 px and a ball of six pixels at less than one. Slices show every part of the picture at
+A scan shows a 4K picture at 448 px and a ball of six pixels at less than one. Slices show every part of the picture at
 the scale of a close look, for the price of many close looks (benchmarks/results/slices.md). Memory stays that of a
 few windows, whatever the picture.
 
