@@ -1,6 +1,6 @@
 """40 short videos, 3 of them broken, in 2 processes; then the same killed half-way and started again.
 
-    python benchmarks/many_videos.py --out benchmarks/results/many_videos.md
+python benchmarks/many_videos.py --out benchmarks/results/many_videos.md
 """
 
 from __future__ import annotations

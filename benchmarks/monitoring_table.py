@@ -36,7 +36,7 @@ def _pct(v: float) -> str:
 def _flags(data: dict[str, Any], record: Any) -> list[str]:
     lines = ["## Do the flagged frames hold the wrong ones?", ""]
     if record:
-        models = sorted({f"{k['side']} clips by {k['digest']}" for k in record.values() if k['digest']})
+        models = sorted({f"{k['side']} clips by {k['digest']}" for k in record.values() if k["digest"]})
         lines += [f"Models: {', '.join(models)}. The confidence map is fitted on the fold's clips by the fold's model; "
                   "a fold clip is judged by a map that was fitted without it.", ""]  # fmt: skip
     head = ["clips", "judged", "wrong", "flagged", "of the wrong", "of the wrong at 15 %", "most possible at 15 %",

@@ -97,8 +97,9 @@ def run_training(
     if config.yolo.enabled:
         from tracker.learn.yolo_train import run_yolo
 
-        options = {"resume": resume, "do_export": do_export, "quiet": quiet, "data_digest": digest(clips)}
-        yield from run_yolo(learn, held, config, out, **options)
+        yield from run_yolo(
+            learn, held, config, out, resume=resume, do_export=do_export, quiet=quiet, data_digest=digest(clips)
+        )
         return
     last = train(learn, held, config, out, resume=resume, quiet=quiet, data_digest=digest(clips))
     if int(os.environ.get("RANK", 0)) != 0:
