@@ -49,7 +49,7 @@ class DetectConfig:
     verify: int = Field(default=2, ge=0, le=8)  # claims of a scan that get a close look
     verify_above: float = Field(default=0.05, ge=0, le=1)  # and the score from which they deserve one
     floor: float = Field(default=0.02, ge=0, le=1)  # claims below this are not handed on
-    rivals: int = Field(default=2, ge=0, le=8)  # claims away from a followed ball that get a close look
+    rivals: int = Field(default=1, ge=0, le=8)  # claims away from a followed ball that get a close look
     weak_frames: int = Field(default=2, ge=0)  # close looks in a row too weak to report before a scan
     # of the start threshold: a picture by itself shows no motion, and its one best claim is taken from this score on
     still_share: float = Field(default=0.5, gt=0, le=1)
