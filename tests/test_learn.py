@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -236,6 +237,24 @@ def test_the_bundled_weights_keep_the_contract_and_the_size():
 
 
 @pytest.mark.system
+def test_the_exported_file_names_no_folder_of_the_machine_it_was_made_on(trained, tmp_path):
+    _, last, _ = trained
+    model, config = model_from(load_checkpoint(last))
+    config.train.init_from = str(tmp_path / "secret" / "last.pt")
+    export_onnx(
+        model, config, tmp_path / "m.onnx", operating_point={"threshold": 0.5, "keep_threshold": 0.1, "rule": ""}
+    )
+    assert b"secret" not in (tmp_path / "m.onnx").read_bytes()
+
+
+def test_the_bundled_checkpoint_is_the_bundled_network():
+    weights = Path(bundled_model()).parent
+    model, config = model_from(load_checkpoint(weights / "oneball.pt"))
+    frames, roi = parity_views(config, None)
+    found = parity(model, weights / "oneball.onnx", frames[:2], roi[:2])
+    assert found["score"] < 1e-4 and found["xy_px"] < 1e-2
+
+
 def test_two_processes_train_one_network(tennis_video, tmp_path):
     (tmp_path / "c.yaml").write_text(f"data:\n  cache_dir: {tmp_path / 'cache'}\n  splits: [train, val]\n")
     done = subprocess.run(
