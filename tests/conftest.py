@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,9 @@ from tracker.types import Label
 
 # whole files of tests that wait for other processes: too slow and too dependent on a quiet machine for every run
 SYSTEM = ("test_page_browser", "test_page_loop", "test_page_http", "test_live", "test_track_ray", "test_track_batch")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background: what the tests start would ignore it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
