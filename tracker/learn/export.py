@@ -139,7 +139,7 @@ def _folded_stem(model: OneBall) -> nn.Sequential:
     return nn.Sequential(folded, *list(model.stem)[1:])
 
 
-def _public(config: Config) -> dict[str, Any]:
+def public_config(config: Config) -> dict[str, Any]:
     """The configuration without the folders of the machine it was trained on."""
     plain = config.to_dict()
     for section, key in (("train", "init_from"), ("train", "backbone_weights"), ("data", "cache_dir")):
@@ -193,7 +193,7 @@ def export_onnx(
         "parameters": count_parameters(model),
         "macs_fovea": count_macs(model, d.fovea_height, d.fovea_width, n),
         "macs_scan": count_macs(model, _up(d.scan_width * 9 / 16), d.scan_width, n),
-        "config": _public(config), **(extra or {}),
+        "config": public_config(config), **(extra or {}),
     }  # fmt: skip
     onnx.helper.set_model_props(proto, {METADATA_KEY: json.dumps(meta, sort_keys=True)})
     proto.doc_string = "One ball: uint8 frames of a view in, peaks out. Contract: docs/onnx.md of the project."

@@ -188,6 +188,15 @@ def count_parameters(model: nn.Module) -> int:
 
 def count_macs(model: nn.Module, height: int, width: int, frames: int) -> int:
     """Multiply-accumulates of one forward pass, counted at the convolutions (the rest is below 2 %)."""
+    views, whole = torch.zeros(1, frames, 3, height, width), torch.tensor([[0.0, 0.0, 1.0, 1.0]])
+    training = model.training
+    total = count_convolutions(model.eval(), lambda: model(views, whole))
+    model.train(training)
+    return total
+
+
+def count_convolutions(model: nn.Module, run: Callable[[], object]) -> int:
+    """Multiply-accumulates of the convolutions of ``model`` while ``run`` runs it once."""
     total = 0
 
     def hook(m: nn.Module, _: object, out: Tensor) -> None:
@@ -196,11 +205,8 @@ def count_macs(model: nn.Module, height: int, width: int, frames: int) -> int:
         total += out.shape[2] * out.shape[3] * m.weight.numel()
 
     handles = [m.register_forward_hook(hook) for m in model.modules() if isinstance(m, nn.Conv2d)]
-    training = model.training
-    model.eval()
     with torch.no_grad():
-        model(torch.zeros(1, frames, 3, height, width), torch.tensor([[0.0, 0.0, 1.0, 1.0]]))
-    model.train(training)
+        run()
     for h in handles:
         h.remove()
     return total

@@ -25,7 +25,8 @@ from tracker.config import Config, YoloConfig
 from tracker.detect.model import FORMAT, METADATA_KEY
 from tracker.errors import TrackerError, missing_extra
 from tracker.files import atomic_write, read_text
-from tracker.learn.network import coordinates, count_parameters
+from tracker.learn.export import public_config
+from tracker.learn.network import coordinates, count_convolutions, count_parameters
 from tracker.learn.ultralytics_door import ball_class, open_ultralytics
 
 OPSET = 17
@@ -252,7 +253,7 @@ def export_yolo(
         "parameters": count_parameters(model),
         "macs_fovea": count_yolo_macs(net, d.fovea_height, d.fovea_width, frames),
         "macs_scan": count_yolo_macs(net, d.scan_width * 9 // 16, d.scan_width, frames),
-        "config": config.to_dict(), **(extra or {}),
+        "config": public_config(config), **(extra or {}),
     }  # fmt: skip
     return write_contract(proto, path, config, name=name, frames=frames, operating_point=operating_point, extra=meta)
 
@@ -277,19 +278,8 @@ def write_contract(
     return meta
 
 
-@torch.no_grad()
 def count_yolo_macs(model: nn.Module, height: int, width: int, frames: int) -> int:
     """Multiply-accumulates of one pass, counted at the convolutions; sides are rounded up to the stride."""
-    total = 0
-
-    def hook(m: nn.Module, _: object, out: Tensor) -> None:
-        nonlocal total
-        assert isinstance(m, nn.Conv2d)
-        total += out.shape[2] * out.shape[3] * m.weight.numel()
-
-    handles = [m.register_forward_hook(hook) for m in model.modules() if isinstance(m, nn.Conv2d)]
+    picture = torch.zeros(1, 3 * frames, *(-(-v // MULTIPLE) * MULTIPLE for v in (height, width)))
     set_roi(model, None)
-    model(torch.zeros(1, 3 * frames, *(-(-v // MULTIPLE) * MULTIPLE for v in (height, width))))
-    for h in handles:
-        h.remove()
-    return total
+    return count_convolutions(model, lambda: model(picture))

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from tracker.config import Config
 from tracker.errors import TrackerError, missing_extra
+from tracker.learn.export import public_config
 from tracker.learn.ultralytics_door import ball_class
 from tracker.learn.yolo import peaks, write_contract
 
@@ -128,7 +129,7 @@ def wrap_onnx(
     extra = {
         "parameters": int(sum(_count(t.dims) for t in theirs.graph.initializer)),
         "macs_fovea": macs, "macs_scan": macs,
-        "config": config.to_dict(), "licence": stated or "that of the file it was made from",
+        "config": public_config(config), "licence": stated or "that of the file it was made from",
         "source_size": [width, height], "class": names[ball],
         # every look costs the same here, so a look at the whole picture is as good as a close one
         "scan_width": longer, "foveate": False,
