@@ -159,13 +159,18 @@ def _make(clip: Clip, home: Path, working_width: int) -> None:
             _store(video, part, clip.kind == "stills", working_width)
         if home.exists() and not (home / "meta.npz").exists():
             shutil.rmtree(home)
-        try:
-            os.replace(part, home)
-        except OSError:
-            if not (home / "meta.npz").exists():  # otherwise another process made it in the meantime
-                raise
+        move_in(part, home)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def move_in(part: Path, home: Path) -> None:
+    """Puts a finished folder in its place, unless another process has made it in the meantime."""
+    try:
+        os.replace(part, home)
+    except OSError:
+        if not (home / "meta.npz").exists():
+            raise
 
 
 def _store(video: Iterable[Frame], part: Path, stills: bool, working_width: int) -> None:

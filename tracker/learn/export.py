@@ -139,6 +139,26 @@ def _folded_stem(model: OneBall) -> nn.Sequential:
     return nn.Sequential(folded, *list(model.stem)[1:])
 
 
+def trace(peak: nn.Module, frames: int) -> Any:
+    """The ONNX graph of a module that keeps the contract: views and their places in, peaks out, every size free."""
+    import onnx
+
+    views = torch.zeros(1, frames, 96, 128, 3, dtype=torch.uint8)
+    roi = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
+    buffer = io.BytesIO()
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            peak, (views, roi), buffer, opset_version=OPSET, dynamo=False,
+            input_names=["frames", "roi"], output_names=["xy", "score", "radius"],
+            dynamic_axes={
+                "frames": {0: "batch", 2: "height", 3: "width"}, "roi": {0: "batch"},
+                "xy": {0: "batch"}, "score": {0: "batch"}, "radius": {0: "batch"},
+            },
+        )  # fmt: skip
+    return onnx.load_model_from_string(buffer.getvalue())
+
+
 def public_config(config: Config) -> dict[str, Any]:
     """The configuration without the folders of the machine it was trained on."""
     plain = config.to_dict()
@@ -172,20 +192,7 @@ def export_onnx(
 
     peak = PeakModel(copy.deepcopy(model), config.detect.top_k).eval()
     n = config.model.frames
-    frames = torch.zeros(1, n, 96, 128, 3, dtype=torch.uint8)
-    roi = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            peak, (frames, roi), buffer, opset_version=OPSET, dynamo=False,
-            input_names=["frames", "roi"], output_names=["xy", "score", "radius"],
-            dynamic_axes={
-                "frames": {0: "batch", 2: "height", 3: "width"}, "roi": {0: "batch"},
-                "xy": {0: "batch"}, "score": {0: "batch"}, "radius": {0: "batch"},
-            },
-        )  # fmt: skip
-    proto = onnx.load_model_from_string(buffer.getvalue())
+    proto = trace(peak, n)
     d = config.detect
     meta = {
         "format": FORMAT, "name": name, "sport": config.sport, "frames": n, "multiple": MULTIPLE,

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from tracker.config import Config
 from tracker.errors import TrackerError
-from tracker.learn.cache import CachedClip
+from tracker.learn.cache import CachedClip, move_in
 from tracker.synth import SPORTS, SynthConfig, render_clip
 
 SYNTHETIC = "synthetic"  # split and venue of rendered clips
@@ -71,11 +71,7 @@ def _make(home: Path, sport: str, width: int, seconds: float, rng: np.random.Gen
         del frames
         arrays: dict[str, Any] = {k: np.array(v) for k, v in columns.items()}
         np.savez(part / "meta.npz", fps=config.fps, **arrays)
-        try:
-            os.replace(part, home)
-        except OSError:
-            if not (home / "meta.npz").exists():  # otherwise another process made it in the meantime
-                raise
+        move_in(part, home)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 

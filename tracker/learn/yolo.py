@@ -11,9 +11,7 @@ the YAMLs and modules of Ultralytics (AGPL-3.0), used as a library.
 from __future__ import annotations
 
 import copy
-import io
 import json
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +23,7 @@ from tracker.config import Config, YoloConfig
 from tracker.detect.model import FORMAT, METADATA_KEY
 from tracker.errors import TrackerError, missing_extra
 from tracker.files import atomic_write, read_text
-from tracker.learn.export import public_config
+from tracker.learn.export import public_config, trace
 from tracker.learn.network import coordinates, count_convolutions, count_parameters
 from tracker.learn.ultralytics_door import ball_class, open_ultralytics
 
@@ -220,7 +218,7 @@ def export_yolo(
         frames, differences: what it was trained on.
     """
     try:
-        import onnx
+        import onnx  # noqa: F401 - says which extra is missing before anything is built
     except ImportError as e:
         raise missing_extra("onnx", "yolo", "exporting") from e
     ball = ball_class(names, wanted, "the model")
@@ -234,19 +232,7 @@ def export_yolo(
     peak = PeakYolo(
         net, ball=ball, top_k=config.detect.top_k, differences=differences, end_to_end=end_to_end
     ).eval()  # fmt: skip
-    views = torch.zeros(1, frames, 96, 128, 3, dtype=torch.uint8)
-    buffer = io.BytesIO()
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            peak, (views, torch.tensor([[0.0, 0.0, 1.0, 1.0]])), buffer, opset_version=OPSET, dynamo=False,
-            input_names=["frames", "roi"], output_names=["xy", "score", "radius"],
-            dynamic_axes={
-                "frames": {0: "batch", 2: "height", 3: "width"}, "roi": {0: "batch"},
-                "xy": {0: "batch"}, "score": {0: "batch"}, "radius": {0: "batch"},
-            },
-        )  # fmt: skip
-    proto = onnx.load_model_from_string(buffer.getvalue())
+    proto = trace(peak, frames)
     set_roi(net, None)
     d = config.detect
     meta = {
