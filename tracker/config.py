@@ -43,8 +43,8 @@ class DetectConfig:
     top_k: int = Field(default=8, ge=2, le=64)
     threshold: float | None = Field(default=None, ge=0, le=1)  # None: the operating threshold in the model's metadata
     foveate: bool = True
-    fovea_width: int = Field(default=192, ge=64, le=2048)  # network px at working scale
-    fovea_height: int = Field(default=128, ge=64, le=2048)
+    fovea_width: int = Field(default=128, ge=64, le=2048)  # network px at working scale
+    fovea_height: int = Field(default=96, ge=64, le=2048)
     scan_width: int = Field(default=448, ge=64, le=4096)  # network px of the picture's longer side in a scan
     verify: int = Field(default=2, ge=0, le=8)  # claims of a scan that get a close look
     verify_above: float = Field(default=0.05, ge=0, le=1)  # and the score from which they deserve one
@@ -53,9 +53,10 @@ class DetectConfig:
     weak_frames: int = Field(default=2, ge=0)  # close looks in a row too weak to report before a scan
     # of the start threshold: a picture by itself shows no motion, and its one best claim is taken from this score on
     still_share: float = Field(default=0.5, gt=0, le=1)
-    dispute_frames: int = Field(default=4, ge=0)  # scans in a row after a rival claim was seen
+    dispute_frames: int = Field(default=4, ge=0)  # close looks in a row at a rival claim
     sure_sd_px: float = Field(default=25.0, gt=0)  # px at 1280 wide: predictions this sure are followed closely
-    scan_every: int = Field(default=8, ge=1, le=120)  # frames between scans while the track is sure
+    scan_every: int = Field(default=8, ge=1, le=120)  # frames in which the whole picture is scanned while sure
+    scan_parts: int = Field(default=4, ge=1, le=16)  # the parts of such a scan, one at a time
     # scans in slices (benchmarks/results/slices.md): 0 off; 1 the whole picture at working scale, 2 at twice that
     slice_scale: float = Field(default=0.0, ge=0, le=8)
     slice_width: int = Field(default=704, ge=64, le=4096)  # network px of a slice
@@ -86,6 +87,9 @@ class TrackConfig:
     clutter_density: float = Field(default=2e-7, gt=0)  # false claims per px^2 and frame
     score_weight: float = Field(default=2.4, ge=0)  # of log-odds of a score above those of the start threshold
     score_limit: float = Field(default=8.0, ge=0)
+    # the same for scores below it: what is claimed of an occluder is weak (benchmarks/results/occlusion.md)
+    weak_weight: float = Field(default=4.8, ge=0)
+    weak_limit: float = Field(default=16.0, ge=0)
     speed_weight: float = Field(default=2.0, ge=0)  # of the log of how much slower than slow_px_s a path is
     slow_px_s: float = Field(default=120.0, gt=0)  # clutter mostly is, a ball in play mostly is not
     birth_llr: float = -3.0
@@ -111,7 +115,7 @@ class TrackConfig:
     )  # lead that a guess without a detection must have over one with
     reacquire_hits: int = Field(default=3, ge=1)  # of a path that is claimed while a better one coasts unclaimed
     report_coast_s: float = Field(default=0.2, ge=0)  # claimed as PREDICTED
-    report_sd_px: float = Field(default=25.0, gt=0)
+    report_sd_px: float = Field(default=60.0, gt=0)
     max_coast_s: float = Field(default=0.5, ge=0)  # followed silently (LOST, but it tells the fovea where to look)
     gap_s: float = Field(default=0.5, gt=0)  # a longer gap in time is another path
 

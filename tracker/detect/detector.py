@@ -8,7 +8,7 @@ import numpy as np
 
 from tracker.config import DetectConfig
 from tracker.detect.model import BallModel
-from tracker.detect.slices import Slice, counting, slice_views
+from tracker.detect.slices import Slice, counting, scan_parts, slice_views
 from tracker.detect.views import CUTS_KEPT, History, View, fovea_view, scan_view
 from tracker.errors import TrackerError
 from tracker.geometry import REFERENCE_WIDTH
@@ -41,6 +41,7 @@ class Detector:
         self._slices = self._cut_up() if config.slice_scale else []
         self.history = History(info.frames, cuts=max(CUTS_KEPT, min(len(self._slices), SLICE_CUTS_KEPT)))
         self._scan = scan_view(width, height, self._scan_width(), info.multiple)
+        self._parts = [] if self._slices else scan_parts(self._scan, config.scan_parts, info.multiple)
         self._fovea_size = (model.round_up(config.fovea_width), model.round_up(config.fovea_height))
         self._inputs: dict[tuple[int, ...], Image] = {}  # one buffer per kind of look, used again and again
         self._fine = scan_view(width, height, min(info.working_width, max(width, height)), info.multiple)
@@ -57,6 +58,26 @@ class Detector:
         if self._slices:
             return self._look_in_slices()
         return self._look([self._fine if fine else self._scan], None)
+
+    @property
+    def parts(self) -> int:
+        """Parts that a scan can be spread over."""
+        return max(1, len(self._parts))
+
+    def scan_part(self, i: int) -> Detections:
+        """Looks at part ``i`` of a scan; claims count where no other part sees them better."""
+        part = self._parts[i]
+        places, score, radii = self._run([part.view])
+        own = counting(part.counts, places[0])
+        return self._finish(places[0][own], score[0][own], radii[0][own], None)
+
+    def watched(self, rival: Rival, wide: Detections) -> Detections:
+        """``wide`` with the place of a rival first, so that it gets the close look of :meth:`contest`."""
+        x, y, _ = rival
+        return Detections(
+            np.concatenate([[[x, y]], wide.xy]), np.concatenate([[1.0], wide.score]),
+            np.concatenate([[np.nan], wide.radius_px]), None, wide.candidates,
+        )  # fmt: skip
 
     def fovea(self, xy: FloatArray) -> Detections:
         """Looks closely at a place, float64 [2] in source px."""

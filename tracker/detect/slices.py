@@ -62,6 +62,33 @@ def slice_views(
     return out
 
 
+def scan_parts(scan: View, n: int, multiple: int, overlap: int = 16) -> list[Slice]:
+    """A scan cut across its longer side into ``n`` windows that overlap by at least ``overlap`` network px; [] for one.
+
+    The windows show the picture at the scale of the scan, so that a scan can be spread over several frames.
+    """
+    if n <= 1:
+        return []
+    r, out = scan.region, []
+    across = scan.width >= scan.height
+    side = scan.width if across else scan.height
+    px = (r.width if across else r.height) / side  # source px of a network px
+    window = math.ceil((side + (n - 1) * overlap) / n / multiple) * multiple
+    start = r.x0 if across else r.y0
+    extent = 2.0 * math.ceil(window * px / 2) + 2  # even, as is the place: colour samples of 2x2 px are cut whole
+    for at, low, high in _spans(side, window, overlap):
+        place = 2.0 * math.floor((start + 0.5 + at * px) / 2) - 0.5
+        low = start + low * px if low > 0 else start
+        high = start + high * px if high < side else start + side * px + 2  # a scan's last px may be cut off
+        if across:
+            view = View(Region(place, r.y0, extent, r.height), window, scan.height)
+            out.append(Slice(view, Region(low, r.y0, high - low, r.height)))
+        else:
+            view = View(Region(r.x0, place, r.width, extent), scan.width, window)
+            out.append(Slice(view, Region(r.x0, low, r.width, high - low)))
+    return out
+
+
 def _spans(length: float, window: float, overlap: float) -> list[tuple[float, float, float]]:
     """Start of each window along one side, and where its own part begins and ends, px from the picture's edge."""
     if window >= length:

@@ -40,6 +40,7 @@ class Crop:
 
 
 # ball radii in px of a 1280-wide picture (benchmarks/results/synth_realism.md)
+FAST_SHARE = 0.25  # of the pasted balls
 PASTED_RADIUS_PX = {"tennis": (1.6, 4.5), "football": (2.0, 6.0), "american_football": (2.5, 7.0)}
 
 
@@ -185,7 +186,8 @@ class CropSampler:
         low, high = PASTED_RADIUS_PX[kind]
         radius = float(np.exp(rng.uniform(np.log(low), np.log(high)))) * unit
         at = rng.uniform([6, 6], [self.width - 7, self.height - 7])
-        speed = float(abs(rng.normal(0, 14))) * unit
+        # mostly as balls fly; a share as just after a serve or a shot, when they are long faint streaks
+        speed = (float(rng.uniform(14, 60)) if rng.random() < FAST_SHARE else float(abs(rng.normal(0, 14)))) * unit
         blur = max(0.45, float(rng.uniform(0.45, 1.0)) * unit)
         done, truth = paste_ball(
             list(frames[::-1]), rng, sport=kind, xy=at, radius_px=radius, speed_px=speed, psf_px=blur

@@ -160,8 +160,10 @@ class BallTracker:
         rows = zip(detections.xy.tolist(), detections.score.tolist(), detections.radius_px.tolist(), strict=True)
         for i, ((x, y), score, radius) in enumerate(rows):
             if score >= self._keep and math.isfinite(x) and math.isfinite(y) and score <= 1:
-                worth = c.score_weight * (_logit(score) - self._start_logit)
-                worth = max(-c.score_limit, min(c.score_limit, worth))
+                odds = _logit(score) - self._start_logit
+                worth = min(c.score_limit, c.score_weight * odds)
+                if odds < 0:
+                    worth = max(-c.weak_limit, c.weak_weight * odds)
                 spare = c.spare_after > 0 and self._spots.is_spare(x * k, y * k, c.spare_after)
                 claims.append(_Claim(i, x * k, y * k, score, radius * k, min(worth, 0.0) if spare else worth, spare))
         self._spots.observe([(claim.x, claim.y) for claim in claims], dt, self._sees(detections.region))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -17,6 +18,7 @@ from tracker.types import BallState, CameraMotion, Detections, Frame, Image, Sta
 from tracker.video import VideoSource
 
 CAMERA_WIDTH = 320  # px of the longer side of the grey picture that camera motion is measured on
+RIVALS_KEPT = 8  # places of claims away from the followed ball that are remembered
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,9 +41,10 @@ class Step:
 class Pipeline:
     """Online and causal: feed frames in order with :meth:`step`.
 
-    While the track is sure it looks closely at where the ball should be (the fovea) and every ``scan_every`` frames
-    at the whole picture as well, so that a wrong lock is noticed and a second ball seen. Otherwise, or when the close
-    look finds nothing, it scans the whole picture and looks closely at the best claims.
+    While the track is sure it looks closely at where the ball should be (the fovea) and, part by part, at the whole
+    picture within every ``scan_every`` frames as well, so that a wrong lock is noticed and a second ball seen; what is
+    claimed elsewhere is then watched closely for a few frames. Otherwise, or when the close look finds nothing, it
+    scans the whole picture and looks closely at the best claims.
     """
 
     def __init__(self, model: BallModel, config: Config, width: int, height: int) -> None:
@@ -63,8 +66,8 @@ class Pipeline:
         self.tracker.reset()
         self.detector.history.clear()
         self._camera = CameraMotionEstimator()
-        self._since_scan = self._weak = self._dispute = 0
-        self._rival: Rival | None = None
+        self._since_scan = self._weak = self._dispute = self._part = 0
+        self._rivals: deque[Rival] = deque(maxlen=RIVALS_KEPT)  # newest last
         self._candidates = 0
 
     def step(self, frame: Frame) -> Step:
@@ -103,28 +106,46 @@ class Pipeline:
             close = self.detector.fovea(expected.xy)
             best = close.score[0] if len(close) else 0.0
             self._weak = 0 if best >= self._weak_score else self._weak + 1
-            found = best >= self.detector.keep_threshold and self._weak <= detect.weak_frames
-            if found and not self._dispute and self._since_scan < detect.scan_every:
-                return close, "fovea"
+            if best >= self.detector.keep_threshold and self._weak <= detect.weak_frames:
+                return self._look_around(close)
         self._since_scan = 0
         wide = self.detector.scan()
         if close is None or close.region is None:
             return (self.detector.verify(wide) if self.detector.foveate else wide), "scan"
+        return self._contest(close, wide), "both"
+
+    def _look_around(self, close: Detections) -> tuple[Detections, str]:
+        """A sure close look, with the next part of the scan when it is due and the rival that is watched."""
+        parts = min(self.detector.parts, self.config.detect.scan_every)
+        wide = Detections.empty()
+        due = self._since_scan * parts >= self.config.detect.scan_every
+        if due:
+            self._since_scan = 0
+            self._part = (self._part + 1) % parts
+            wide = self.detector.scan_part(self._part) if parts > 1 else self.detector.scan()
+        if self._dispute:
+            wide = self.detector.watched(self._rivals[-1], wide)
+        if not len(wide) and not self._dispute:
+            return close, "both" if due else "fovea"
+        return self._contest(close, wide), "both"
+
+    def _contest(self, close: Detections, wide: Detections) -> Detections:
         joined, rival = self.detector.contest(close, wide)
-        self._dispute = detect.dispute_frames if self._is_news(rival) else max(0, self._dispute - 1)
-        return joined, "both"
+        self._dispute = self.config.detect.dispute_frames if self._is_news(rival) else max(0, self._dispute - 1)
+        return joined
 
     def _is_news(self, rival: Rival | None) -> bool:
         """Is a claim elsewhere (x, y, score) worth watching for a few frames?
 
-        One look cannot tell a wrong lock from a false claim; but what stays where it was at the last scan is a thing
-        of the place (a logo, a spare ball), and watching it would only cost time.
+        One look cannot tell a wrong lock from a false claim; but what stays where it was seen before is a thing of the
+        place (a logo, a spare ball), and watching it would only cost time.
         """
         if rival is None or rival[2] < self.detector.start_threshold:
             return False
-        before, self._rival = self._rival, rival
-        apart = self.config.track.static_radius_px / reference_scale(self.detector.width)
-        return before is None or (rival[0] - before[0]) ** 2 + (rival[1] - before[1]) ** 2 > apart**2
+        near = (self.config.track.static_radius_px / reference_scale(self.detector.width)) ** 2
+        known = any((rival[0] - x) ** 2 + (rival[1] - y) ** 2 <= near for x, y, _ in self._rivals)
+        self._rivals.append(rival)
+        return not known
 
 
 def best_claim(frame: Frame, d: Detections, threshold: float) -> BallState:

@@ -1,0 +1,91 @@
+"""While the ball is followed closely: the rest of the picture, a part at a time, and what is claimed there."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from test_detect_slices import BrightSpot
+
+from tracker.config import load_config
+from tracker.detect.slices import counting, scan_parts
+from tracker.detect.views import scan_view
+from tracker.track.pipeline import Pipeline
+from tracker.types import Frame
+
+
+@pytest.mark.parametrize("size", [(1920, 1080), (1280, 720), (720, 1280), (854, 480), (33, 17)])
+@pytest.mark.parametrize("n", [2, 3, 4])
+def test_the_parts_of_a_scan_tile_it_at_its_scale(size, n):
+    scan = scan_view(*size, 448, 16)
+    parts = scan_parts(scan, n, 16)
+    xy = np.random.default_rng(0).uniform([-0.5, -0.5], np.array(size) - 0.5, (500, 2))
+    own = np.array([counting(p.counts, xy) for p in parts])
+    assert (own.sum(axis=0) == 1).all()
+    if min(size) > 100:
+        for p in parts:
+            assert abs(p.view.source_px / scan.source_px - 1) < 0.01
+            assert p.view.width * p.view.height < 1.3 * scan.width * scan.height / n + 32 * 448
+            r = p.view.region
+            assert all(r.contains(x, y) for x, y in xy[counting(p.counts, xy)])
+
+
+def test_one_part_is_the_scan_itself():
+    assert scan_parts(scan_view(1280, 720, 448, 16), 1, 16) == []
+
+
+class Recorder(BrightSpot):
+    """Claims the brightest pixels and keeps the sizes of the views."""
+
+    def __init__(self):
+        super().__init__()
+        self.sizes: list[list[int]] = [[]]
+
+    def run(self, frames, roi):
+        self.sizes[-1].append(frames.shape[2] * frames.shape[3])
+        return super().run(frames, roi)
+
+
+def play(pipeline: Pipeline, model: Recorder, n: int, second_from: int, *, moves: int = 7) -> list[int]:
+    """Feeds a ball that moves right, and from a frame on another elsewhere; returns each frame's candidates."""
+    out = []
+    for i in range(n):
+        image = np.zeros((720, 1280, 3), np.uint8)
+        blob(image, 200 + 8 * i, 300)
+        if i >= second_from:
+            blob(image, 1000 - moves * (i - second_from), 600)
+        model.sizes.append([])
+        out.append(pipeline.step(Frame(i, i / 30, image)).state.candidates)
+    return out
+
+
+def blob(image: np.ndarray, x: int, y: int) -> None:
+    image[y - 3 : y + 4, x - 3 : x + 4] = 200
+    image[y, x] = 255
+
+
+def test_a_second_ball_is_seen_within_the_frames_of_a_scan_and_watched():
+    model = Recorder()
+    pipeline = Pipeline(model, load_config(), 1280, 720)  # type: ignore[arg-type]
+    candidates = play(pipeline, model, 40, 20)
+    assert max(candidates[3:20]) == 1
+    seen = next(i for i, c in enumerate(candidates) if c > 1)
+    assert 20 <= seen < 20 + load_config().detect.scan_every
+    assert candidates[seen : seen + 5] == [2] * 5  # it moves, so it stays news
+
+
+def test_no_frame_of_a_followed_ball_costs_a_whole_scan():
+    model = Recorder()
+    pipeline = Pipeline(model, load_config(), 1280, 720)  # type: ignore[arg-type]
+    play(pipeline, model, 40, 99)
+    close = 128 * 96
+    steady = model.sizes[6:]
+    assert max(map(sum, steady)) <= close + 128 * 256
+    for i in range(len(steady) - 8):  # and within scan_every frames all of it was looked at
+        assert sum(n > close for one in steady[i : i + 8] for n in one) >= 4
+
+
+def test_a_spare_ball_at_rest_is_watched_once():
+    model = Recorder()
+    pipeline = Pipeline(model, load_config(), 1280, 720)  # type: ignore[arg-type]
+    candidates = play(pipeline, model, 60, 10, moves=0)
+    assert sum(c > 1 for c in candidates[30:]) <= 30 // 8 + 1
