@@ -39,6 +39,7 @@ def million() -> dict[str, Any]:
             "100 most doubtful of one kind": "* FROM events WHERE kind='doubt' ORDER BY value DESC LIMIT 100",
             "events around a frame": "* FROM events WHERE run=1 AND frame BETWEEN 500000 AND 500100",
             "count by kind": "kind,count(*) FROM events GROUP BY kind",
+            "a run's kinds and frames": "kind,count(*),sum(frames) FROM events WHERE run=1 GROUP BY kind",
         }
         for label, query in queries.items():
             began = time.perf_counter()

@@ -37,7 +37,7 @@ BEFORE, AFTER = 8, 3  # pictures with the ball in sight before a run, and with t
 EDGE = 3  # pictures the occluder is there before and after
 COVERED = 0.97
 MAX_SPEED_PX_S = 500.0  # of an occluder, at 1280 wide: a player running near the camera
-HIT_PX, WRONG_PX = 20.0, 40.0
+NEAR_PX, WRONG_PX = 20.0, 40.0
 
 
 @dataclass
@@ -219,7 +219,7 @@ def pooled(runs: Sequence[np.ndarray], rounds: int = 2000) -> dict[str, float]:
     """Figures of runs of errors (px at 1280 wide, NaN: nothing claimed), with the interval of the recall."""
     if not runs:
         return {"runs": 0, "frames": 0}
-    hits = np.array([np.sum(e <= HIT_PX) for e in runs])
+    hits = np.array([np.sum(e <= NEAR_PX) for e in runs])
     size = np.array([len(e) for e in runs])
     pick = np.random.default_rng(0).integers(0, len(runs), (rounds, len(runs)))
     low, high = np.percentile(hits[pick].sum(1) / size[pick].sum(1), [2.5, 97.5])
@@ -266,7 +266,7 @@ def main() -> int:
             parser.error("--frames must lie outside the repository: the pictures are other people's")
         args.frames.mkdir(parents=True, exist_ok=True)
     cv2.setNumThreads(1)
-    clips = _clips(args)
+    clips = choose_clips(args)
     lines = [HEAD]
     print(HEAD)
     everything: dict[str, list[np.ndarray]] = {}
@@ -331,7 +331,7 @@ def _errors(clip: CachedClip, passages: Sequence[Passage], args: argparse.Namesp
     return np.hypot(*(xy - clip.xy).T) * 1280 / clip.frames.shape[2]
 
 
-def _clips(args: argparse.Namespace) -> list[CachedClip]:
+def choose_clips(args: argparse.Namespace) -> list[CachedClip]:
     from tracker.labels.dataset import load_dataset
     from tracker.learn.cache import cache_clips
 

@@ -185,22 +185,36 @@ def export_onnx(
         operating_point: ``threshold``, ``keep_threshold`` and how they were chosen.
     """
     try:
-        import onnx
+        import onnx  # noqa: F401 - said here, before the work
     except ImportError as e:
         raise missing_extra("onnx", "train", "exporting") from e
     import copy
 
     peak = PeakModel(copy.deepcopy(model), config.detect.top_k).eval()
     n = config.model.frames
-    proto = trace(peak, n)
     d = config.detect
-    meta = {
-        "format": FORMAT, "name": name, "sport": config.sport, "frames": n, "multiple": MULTIPLE,
-        "top_k": d.top_k, "working_width": config.data.working_width, "operating_point": operating_point,
+    about = {
         "parameters": count_parameters(model),
         "macs_fovea": count_macs(model, d.fovea_height, d.fovea_width, n),
         "macs_scan": count_macs(model, _up(d.scan_width * 9 / 16), d.scan_width, n),
         "config": public_config(config), **(extra or {}),
+    }  # fmt: skip
+    return write_contract(
+        trace(peak, n), path, config, name=name, frames=n, operating_point=operating_point, extra=about
+    )
+
+
+def write_contract(
+    proto: Any, path: str | Path, config: Config, *, name: str, frames: int, operating_point: dict[str, Any],
+    extra: dict[str, Any], multiple: int = MULTIPLE,
+) -> dict[str, Any]:  # fmt: skip
+    """Puts the metadata of the contract (docs/onnx.md) into an ONNX graph, writes the file and returns them."""
+    import onnx
+
+    meta = {
+        "format": FORMAT, "name": name, "sport": config.sport, "frames": frames, "multiple": multiple,
+        "top_k": config.detect.top_k, "working_width": config.data.working_width, "operating_point": operating_point,
+        **extra,
     }  # fmt: skip
     onnx.helper.set_model_props(proto, {METADATA_KEY: json.dumps(meta, sort_keys=True)})
     proto.doc_string = "One ball: uint8 frames of a view in, peaks out. Contract: docs/onnx.md of the project."

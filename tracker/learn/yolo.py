@@ -11,7 +11,6 @@ the YAMLs and modules of Ultralytics (AGPL-3.0), used as a library.
 from __future__ import annotations
 
 import copy
-import json
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,9 @@ import yaml
 from torch import Tensor, nn
 
 from tracker.config import Config, YoloConfig
-from tracker.detect.model import FORMAT, METADATA_KEY
 from tracker.errors import TrackerError, missing_extra
-from tracker.files import atomic_write, read_text
-from tracker.learn.export import public_config, trace
+from tracker.files import read_text
+from tracker.learn.export import public_config, trace, write_contract
 from tracker.learn.network import coordinates, count_convolutions, count_parameters
 from tracker.learn.ultralytics_door import ball_class, open_ultralytics
 
@@ -241,27 +239,10 @@ def export_yolo(
         "macs_scan": count_yolo_macs(net, d.scan_width * 9 // 16, d.scan_width, frames),
         "config": public_config(config), **(extra or {}),
     }  # fmt: skip
-    return write_contract(proto, path, config, name=name, frames=frames, operating_point=operating_point, extra=meta)
-
-
-def write_contract(
-    proto: Any, path: str | Path, config: Config, *, name: str, frames: int, operating_point: dict[str, Any],
-    extra: dict[str, Any], multiple: int = MULTIPLE,
-) -> dict[str, Any]:  # fmt: skip
-    """Puts the metadata of the contract into an ONNX graph and writes the file."""
-    import onnx
-
-    meta = {
-        "format": FORMAT, "name": name, "sport": config.sport, "frames": frames, "multiple": multiple,
-        "top_k": config.detect.top_k, "working_width": config.data.working_width, "operating_point": operating_point,
-        "licence": LICENCE, **extra,
-    }  # fmt: skip
-    onnx.helper.set_model_props(proto, {METADATA_KEY: json.dumps(meta, sort_keys=True)})
-    proto.doc_string = "One ball: uint8 frames of a view in, peaks out. Contract: docs/onnx.md of the project."
-    onnx.checker.check_model(proto)
-    with atomic_write(path, "wb") as f:
-        f.write(proto.SerializeToString())
-    return meta
+    return write_contract(
+        proto, path, config, name=name, frames=frames, operating_point=operating_point, multiple=MULTIPLE,
+        extra={"licence": LICENCE, **meta},
+    )  # fmt: skip
 
 
 def count_yolo_macs(model: nn.Module, height: int, width: int, frames: int) -> int:

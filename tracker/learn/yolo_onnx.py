@@ -20,9 +20,9 @@ from torch import Tensor, nn
 
 from tracker.config import Config
 from tracker.errors import TrackerError, missing_extra
-from tracker.learn.export import public_config
+from tracker.learn.export import public_config, write_contract
 from tracker.learn.ultralytics_door import ball_class
-from tracker.learn.yolo import peaks, write_contract
+from tracker.learn.yolo import LICENCE, MULTIPLE, peaks
 
 MAX_BYTES = 1 << 30
 GREY = 114 / 255
@@ -134,7 +134,10 @@ def wrap_onnx(
         # every look costs the same here, so a look at the whole picture is as good as a close one
         "scan_width": longer, "foveate": False,
     }  # fmt: skip
-    return write_contract(proto, out, config, name=name, frames=1, operating_point=operating_point, extra=extra)
+    return write_contract(
+        proto, out, config, name=name, frames=1, operating_point=operating_point, multiple=MULTIPLE,
+        extra={"licence": LICENCE, **extra},
+    )  # fmt: skip
 
 
 def _count(dims: Any) -> int:

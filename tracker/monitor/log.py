@@ -35,6 +35,7 @@ CREATE TABLE IF NOT EXISTS events(
   reason TEXT, detail TEXT, pictures TEXT, look BLOB);
 CREATE INDEX IF NOT EXISTS events_by_kind ON events(kind, value);
 CREATE INDEX IF NOT EXISTS events_by_frame ON events(run, frame);
+CREATE INDEX IF NOT EXISTS events_counted ON events(run, kind, frames);
 CREATE INDEX IF NOT EXISTS events_kept ON events(value) WHERE pictures IS NOT NULL;
 CREATE TABLE IF NOT EXISTS seconds(
   run INTEGER NOT NULL, second INTEGER NOT NULL, frames INTEGER, flagged INTEGER, lost INTEGER, moving INTEGER,
