@@ -102,7 +102,7 @@ def make(arm: Arm, args: argparse.Namespace) -> Path | None:
 
 def _train(settings: Sequence[str], out: Path, args: argparse.Namespace, more: Sequence[str]) -> None:
     prepare_folder(out)
-    config = Path(__file__).resolve().parents[1] / "configs" / "oneball.yaml"
+    config = Path(__file__).resolve().parents[1] / "configs" / "oneball_second.yaml"
     command = [
         sys.executable, "-m", "tracker.train", str(config), *settings, "--data", str(args.data), "--out", str(out),
         "--resume", "--quiet", *more,

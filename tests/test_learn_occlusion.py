@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch")
 
 from tracker.config import DataConfig  # noqa: E402
 from tracker.geometry import resample_image  # noqa: E402
-from tracker.learn.background import ENOUGH, median_without  # noqa: E402
+from tracker.learn.background import ENOUGH, build_background, median_without  # noqa: E402
 from tracker.learn.ballpath import BallPath  # noqa: E402
 from tracker.learn.cache import CachedClip  # noqa: E402
 from tracker.learn.crops import CropSampler  # noqa: E402
@@ -340,3 +340,21 @@ def test_made_occlusions_hide_the_ball_and_nothing_else_is_hidden(clip: CachedCl
             way = p.masks[rows[-1]].centre[0] - p.masks[rows[0]].centre[0]
             speed = np.hypot(*way) / (clip.time_s[rows[-1]] - clip.time_s[rows[0]])
             assert np.isclose(np.hypot(*bank.velocity.T), speed, atol=1).any()  # as it went in the clip
+
+
+def test_a_painted_out_ball_leaves_no_pixel_and_the_rest_as_it_was(clip: CachedClip, monkeypatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
+    painted_out = _benchmark("painted_out")
+    path = BallPath(clip)
+    background = build_background(path)
+    runs = painted_out.plan(clip, path, 0)
+    assert runs and all(painted_out.RUN[0] <= len(rows) <= painted_out.RUN[1] for rows in runs)
+    made = [(r, painted_out.painted(path, background, r)) for rows in runs for r in rows]
+    done = [(r, image) for r, image in made if image is not None]
+    assert len(done) > len(made) / 2
+    for r, image in done:
+        before = clip.frames[r]
+        near = np.hypot(*(np.indices((H, W))[::-1] - clip.xy[r][:, None, None])) < 20
+        assert np.abs(before[~near].astype(int) - image[~near]).max() == 0
+        pink = (image[..., 0].astype(int) - image[..., 1] > 120) & (image[..., 2].astype(int) - image[..., 1] > 120)
+        assert not pink[near].any()
