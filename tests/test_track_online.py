@@ -262,6 +262,16 @@ def test_a_claim_below_the_start_threshold_continues_a_track_but_starts_none():
     assert tracker.step(6, 6 / FPS, seen((x, y, 0.3))).status is Status.DETECTED
 
 
+def test_a_flight_of_claims_just_below_the_threshold_is_reported_once_it_has_proved_itself():
+    tracker, path = make_tracker(), flight(20)
+    states = [tracker.step(i, i / FPS, seen((x, y, 0.47))) for i, (x, y) in enumerate(path)]
+    assert status(states)[0] == "lost" and status(states)[6:] == ["detected"] * 14
+    assert error(states[6:], path[6:]).max() < 3
+    still = make_tracker()  # and a thing that is claimed as strongly but does not fly never is
+    states = [still.step(i, i / FPS, seen((200, 300, 0.47))) for i in range(50)]
+    assert "detected" not in status(states[12:])
+
+
 def test_two_trackers_do_not_disturb_each_other():
     one, two = flight(20), flight(20, start=(900, 500), velocity=(-400, -100))
     a, b = make_tracker(), make_tracker()

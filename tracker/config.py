@@ -93,6 +93,8 @@ class TrackConfig:
     speed_weight: float = Field(default=2.0, ge=0)  # of the log of how much slower than slow_px_s a path is
     slow_px_s: float = Field(default=120.0, gt=0)  # clutter mostly is, a ball in play mostly is not
     birth_llr: float = -3.0
+    # of the start threshold: claims from here on begin guesses that have to prove themselves before they are reported
+    birth_share: float = Field(default=0.85, gt=0, le=1)
     memory_s: float = Field(default=0.2, gt=0)  # track scores fade by 1/e within
     same_detection: int = Field(default=2, ge=1)  # guesses that may end in one detection
     young_age: int = Field(default=4, ge=0)  # steps during which a new guess need not compete with the old ones

@@ -228,11 +228,11 @@ class BallTracker:
         return h
 
     def _acquire(self, claims: list[_Claim]) -> list[Hypothesis]:
-        """A new guess at every claim that may start a track."""
+        """A new guess at every claim that may start a track, or nearly: the weaker have to prove themselves first."""
         c = self.config
         born = []
         for claim in claims:
-            if claim.score >= self._start and not claim.spare:
+            if claim.score >= c.birth_share * self._start and not claim.spare:
                 h = Hypothesis(claim.x, claim.y, 0.0, 0.0, self._r, 0.0, c.start_speed_px_s**2)
                 h.llr = c.birth_llr + claim.evidence
                 h.detection, h.score, h.radius = claim.index, claim.score, claim.radius
