@@ -24,13 +24,13 @@ class Hypothesis:
         coast_s: seconds since the last of them.
         age: steps since it started.
         detection: index of the detection used in the newest frame, -1 for none.
-        score, radius: those of the newest detection.
+        score, radius: those of the newest detection. best: the highest score it ever had.
         strength: running mean of the scores it lived on (misses count as half of what it had).
     """
 
     __slots__ = (
-        "age", "coast_s", "detection", "hits", "llr", "p00", "p01", "p11", "radius", "score", "strength", "vx", "vy",
-        "x", "y",
+        "age", "best", "coast_s", "detection", "hits", "llr", "p00", "p01", "p11", "radius", "score", "strength", "vx",
+        "vy", "x", "y",
     )  # fmt: skip
 
     def __init__(self, x: float, y: float, vx: float, vy: float, p00: float, p01: float, p11: float) -> None:
@@ -42,6 +42,7 @@ class Hypothesis:
         self.coast_s = 0.0
         self.detection = -1
         self.score = math.nan
+        self.best = 0.0
         self.strength = 0.0
         self.radius = math.nan
 
@@ -114,5 +115,5 @@ class Hypothesis:
         h = Hypothesis(self.x, self.y, self.vx, self.vy, self.p00, self.p01, self.p11)
         h.llr, h.hits, h.coast_s = self.llr, self.hits, self.coast_s
         h.detection, h.score, h.radius = self.detection, self.score, self.radius
-        h.strength, h.age = self.strength, self.age
+        h.strength, h.age, h.best = self.strength, self.age, self.best
         return h

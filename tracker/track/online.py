@@ -224,6 +224,7 @@ class BallTracker:
         if speed < self.config.slow_px_s:
             h.llr += self.config.speed_weight * max(-_SLOWEST, math.log((speed + 1e-9) / self.config.slow_px_s))
         h.detection, h.score, h.radius = claim.index, claim.score, claim.radius
+        h.best = max(h.best, claim.score)
         h.strength += self._blend * (claim.score - h.strength)
         return h
 
@@ -236,7 +237,7 @@ class BallTracker:
                 h = Hypothesis(claim.x, claim.y, 0.0, 0.0, self._r, 0.0, c.start_speed_px_s**2)
                 h.llr = c.birth_llr + claim.evidence
                 h.detection, h.score, h.radius = claim.index, claim.score, claim.radius
-                h.strength = claim.score
+                h.strength = h.best = claim.score
                 born.append(h)
         return born
 
@@ -294,6 +295,8 @@ class BallTracker:
     def _reportable(self, h: Hypothesis) -> bool:
         c = self.config
         if h.strength < c.report_strength * self._start:  # a path of weak claims: a shoe, a shadow
+            return False
+        if h.best < self._start and h.vx * h.vx + h.vy * h.vy < c.static_speed_px_s**2:  # nobody saw it fly
             return False
         if h.detection >= 0:
             return h.score >= self._start or h.llr >= c.report_llr
