@@ -80,12 +80,13 @@ def test_no_frame_of_a_followed_ball_costs_a_whole_scan():
     close = 128 * 96
     steady = model.sizes[6:]
     assert max(map(sum, steady)) <= close + 128 * 256
-    for i in range(len(steady) - 8):  # and within scan_every frames all of it was looked at
-        assert sum(n > close for one in steady[i : i + 8] for n in one) >= 4
+    every = load_config().detect.scan_every
+    for i in range(len(steady) - every):  # and within scan_every frames all of it was looked at
+        assert sum(n > close for one in steady[i : i + every] for n in one) >= 4
 
 
 def test_a_spare_ball_at_rest_is_watched_once():
     model = Recorder()
     pipeline = Pipeline(model, load_config(), 1280, 720)  # type: ignore[arg-type]
     candidates = play(pipeline, model, 60, 10, moves=0)
-    assert sum(c > 1 for c in candidates[30:]) <= 30 // 8 + 1
+    assert sum(c > 1 for c in candidates[30:]) <= 30 // load_config().detect.scan_every + 1

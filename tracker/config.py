@@ -50,12 +50,13 @@ class DetectConfig:
     verify_above: float = Field(default=0.05, ge=0, le=1)  # and the score from which they deserve one
     floor: float = Field(default=0.02, ge=0, le=1)  # claims below this are not handed on
     rivals: int = Field(default=1, ge=0, le=8)  # claims away from a followed ball that get a close look
+    rival_above: float = Field(default=0.3, ge=0, le=1)  # and the score from which they deserve one
     weak_frames: int = Field(default=2, ge=0)  # close looks in a row too weak to report before a scan
     # of the start threshold: a picture by itself shows no motion, and its one best claim is taken from this score on
     still_share: float = Field(default=0.5, gt=0, le=1)
     dispute_frames: int = Field(default=4, ge=0)  # close looks in a row at a rival claim
     sure_sd_px: float = Field(default=25.0, gt=0)  # px at 1280 wide: predictions this sure are followed closely
-    scan_every: int = Field(default=8, ge=1, le=120)  # frames in which the whole picture is scanned while sure
+    scan_every: int = Field(default=12, ge=1, le=120)  # frames in which the whole picture is scanned while sure
     scan_parts: int = Field(default=4, ge=1, le=16)  # the parts of such a scan, one at a time
     # scans in slices (benchmarks/results/slices.md): 0 off; 1 the whole picture at working scale, 2 at twice that
     slice_scale: float = Field(default=0.0, ge=0, le=8)

@@ -104,7 +104,7 @@ class Detector:
         assert close.region is not None
         regions = [close.region]
         for xy, score in zip(wide.xy, wide.score, strict=True):
-            if len(regions) > self.config.rivals or score < self.config.verify_above:
+            if len(regions) > self.config.rivals or score < self.config.rival_above:
                 break
             if any(r.contains(*xy) for r in regions):
                 continue
