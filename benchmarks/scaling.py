@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -38,7 +39,7 @@ def scaled(video: str, width: int, height: int, frames: int, out: Path, every: i
             if i % every:
                 continue
             small = frame.reformat(width, height, "yuv420p", interpolation="BICUBIC")
-            small.pts = None
+            small.pts, small.time_base = i // every, 1 / Fraction(copy.codec_context.framerate)
             sink.mux(copy.encode(small))
         sink.mux(copy.encode(None))
 
