@@ -40,7 +40,7 @@ from tracker.types import Visibility
 from tracker.video import open_video
 
 TABLES = Path(__file__).parent / "results"
-COPIES = 12  # of the new labels in the list of clips: 40 among thousands would hardly be drawn (3 copies changed nothing)
+COPIES = 12  # of the new labels in the list of clips: 40 among thousands would hardly be drawn (3 changed nothing)
 
 
 def export(checkpoint: Path, out: Path, threshold: float) -> BallModel:
