@@ -54,7 +54,7 @@ class DetectConfig:
     weak_frames: int = Field(default=2, ge=0)  # close looks in a row too weak to report before a scan
     # of the start threshold: a picture by itself shows no motion, and its one best claim is taken from this score on
     still_share: float = Field(default=0.5, gt=0, le=1)
-    dispute_frames: int = Field(default=4, ge=0)  # close looks in a row at a rival claim
+    dispute_frames: int = Field(default=8, ge=0)  # close looks in a row at a rival claim
     sure_sd_px: float = Field(default=25.0, gt=0)  # px at 1280 wide: predictions this sure are followed closely
     scan_every: int = Field(default=12, ge=1, le=120)  # frames in which the whole picture is scanned while sure
     scan_parts: int = Field(default=4, ge=1, le=16)  # the parts of such a scan, one at a time

@@ -140,12 +140,12 @@ class Pipeline:
         One look cannot tell a wrong lock from a false claim; but what stays where it was seen before is a thing of the
         place (a logo, a spare ball), and watching it would only cost time.
         """
-        if rival is None or rival[2] < self.detector.start_threshold:
+        if rival is None or rival[2] < self.config.detect.rival_above:
             return False
         near = (self.config.track.static_radius_px / reference_scale(self.detector.width)) ** 2
         known = any((rival[0] - x) ** 2 + (rival[1] - y) ** 2 <= near for x, y, _ in self._rivals)
-        self._rivals.append(rival)
-        return not known
+        self._rivals.append(rival)  # a weak one, too: that is where to look next while it is watched
+        return not known and rival[2] >= self.detector.start_threshold
 
 
 def best_claim(frame: Frame, d: Detections, threshold: float) -> BallState:
