@@ -102,6 +102,13 @@ def wins(rows: list[Row], clips: list[Clip]) -> list[str]:
                     useful = scores[c.name]["@10"]["f1"] >= 0.5 * ours.tracked[c.name]["@10"]["f1"]
                     if useful and better * (theirs - mine) > TENTH:
                         out.append(f"- {c.name}, {what}: {r.name} {how} {theirs:.3f}, ours {mine:.3f}")
+    for sport in sorted({c.sport for c in clips}):  # detectors alone
+        some = [c for c in clips if c.sport == sport]
+        mine = pooled(ours.raw, some)["@10"]["f1"]
+        for r in peers:
+            theirs = pooled(r.raw, some)["@10"]["f1"]
+            if theirs > mine + TENTH:
+                out.append(f"- {sport}, F1@10 of raw claims alone: {r.name} {theirs:.3f}, ours {mine:.3f}")
     faster = [r.name for r in peers if r.ms < ours.ms]
     if faster:
         out.append(f"- time: {', '.join(faster)} take less than ours")
