@@ -85,6 +85,21 @@ def test_no_frame_of_a_followed_ball_costs_a_whole_scan():
         assert sum(n > close for one in steady[i : i + every] for n in one) >= 4
 
 
+@pytest.mark.parametrize("every", [1, 2, 3, 5])
+@pytest.mark.parametrize("x", [120, 500, 800, 1150])
+def test_however_often_it_scans_no_part_is_left_out(every, x):
+    model = Recorder()
+    pipeline = Pipeline(model, load_config(None, [f"detect.scan_every={every}"]), 1280, 720)  # type: ignore[arg-type]
+    counts = []
+    for i in range(24):
+        image = np.zeros((720, 1280, 3), np.uint8)
+        blob(image, 200 + 8 * i, 300)
+        if i >= 12:
+            image[592:609, x - 8 : x + 9] = 255  # outshines the ball: the stand-in claims two pixels of a view
+        counts.append(pipeline.step(Frame(i, i / 30, image)).state.candidates)
+    assert max(counts[3:12]) == 1 and max(counts[12 : 12 + max(every, 4) + 1]) == 2
+
+
 def test_a_spare_ball_at_rest_is_watched_once():
     model = Recorder()
     pipeline = Pipeline(model, load_config(), 1280, 720)  # type: ignore[arg-type]

@@ -41,7 +41,8 @@ class Detector:
         self._slices = self._cut_up() if config.slice_scale else []
         self.history = History(info.frames, cuts=max(CUTS_KEPT, min(len(self._slices), SLICE_CUTS_KEPT)))
         self._scan = scan_view(width, height, self._scan_width(), info.multiple)
-        self._parts = [] if self._slices else scan_parts(self._scan, config.scan_parts, info.multiple)
+        n = 1 if self._slices else min(config.scan_parts, config.scan_every)
+        self._parts = scan_parts(self._scan, n, info.multiple)
         self._fovea_size = (model.round_up(config.fovea_width), model.round_up(config.fovea_height))
         self._inputs: dict[tuple[int, ...], Image] = {}  # one buffer per kind of look, used again and again
         self._fine = scan_view(width, height, min(info.working_width, max(width, height)), info.multiple)

@@ -66,7 +66,7 @@ class Pipeline:
         self.tracker.reset()
         self.detector.history.clear()
         self._camera = CameraMotionEstimator()
-        self._since_scan = self._weak = self._dispute = self._part = 0
+        self._owed = self._weak = self._dispute = self._part = 0
         self._rivals: deque[Rival] = deque(maxlen=RIVALS_KEPT)  # newest last
         self._candidates = 0
 
@@ -100,7 +100,7 @@ class Pipeline:
     def _look(self, time_s: float, camera: CameraMotion, cut: bool) -> tuple[Detections, str]:
         detect = self.config.detect
         expected = None if cut or not self.detector.foveate else self.tracker.prediction(time_s, camera)
-        self._since_scan += 1
+        self._owed += self.detector.parts  # a part of a scan is due once they are as many as scan_every
         close: Detections | None = None
         if expected is not None and expected.sd_px <= self._sure_px:
             close = self.detector.fovea(expected.xy)
@@ -108,7 +108,7 @@ class Pipeline:
             self._weak = 0 if best >= self._weak_score else self._weak + 1
             if best >= self.detector.keep_threshold and self._weak <= detect.weak_frames:
                 return self._look_around(close)
-        self._since_scan = 0
+        self._owed = 0
         wide = self.detector.scan()
         if close is None or close.region is None:
             return (self.detector.verify(wide) if self.detector.foveate else wide), "scan"
@@ -116,11 +116,11 @@ class Pipeline:
 
     def _look_around(self, close: Detections) -> tuple[Detections, str]:
         """A sure close look, with the next part of the scan when it is due and the rival that is watched."""
-        parts = min(self.detector.parts, self.config.detect.scan_every)
+        parts = self.detector.parts
         wide = Detections.empty()
-        due = self._since_scan * parts >= self.config.detect.scan_every
+        due = self._owed >= self.config.detect.scan_every
         if due:
-            self._since_scan = 0
+            self._owed -= self.config.detect.scan_every
             self._part = (self._part + 1) % parts
             wide = self.detector.scan_part(self._part) if parts > 1 else self.detector.scan()
         if self._dispute:
