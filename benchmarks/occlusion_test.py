@@ -245,27 +245,39 @@ HEAD = (
 )
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def clip_parser(doc: str | None, passes: int) -> argparse.ArgumentParser:
+    """Options of a benchmark that changes clips of a data set and looks at what the pipeline makes of them."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, help="data set folder (index.csv)")
     parser.add_argument("--cache", default="cache", help="folder of decoded clips, as in training")
     parser.add_argument("--model", help="model.onnx; default: the bundled one")
     parser.add_argument("--venue", action="append", help="only clips of this venue (may be given again)")
     parser.add_argument("--clip", action="append", help="only this clip (may be given again)")
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a setting")
-    parser.add_argument("--passes", type=int, default=3, help="times each clip is used, with other passages")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--count", action="store_true", help="no model: how many frames, and straight-on errors")
-    parser.add_argument("--chase", action="store_true", help="occluders stay over the ball: harder than any play")
+    parser.add_argument("--passes", type=int, default=passes, help="times each clip is used, with other changes")
     parser.add_argument("--frames", type=Path, help="keep the made frames in this folder (outside the repository)")
-    parser.add_argument("--json", type=Path, help="write every error as JSON")
     parser.add_argument("--out", type=Path, help="write the table as Markdown")
+    return parser
+
+
+def parse_clip_options(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """The options given, with the folder for frames made and known to lie outside the repository."""
     args = parser.parse_args()
     if args.frames is not None:
         if args.frames.resolve().is_relative_to(Path(__file__).resolve().parents[1]):
             parser.error("--frames must lie outside the repository: the pictures are other people's")
         args.frames.mkdir(parents=True, exist_ok=True)
     cv2.setNumThreads(1)
+    return args
+
+
+def main() -> int:
+    parser = clip_parser(__doc__, passes=3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--count", action="store_true", help="no model: how many frames, and straight-on errors")
+    parser.add_argument("--chase", action="store_true", help="occluders stay over the ball: harder than any play")
+    parser.add_argument("--json", type=Path, help="write every error as JSON")
+    args = parse_clip_options(parser)
     clips = choose_clips(args)
     lines = [HEAD]
     print(HEAD)

@@ -14,14 +14,13 @@ model only on venues it never saw.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
-from occlusion_test import NEAR_PX, choose_clips
+from occlusion_test import NEAR_PX, choose_clips, clip_parser, parse_clip_options
 
 from tracker.config import load_config
 from tracker.detect.model import BallModel
@@ -137,22 +136,7 @@ HEAD = (
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", required=True, help="data set folder (index.csv)")
-    parser.add_argument("--cache", default="cache", help="folder of decoded clips, as in training")
-    parser.add_argument("--model", help="model.onnx; default: the bundled one")
-    parser.add_argument("--venue", action="append", help="only clips of this venue (may be given again)")
-    parser.add_argument("--clip", action="append", help="only this clip (may be given again)")
-    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a setting")
-    parser.add_argument("--passes", type=int, default=2, help="times each clip is used, with other runs")
-    parser.add_argument("--frames", type=Path, help="keep the made frames in this folder (outside the repository)")
-    parser.add_argument("--out", type=Path, help="write the table as Markdown")
-    args = parser.parse_args()
-    if args.frames is not None:
-        if args.frames.resolve().is_relative_to(Path(__file__).resolve().parents[1]):
-            parser.error("--frames must lie outside the repository: the pictures are other people's")
-        args.frames.mkdir(parents=True, exist_ok=True)
-    cv2.setNumThreads(1)
+    args = parse_clip_options(clip_parser(__doc__, passes=2))
     model = BallModel(args.model)
     lines, everything = [HEAD], []
     print(HEAD)
