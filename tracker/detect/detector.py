@@ -66,7 +66,10 @@ class Detector:
         return max(1, len(self._parts))
 
     def scan_part(self, i: int) -> Detections:
-        """Looks at part ``i`` of a scan; claims count where no other part sees them better."""
+        """Looks at part ``i`` of a scan (all of it, where that has no parts); claims count where no other part sees them
+        better."""
+        if not self._parts:
+            return self.scan()
         part = self._parts[i]
         places, score, radii = self._run([part.view])
         own = counting(part.counts, places[0])

@@ -39,8 +39,8 @@ class Crop:
     weight: float
 
 
-# ball radii in px of a 1280-wide picture (benchmarks/results/synth_realism.md)
 FAST_SHARE = 0.25  # of the pasted balls
+# ball radii in px of a 1280-wide picture (benchmarks/results/synth_realism.md)
 PASTED_RADIUS_PX = {"tennis": (1.6, 4.5), "football": (2.0, 6.0), "american_football": (2.5, 7.0)}
 
 

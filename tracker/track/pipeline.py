@@ -116,13 +116,12 @@ class Pipeline:
 
     def _look_around(self, close: Detections) -> tuple[Detections, str]:
         """A sure close look, with the next part of the scan when it is due and the rival that is watched."""
-        parts = self.detector.parts
         wide = Detections.empty()
         due = self._owed >= self.config.detect.scan_every
         if due:
             self._owed -= self.config.detect.scan_every
-            self._part = (self._part + 1) % parts
-            wide = self.detector.scan_part(self._part) if parts > 1 else self.detector.scan()
+            self._part = (self._part + 1) % self.detector.parts
+            wide = self.detector.scan_part(self._part)
         if self._dispute:
             wide = self.detector.watched(self._rivals[-1], wide)
         if not len(wide) and not self._dispute:
