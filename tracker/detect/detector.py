@@ -66,8 +66,7 @@ class Detector:
         return max(1, len(self._parts))
 
     def scan_part(self, i: int) -> Detections:
-        """Looks at part ``i`` of a scan (all of it, where that has no parts); claims count where no other part sees them
-        better."""
+        """Looks at part ``i`` of a scan (all of it without parts); claims count where no other sees them better."""
         if not self._parts:
             return self.scan()
         part = self._parts[i]
