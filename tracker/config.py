@@ -256,6 +256,7 @@ class DataConfig:
     paste_share: float = Field(default=0.15, ge=0, le=1)  # share of crops with a ball pasted into a place without one
     cache_dir: str = "cache"
     working_width: int = Field(default=1280, ge=64, le=4096)  # a view at scale 1 shows the picture at this width
+    graphics_share: float = Field(default=0.0, ge=0, le=1)  # crops with a scoreboard or a logo over them
     fovea_share: float = Field(default=0.6, ge=0, le=1)  # crops at the fovea's scale; the rest at the scan's
     fovea_scale: tuple[float, float] = (0.8, 1.25)
     scan_scale: tuple[float, float] = (0.36, 0.6)

@@ -15,6 +15,7 @@ from tracker.config import DataConfig
 from tracker.geometry import normalised, resample_image, snapped, source_to_network
 from tracker.learn.augment import blend_ghost, vary_colour, vary_sensor
 from tracker.learn.cache import CachedClip
+from tracker.learn.graphics import lay_graphic
 from tracker.learn.loss import Targets
 from tracker.learn.mining import HardPlaces
 from tracker.learn.occlusion import OcclusionMasker, Seen
@@ -109,9 +110,13 @@ class CropSampler:
         ball = clip.xy[row] if clip.visibility[row] > 0 else None
         centre = self._centre(clip, ball, false, extent)
         region = snapped(Region(centre[0] - extent[0] / 2, centre[1] - extent[1] / 2, extent[0], extent[1]))
-        frames = self._cut(clip, row, rows, region)
+        frames, drift = self._cut(clip, row, rows, region)
         frames, seen = self.masker.apply(clip, row, rows, region, frames, rng)
-        return self._finish(clip, row, frames, region, scale, seen)
+        graphic = False
+        if cfg.graphics_share and rng.random() < cfg.graphics_share:
+            balls = source_to_network(clip.xy[rows], region, self.width, self.height) + drift
+            graphic = lay_graphic(frames, balls, drift, scale * w / cfg.working_width, rng)
+        return self._finish(clip, row, frames, region, scale, seen, paste=not graphic)
 
     def _history(self, clip: CachedClip, row: int) -> list[int]:
         cfg = self.config
@@ -134,21 +139,25 @@ class CropSampler:
         low, high = np.minimum(extent / 2, [w / 2, h / 2]), np.maximum([w, h] - extent / 2, [w / 2, h / 2])
         return rng.uniform(low - extent * 0.1, high + extent * 0.1)
 
-    def _cut(self, clip: CachedClip, row: int, rows: list[int], region: Region) -> Image:
+    def _cut(self, clip: CachedClip, row: int, rows: list[int], region: Region) -> tuple[Image, np.ndarray]:
+        """The view in all frames; and where a thing fixed to the screen lies in it, against the newest [T, 2]."""
         cx, cy = region.x0 + region.width / 2, region.y0 + region.height / 2
         # a camera in a hand: what is left of its motion after compensation in whole px
         shaky = self.config.augment and self.rng.random() < self.config.shake_share
         sd = float(self.rng.uniform(0.3, 1.5)) * region.width / self.width if shaky else 0.0
-        out = []
+        out, drift = [], []
         for r in rows:
             dx, dy = clip.shift(row, r, cx, cy) if r != row else (0.0, 0.0)
             if sd and r != row:
                 dx, dy = dx + self.rng.normal(0, sd), dy + self.rng.normal(0, sd)
             moved = Region(region.x0 + round(dx), region.y0 + round(dy), region.width, region.height)
             out.append(resample_image(clip.frames[r], moved, self.width, self.height))
-        return np.stack(out)
+            drift.append((-round(dx) * self.width / region.width, -round(dy) * self.height / region.height))
+        return np.stack(out), np.array(drift, dtype=np.float64)
 
-    def _finish(self, clip: CachedClip, row: int, frames: Image, region: Region, scale: float, seen: Seen) -> Crop:
+    def _finish(
+        self, clip: CachedClip, row: int, frames: Image, region: Region, scale: float, seen: Seen, *, paste: bool
+    ) -> Crop:
         rng = self.rng
         h, w = clip.frames.shape[1:3]
         roi = normalised(region, w, h)
@@ -160,7 +169,7 @@ class CropSampler:
         visible = visible and not hidden
         radius = float(np.nanmin(clip.wh[row]) / 2 * scale) if np.isfinite(clip.wh[row]).any() else np.nan
         empty = not inside or clip.visibility[row] == Visibility.ABSENT
-        if empty and rng.random() < self.config.paste_share / (1 - self.config.ball_share + 1e-6):
+        if empty and paste and rng.random() < self.config.paste_share / (1 - self.config.ball_share + 1e-6):
             unit = scale * w / self.config.working_width  # network px per px of a picture at working width
             frames, xy, radius = self._paste(clip.sport, frames, unit)
             inside = visible = bool(np.isfinite(xy).all())

@@ -1,0 +1,144 @@
+"""Broadcast graphics over training crops: scoreboards with marks of who serves, clocks, logos, a channel's sign.
+
+A serve mark is a small bright disc on a plain ground, and on venues the network had not seen it was the thing most
+often taken for the ball (benchmarks/results/unseen_venues.md). Graphics stay where they are on the screen while a
+camera pans, so in views that follow the camera's motion they move against the scene; they are drawn like that.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from tracker.types import FloatArray, Image
+
+_FINER = 3  # drawn this much larger, then reduced, so that edges are as soft as those of video
+_FONTS = (
+    cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_COMPLEX, cv2.FONT_HERSHEY_TRIPLEX,
+)  # fmt: skip
+_LETTERS = "ABCDEFGHIJKLMNOPRSTUVWZ"
+# RGB of marks: balls' yellows and greens, white, cyan, orange, red
+_MARKS = ((235, 250, 60), (190, 255, 80), (255, 255, 255), (60, 230, 230), (255, 170, 40), (240, 60, 60))
+
+
+def lay_graphic(
+    frames: Image, balls: FloatArray, drift: FloatArray, unit: float, rng: np.random.Generator, clear_px: float = 9.0
+) -> bool:
+    """Draws one graphic over all frames of a crop, unless a ball would come to lie under it.
+
+    Args:
+        frames: uint8 [T, H, W, 3] RGB, newest first; changed in place.
+        balls: float64 [T, 2] network px, NaN where there is none in the frame.
+        drift: float64 [T, 2] network px: where a thing fixed to the screen lies, against the newest frame.
+        unit: network px of a px of a 1280-wide picture.
+        clear_px: least distance of a ball, px of a 1280-wide picture.
+
+    Returns:
+        whether it was drawn.
+    """
+    h, w = frames.shape[1:3]
+    colour, alpha = _panel(unit, rng) if rng.random() < 0.75 else _sign(unit, rng)
+    ph, pw = alpha.shape
+    # anywhere it shows at least a corner of a third of its size
+    x = int(rng.integers(-pw * 2 // 3, max(1 - pw * 2 // 3, w - pw // 3)))
+    y = int(rng.integers(-ph * 2 // 3, max(1 - ph * 2 // 3, h - ph // 3)))
+    places = [(x + round(float(dx)), y + round(float(dy))) for dx, dy in drift]
+    clear = clear_px * unit
+    for bx, by in balls[np.isfinite(balls).all(axis=1)]:
+        for px, py in places:
+            if px - clear <= bx <= px + pw + clear and py - clear <= by <= py + ph + clear:
+                return False
+    for frame, (px, py) in zip(frames, places, strict=True):
+        x0, y0, x1, y1 = max(0, px), max(0, py), min(w, px + pw), min(h, py + ph)
+        if x0 >= x1 or y0 >= y1:
+            continue
+        a = alpha[y0 - py : y1 - py, x0 - px : x1 - px, None]
+        part = frame[y0:y1, x0:x1].astype(np.float32)
+        part += a * (colour[y0 - py : y1 - py, x0 - px : x1 - px] - part)
+        frame[y0:y1, x0:x1] = np.clip(part + 0.5, 0, 255).astype(np.uint8)
+    return True
+
+
+def _panel(unit: float, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
+    """A board of one to three rows with a name, a mark and numbers: colours float32 [H, W, 3], opacity [H, W]."""
+    row = float(np.exp(rng.uniform(np.log(14), np.log(34)))) * unit * _FINER
+    rows = int(rng.integers(1, 4))
+    ground = _colour(rng)
+    other = _colour(rng) if rng.random() < 0.4 else ground
+    ink = (245, 245, 245) if sum(ground) < 380 else (25, 25, 25)
+    width, height = round(row * rng.uniform(3, 8)), round(row * rows)
+    image = np.full((max(2, height), max(2, width), 3), ground, np.uint8)
+    font, mark = int(rng.choice(_FONTS)), _MARKS[int(rng.integers(len(_MARKS)))]
+    shape, radius = int(rng.integers(4)), max(1, round(row * rng.uniform(0.1, 0.24)))
+    size, thick = row / 42, max(1, round(row / 14))
+    split = round(width * rng.uniform(0.55, 0.85))
+    image[:, split:] = other
+    marked = int(rng.integers(rows)) if rng.random() < 0.8 else -1
+    before = bool(rng.random() < 0.4)  # the mark stands before the name
+    for i in range(rows):
+        base, middle = round(row * (i + 0.76)), round(row * (i + 0.5))
+        name = "".join(rng.choice(list(_LETTERS), int(rng.integers(3, 8))))
+        at = round(row * (0.9 if before else 0.25))
+        cv2.putText(image, name, (at, base), font, size, ink, thick, cv2.LINE_AA)
+        image[round(row * i) : round(row * (i + 1)), split:] = other
+        numbers = str(int(rng.integers(0, 60)))
+        cv2.putText(image, numbers, (split + round(row * 0.3), base), font, size, ink, thick, cv2.LINE_AA)
+        if i == marked or (marked >= 0 and rng.random() < 0.1):
+            x = round(row * 0.45) if before else split - round(row * rng.uniform(0.3, 0.6))
+            _mark(image, x, middle, radius, mark, shape)
+        if rng.random() < 0.3:
+            cv2.line(image, (0, round(row * i)), (width, round(row * i)), _colour(rng), max(1, thick // 2))
+    alpha = np.full(image.shape[:2], 1.0 if rng.random() < 0.7 else float(rng.uniform(0.6, 0.95)), np.float32)
+    return _reduced(image, alpha)
+
+
+def _sign(unit: float, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
+    """A logo without a ground: a mark, a ring or a letter or two, often half transparent."""
+    side = max(6, round(float(np.exp(rng.uniform(np.log(8), np.log(40)))) * unit * _FINER))
+    image, ink = np.zeros((side, side, 3), np.uint8), _MARKS[int(rng.integers(len(_MARKS)))]
+    shown = np.zeros((side, side), np.uint8)
+    kind = int(rng.integers(3))
+    if kind == 0:
+        r = max(1, round(side * rng.uniform(0.15, 0.45)))
+        for canvas, value in ((image, ink), (shown, (255, 255, 255))):
+            _mark(canvas, side // 2, side // 2, r, value, int(rng.integers(1, 4)) if canvas is image else 0)
+    elif kind == 1:
+        r, thick = round(side * 0.4), max(1, side // int(rng.integers(6, 14)))
+        cv2.circle(image, (side // 2, side // 2), r, ink, thick, cv2.LINE_AA)
+        cv2.circle(shown, (side // 2, side // 2), r, 255, thick, cv2.LINE_AA)
+    else:
+        text, font = "".join(rng.choice(list(_LETTERS), int(rng.integers(1, 3)))), int(rng.choice(_FONTS))
+        size, thick = side / 45, max(1, side // 14)
+        cv2.putText(image, text, (0, round(side * 0.8)), font, size, ink, thick + 2, cv2.LINE_AA)
+        cv2.putText(shown, text, (0, round(side * 0.8)), font, size, 255, thick, cv2.LINE_AA)
+    return _reduced(image, shown.astype(np.float32) * (float(rng.uniform(0.4, 1.0)) / 255))
+
+
+def _mark(image: Image, x: int, y: int, r: int, colour: tuple[int, ...], shape: int) -> None:
+    if shape == 0 or shape == 3:
+        cv2.circle(image, (x, y), r, colour, -1, cv2.LINE_AA)
+        if shape == 3 and r > 2:
+            cv2.circle(image, (x, y), max(1, r // 3), tuple(c // 2 for c in colour), -1, cv2.LINE_AA)
+    elif shape == 1:
+        corners = np.array([(x - r, y - r), (x - r, y + r), (x + r, y)], np.int32)
+        cv2.fillPoly(image, [corners], colour, cv2.LINE_AA)
+    else:
+        cv2.rectangle(image, (x - r, y - r), (x + r, y + r), colour, -1)
+
+
+def _colour(rng: np.random.Generator) -> tuple[int, int, int]:
+    """Dark, light or saturated, as boards are."""
+    kind = rng.random()
+    if kind < 0.4:
+        b, g, r = rng.integers(0, 70, 3)
+    elif kind < 0.6:
+        b, g, r = rng.integers(190, 256, 3)
+    else:
+        b, g, r = rng.integers(0, 256, 3)
+    return int(b), int(g), int(r)
+
+
+def _reduced(image: Image, alpha: FloatArray) -> tuple[FloatArray, FloatArray]:
+    size = (max(1, image.shape[1] // _FINER), max(1, image.shape[0] // _FINER))
+    colour = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    return colour, cv2.resize(alpha, size, interpolation=cv2.INTER_AREA)
