@@ -1,6 +1,6 @@
 """What does each idea bring on venues the network never saw? One short recipe, one change at a time.
 
-Every arm is trained by the same recipe (``--epochs`` of 250 steps of 24 crops, one seed) without some venues, then run
+Every arm is trained by the same recipe (``--epochs`` of 250 steps of 32 crops, one seed) without some venues, then run
 as ``tracker infer`` runs it over the moving clips of those venues, at several thresholds of which the best (F1 within
 5 px) is shown, as every arm has a scale of scores of its own. ``made``: recall within 20 px of balls hidden behind real
 occluders (benchmarks/occlusion_test.py) at that threshold, with its 95 % interval.
@@ -89,7 +89,8 @@ def make(arm: Arm, args: argparse.Namespace) -> Path | None:
     if found is not None or args.no_train:
         return found
     settings = [
-        f"train.epochs={args.epochs}", f"train.lr={args.lr}", f"train.seed={args.seed}", "data.mine_every=1",
+        f"train.epochs={args.epochs}", f"train.lr={args.lr}", f"train.seed={args.seed}", "data.mine_every=2",
+        "train.ema=0.99", "data.occlusion=none",
         f"data.leave_out_venues=[{','.join(args.venue or VENUES)}]", f"data.cache_dir={args.cache}", *args.set,
     ]  # fmt: skip
     start: list[str] = []
@@ -102,7 +103,7 @@ def make(arm: Arm, args: argparse.Namespace) -> Path | None:
 
 def _train(settings: Sequence[str], out: Path, args: argparse.Namespace, more: Sequence[str]) -> None:
     prepare_folder(out)
-    config = Path(__file__).resolve().parents[1] / "configs" / "oneball_second.yaml"
+    config = Path(__file__).resolve().parents[1] / "configs" / "oneball_fourth.yaml"
     command = [
         sys.executable, "-m", "tracker.train", str(config), *settings, "--data", str(args.data), "--out", str(out),
         "--resume", "--quiet", *more,

@@ -338,3 +338,23 @@ def test_a_step_is_cheap():
         tracker.step(i, i / FPS, d)
         times.append(time.perf_counter() - began)
     assert np.median(times) < 1e-3
+
+
+@pytest.mark.parametrize(("low", "reported"), [(0.45, False), (0.6, True)])
+def test_what_rests_is_reported_only_while_it_is_claimed_strongly(low, reported):
+    """A post claimed by turns a little above and far below the threshold is nothing to report; a resting football is."""
+    tracker = make_tracker()
+    scores = [0.52 if i % 3 == 0 else low for i in range(75)]
+    states = [tracker.step(i, i / FPS, seen((640.0, 400.0, s))) for i, s in enumerate(scores)]
+    assert ("detected" in status(states)[40:]) is reported
+    if reported:
+        assert status(states)[40:] == ["detected"] * 35
+
+
+def test_a_ball_that_rested_is_reported_again_once_it_flies():
+    tracker = make_tracker()
+    rest = [(640.0, 400.0, 0.52 if i % 3 == 0 else 0.42) for i in range(50)]
+    path = flight(25, start=(640.0, 400.0))
+    states = [tracker.step(i, i / FPS, seen(c)) for i, c in enumerate(rest + [(x, y, 0.8) for x, y in path])]
+    assert status(states)[35:50] == ["lost"] * 15
+    assert status(states)[53:] == ["detected"] * 22

@@ -106,6 +106,7 @@ class TrackConfig:
     static_after_s: float = Field(default=0.6, gt=0)
     static_speed_px_s: float = Field(default=60.0, ge=0)  # slower is at rest
     static_llr: float = 15.0  # a track there never counts for more: a few detections that move beat it
+    static_strength: float = Field(default=1.0, ge=0)  # of the start threshold: weaker paths there are not reported
     spare_after: int = Field(default=4, ge=0)  # claims there while the ball flew elsewhere: never the ball; 0 = off
     # life of a track
     confirm_hits: int = Field(default=3, ge=1)

@@ -296,8 +296,11 @@ class BallTracker:
         c = self.config
         if h.strength < c.report_strength * self._start:  # a path of weak claims: a shoe, a shadow
             return False
-        if h.best < self._start and h.vx * h.vx + h.vy * h.vy < c.static_speed_px_s**2:  # nobody saw it fly
-            return False
+        if h.vx * h.vx + h.vy * h.vy < c.static_speed_px_s**2:
+            if h.best < self._start:  # nobody saw it fly
+                return False
+            if h.strength < c.static_strength * self._start and self._spots.is_static(h.x, h.y):
+                return False  # a post, a cone, a serve mark
         if h.detection >= 0:
             return h.score >= self._start or h.llr >= c.report_llr
         limit = c.report_coast_s if h.hits >= c.confirm_hits else c.tentative_coast_s
