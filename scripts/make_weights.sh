@@ -19,8 +19,10 @@ for seed in ${SEEDS:-${SEED:-0}}; do
   python scripts/label_unlabelled.py "$TRACKER_DATA" "$run-second/model.onnx" "$more"
   nice python -m tracker.train configs/oneball_third.yaml "train.seed=$((seed + 2))" --data "$TRACKER_DATA" --data "$more" \
     --out "$run-third" --from "$run-second/last.pt" --resume --no-export
-  nice python -m tracker.train configs/oneball.yaml "train.seed=$((seed + 3))" --data "$TRACKER_DATA" --data "$more" \
-    --out "$run" --from "$run-third/last.pt" --resume --no-export
+  nice python -m tracker.train configs/oneball_fourth.yaml "train.seed=$((seed + 3))" --data "$TRACKER_DATA" \
+    --data "$more" --out "$run-fourth" --from "$run-third/last.pt" --resume --no-export
+  nice python -m tracker.train configs/oneball.yaml "train.seed=$((seed + 4))" --data "$TRACKER_DATA" --data "$more" \
+    --out "$run" --from "$run-fourth/last.pt" --resume --no-export
   tracker export "$run/last.pt" --out "$run/model.onnx" --threshold "${THRESHOLD:-0.8}" --keep-threshold "${KEEP:-0.15}" \
     --rule "${RULE:-unseen tennis venues, F1@10}"
   echo "seed $seed:"
