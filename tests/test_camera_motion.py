@@ -161,3 +161,14 @@ def test_a_camera_at_rest_costs_little():
         estimator.update(grey.copy(), SCALE, SCALE)
         times.append(time.perf_counter() - began)
     assert np.median(times) < 2e-3
+
+
+def test_a_pan_that_begins_slowly_is_not_taken_for_rest():
+    """Edges of the picture at rest lie on flat ground once the pan is under way: they must not be asked for ever."""
+    world = np.full((1200, 2000), 90, np.uint8)  # a meadow with a few pale posts of different heights
+    for i, at in enumerate(range(30, 2000, 90)):
+        cv2.rectangle(world, (at, 350 + 37 * (i % 5)), (at + 12, 650 + 41 * (i % 7)), 128, -1)
+    world = cv2.GaussianBlur(world, (0, 0), 2)
+    x = 400 + np.cumsum([0.0] * 10 + [0.1] * 60 + [3.0] * 60)
+    found = follow([(v, 300.0, 1.0) for v in x], world)
+    assert np.abs([motion.matrix[0, 2] + 3 for motion, _ in found[75:]]).max() < 0.6

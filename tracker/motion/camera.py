@@ -17,6 +17,7 @@ from tracker.types import CameraMotion, FloatArray, Image
 SMALLEST = 16  # px a side that say anything about motion
 EDGE = 24  # grey levels across an edge
 STILL_DIFFERENCE = 2.5  # median grey difference at edges; noise and compression alone stay below
+EDGES_LIVE = 4  # pictures: edges of a picture long ago lie on flat ground by now, if a pan began slowly
 DEAD_BAND_PX = 0.08  # small px: less than this anywhere in the picture is no motion
 CORNERS, FEWEST_CORNERS, REFRESH = 80, 50, 12  # corners sought, kept before new ones are sought, pictures they live
 MIN_POINTS = 12
@@ -37,6 +38,7 @@ class CameraMotionEstimator:
         """Forgets the previous picture (a gap in time)."""
         self._before: Image | None = None
         self._edges: Image | None = None
+        self._edges_age = 0
         self._corners: FloatArray | None = None  # float32 [n, 1, 2] in the previous picture
         self._age = 0
 
@@ -63,10 +65,11 @@ class CameraMotionEstimator:
         if before is None or before.shape != grey.shape:
             self._edges = self._corners = None
             return CameraMotion(), False
-        if self._edges is None:
-            self._edges = _edges(before)
+        if self._edges is None or self._edges_age >= EDGES_LIVE:
+            self._edges, self._edges_age = _edges(before), 0
+        self._edges_age += 1
         if _still(before, grey, self._edges):
-            return CameraMotion(), False  # the same scene: its edges and corners stay where they are
+            return CameraMotion(), False  # the same scene: its edges and corners stay where they are for a while
         self._edges = None
         matrix, share = self._flow(before, grey)
         if matrix is None or share < SURE_INLIERS:
