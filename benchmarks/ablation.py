@@ -197,7 +197,7 @@ def report(done: Sequence[tuple[Arm, dict[str, Any]]], clips: Sequence[Clip], ar
         + (__doc__ or "").split("\n\n")[1].strip()
         + f"\n\n{args.epochs} epochs, rate {args.lr}, seed {args.seed}; left out: {', '.join(args.venue or VENUES)}; "
         f"scored on {', '.join(c.name for c in clips)}; hidden frames of the made test: {max(made, default=0)}. "
-        "Differences under two points are noise at one seed.\n\n"
+        "Differences under three points are noise at one seed.\n\n"
         + "\n".join([HEAD, *(line(a, s) for a, s in done)])
         + "\n"
     )
