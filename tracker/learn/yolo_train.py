@@ -57,8 +57,10 @@ class BoxSampler(CropSampler):
             if not doubtful and self.rng.random() < crop.weight:
                 return Boxed(crop, self._wh, self._estimated)
 
-    def _finish(self, clip: CachedClip, row: int, frames: Image, region: Region, scale: float, seen: Seen) -> Crop:
-        crop = super()._finish(clip, row, frames, region, scale, seen)
+    def _finish(
+        self, clip: CachedClip, row: int, frames: Image, region: Region, scale: float, seen: Seen, *, paste: bool
+    ) -> Crop:
+        crop = super()._finish(clip, row, frames, region, scale, seen, paste=paste)
         drawn = clip.wh[row] * scale
         known = bool(np.isfinite(drawn).all()) and math.isclose(crop.radius, float(drawn.min()) / 2, rel_tol=1e-6)
         if known:
