@@ -342,7 +342,7 @@ def test_a_step_is_cheap():
 
 @pytest.mark.parametrize(("low", "reported"), [(0.45, False), (0.6, True)])
 def test_what_rests_is_reported_only_while_it_is_claimed_strongly(low, reported):
-    """A post claimed by turns a little above and far below the threshold is nothing to report; a resting football is."""
+    """A post claimed now a little above and now below the threshold is nothing to report; a resting football is."""
     tracker = make_tracker()
     scores = [0.52 if i % 3 == 0 else low for i in range(75)]
     states = [tracker.step(i, i / FPS, seen((640.0, 400.0, s))) for i, s in enumerate(scores)]
