@@ -71,5 +71,7 @@ def test_equal_seeds_draw_equal_graphics():
 
 @pytest.mark.parametrize("unit", [0.05, 0.33, 3.0])
 def test_any_scale(unit):
-    for seed in range(20):
-        lay_graphic(grass(), NO_BALL, np.zeros((3, 2)), unit, np.random.default_rng(seed))
+    drawn = [grass() for _ in range(20)]
+    for seed, frames in enumerate(drawn):
+        assert lay_graphic(frames, NO_BALL, np.zeros((3, 2)), unit, np.random.default_rng(seed))
+    assert sum(changed(frames).any() for frames in drawn) >= (2 if unit < 0.1 else 15)

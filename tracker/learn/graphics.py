@@ -100,8 +100,9 @@ def _sign(unit: float, rng: np.random.Generator) -> tuple[FloatArray, FloatArray
     kind = int(rng.integers(3))
     if kind == 0:
         r = max(1, round(side * rng.uniform(0.15, 0.45)))
-        for canvas, value in ((image, ink), (shown, (255, 255, 255))):
-            _mark(canvas, side // 2, side // 2, r, value, int(rng.integers(1, 4)) if canvas is image else 0)
+        shape = int(rng.integers(1, 4))  # a plain disc on grass would be a football at rest
+        _mark(image, side // 2, side // 2, r, ink, shape)
+        _mark(shown, side // 2, side // 2, r, (255,), 0)  # corners are dark: the mark stands on a round ground
     elif kind == 1:
         r, thick = round(side * 0.4), max(1, side // int(rng.integers(6, 14)))
         cv2.circle(image, (side // 2, side // 2), r, ink, thick, cv2.LINE_AA)
@@ -115,7 +116,7 @@ def _sign(unit: float, rng: np.random.Generator) -> tuple[FloatArray, FloatArray
 
 
 def _mark(image: Image, x: int, y: int, r: int, colour: tuple[int, ...], shape: int) -> None:
-    if shape == 0 or shape == 3:
+    if shape in (0, 3):
         cv2.circle(image, (x, y), r, colour, -1, cv2.LINE_AA)
         if shape == 3 and r > 2:
             cv2.circle(image, (x, y), max(1, r // 3), tuple(c // 2 for c in colour), -1, cv2.LINE_AA)
