@@ -22,7 +22,7 @@ from tracker.motion.camera import CameraMotionEstimator
 from tracker.types import Frame, Visibility
 from tracker.video import open_video
 
-CACHE_VERSION = 3
+CACHE_VERSION = 4
 CAMERA_WIDTH = 320  # width of the grey pictures the camera motion is estimated on
 
 

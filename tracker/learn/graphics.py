@@ -10,6 +10,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from tracker.learn.masks import blend
 from tracker.types import FloatArray, Image
 
 _FINER = 3  # drawn this much larger, then reduced, so that edges are as soft as those of video
@@ -49,13 +50,7 @@ def lay_graphic(
             if px - clear <= bx <= px + pw + clear and py - clear <= by <= py + ph + clear:
                 return False
     for frame, (px, py) in zip(frames, places, strict=True):
-        x0, y0, x1, y1 = max(0, px), max(0, py), min(w, px + pw), min(h, py + ph)
-        if x0 >= x1 or y0 >= y1:
-            continue
-        a = alpha[y0 - py : y1 - py, x0 - px : x1 - px, None]
-        part = frame[y0:y1, x0:x1].astype(np.float32)
-        part += a * (colour[y0 - py : y1 - py, x0 - px : x1 - px] - part)
-        frame[y0:y1, x0:x1] = np.clip(part + 0.5, 0, 255).astype(np.uint8)
+        blend(frame, colour, alpha, px, py)
     return True
 
 
@@ -72,7 +67,6 @@ def _panel(unit: float, rng: np.random.Generator) -> tuple[FloatArray, FloatArra
     shape, radius = int(rng.integers(4)), max(1, round(row * rng.uniform(0.1, 0.24)))
     size, thick = row / 42, max(1, round(row / 14))
     split = round(width * rng.uniform(0.55, 0.85))
-    image[:, split:] = other
     marked = int(rng.integers(rows)) if rng.random() < 0.8 else -1
     before = bool(rng.random() < 0.4)  # the mark stands before the name
     for i in range(rows):
@@ -131,12 +125,13 @@ def _colour(rng: np.random.Generator) -> tuple[int, int, int]:
     """Dark, light or saturated, as boards are."""
     kind = rng.random()
     if kind < 0.4:
-        b, g, r = rng.integers(0, 70, 3)
+        low, high = 0, 70
     elif kind < 0.6:
-        b, g, r = rng.integers(190, 256, 3)
+        low, high = 190, 256
     else:
-        b, g, r = rng.integers(0, 256, 3)
-    return int(b), int(g), int(r)
+        low, high = 0, 256
+    r, g, b = rng.integers(low, high, 3).tolist()
+    return r, g, b
 
 
 def _reduced(image: Image, alpha: FloatArray) -> tuple[FloatArray, FloatArray]:
