@@ -54,8 +54,8 @@ def lay_graphic(
     return True
 
 
-def _panel(unit: float, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
-    """A board of one to three rows with a name, a mark and numbers: colours float32 [H, W, 3], opacity [H, W]."""
+def _panel(unit: float, rng: np.random.Generator) -> tuple[Image, FloatArray]:
+    """A board of one to three rows with a name, a mark and numbers: colours uint8 [H, W, 3], opacity float32 [H, W]."""
     row = float(np.exp(rng.uniform(np.log(14), np.log(34)))) * unit * _FINER
     rows = int(rng.integers(1, 4))
     ground = _colour(rng)
@@ -86,7 +86,7 @@ def _panel(unit: float, rng: np.random.Generator) -> tuple[FloatArray, FloatArra
     return _reduced(image, alpha)
 
 
-def _sign(unit: float, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
+def _sign(unit: float, rng: np.random.Generator) -> tuple[Image, FloatArray]:
     """A logo without a ground: a mark, a ring or a letter or two, often half transparent."""
     side = max(6, round(float(np.exp(rng.uniform(np.log(8), np.log(40)))) * unit * _FINER))
     image, ink = np.zeros((side, side, 3), np.uint8), _MARKS[int(rng.integers(len(_MARKS)))]
@@ -134,7 +134,6 @@ def _colour(rng: np.random.Generator) -> tuple[int, int, int]:
     return r, g, b
 
 
-def _reduced(image: Image, alpha: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _reduced(image: Image, alpha: FloatArray) -> tuple[Image, FloatArray]:
     size = (max(1, image.shape[1] // _FINER), max(1, image.shape[0] // _FINER))
-    colour = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-    return colour, cv2.resize(alpha, size, interpolation=cv2.INTER_AREA)
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA), cv2.resize(alpha, size, interpolation=cv2.INTER_AREA)
