@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -37,6 +37,34 @@ def atomic_write(path: str | Path, mode: str = "w") -> Iterator[IO]:
     finally:
         if tmp and os.path.exists(tmp):
             os.unlink(tmp)
+
+
+def keep_apart(outputs: Iterable[str | Path], inputs: Iterable[str | Path]) -> None:
+    """Refuses outputs that would take the place of an input: the same file, by device and inode.
+
+    Args:
+        outputs: files about to be written (need not exist). inputs: files and folders that are read; of a folder also
+            every file directly in it.
+
+    Raises:
+        TrackerError: names the file and what to do.
+    """
+    held: dict[tuple[int, int], Path] = {}
+    for given in map(Path, inputs):
+        with contextlib.suppress(OSError, ValueError):  # an address, a camera number, or not there: nothing to lose
+            held[_identity(given)] = given
+            if given.is_dir():
+                with os.scandir(given) as entries:
+                    held |= {_identity(Path(e.path)): Path(e.path) for e in entries if e.is_file()}
+    for path in map(Path, outputs):
+        with contextlib.suppress(OSError, ValueError):
+            if not path.is_dir() and (mine := held.get(_identity(path))) is not None:
+                raise TrackerError(f"{path} is also an input ({mine}) and would be overwritten; give another output")
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
 
 
 def prepare_folder(path: str | Path) -> Path:
