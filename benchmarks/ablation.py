@@ -30,12 +30,12 @@ import cv2
 import numpy as np
 from occlusion_test import plan, pooled, run_pipeline
 
-from tracker.config import load_config
+from tracker.core.config import load_config
+from tracker.core.files import atomic_write, prepare_folder
 from tracker.detect.model import BallModel
 from tracker.evaluate.live import track_clip
 from tracker.evaluate.protocol import pool_protocol
 from tracker.evaluate.run import evaluate_clip
-from tracker.files import atomic_write, prepare_folder
 from tracker.labels.dataset import Clip, load_dataset
 from tracker.labels.schema import LabelTable
 from tracker.learn.cache import cache_clips

@@ -18,7 +18,7 @@ import numpy as np
 import onnxruntime as ort
 import torch
 
-from tracker.config import load_config
+from tracker.core.config import load_config
 from tracker.learn.export import export_onnx
 from tracker.learn.network import build, count_macs, count_parameters
 

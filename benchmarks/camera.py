@@ -18,9 +18,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from tracker.core.types import Frame, Image
 from tracker.labels.dataset import load_dataset
 from tracker.motion.camera import CameraMotionEstimator
-from tracker.types import Frame, Image
 from tracker.video import open_video
 
 WIDTH = 320

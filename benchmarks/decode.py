@@ -17,9 +17,8 @@ from collections.abc import Callable
 import av
 import cv2
 
-from tracker.config import VideoConfig
-from tracker.geometry import whole
-from tracker.types import Frame, Region
+from tracker.core.config import VideoConfig
+from tracker.core.types import Frame, Region, whole
 from tracker.video import open_video
 
 

@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from tracker.bench.machine import describe
-from tracker.config import Config, load_config
+from tracker.core.config import Config, load_config
 from tracker.detect.model import BallModel, bundled_model
 from tracker.labels.dataset import load_dataset
 from tracker.learn.quantise import agreement, calibration_views, to_fp16, to_int8

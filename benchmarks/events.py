@@ -18,14 +18,14 @@ from pathlib import Path
 
 import numpy as np
 
-from tracker.config import Config
-from tracker.files import atomic_write
+from tracker.core.config import Config
+from tracker.core.files import atomic_write
+from tracker.core.trajectory import Trajectory
 from tracker.motion.events import BallEvent, find_events
 from tracker.synth.config import SynthConfig
 from tracker.synth.physics import STEP_S
 from tracker.synth.play_tennis import tennis
 from tracker.synth.stage import draw_camera
-from tracker.trajectory import Trajectory
 
 TOLERANCE_S = 0.085
 NOTES = f"""A contact counts as found within {TOLERANCE_S} s. Two rules of `tracker/motion/events.py` (a path that goes
@@ -171,8 +171,8 @@ def main() -> None:
 
 
 def clips(marks: Path, data: Path, runs: Path, least: float) -> list[str]:
+    from tracker.app.infer import infer
     from tracker.labels.dataset import load_dataset
-    from tracker.track.run import infer
 
     by_clip: dict[str, list[tuple[int, str]]] = {}
     with marks.open() as f:

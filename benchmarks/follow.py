@@ -18,14 +18,14 @@ from pathlib import Path
 
 import numpy as np
 
-from tracker.config import Config
-from tracker.files import atomic_write
+from tracker.core.config import Config
+from tracker.core.files import atomic_write
+from tracker.core.trajectory import Trajectory
+from tracker.core.types import BallState
 from tracker.labels.dataset import Clip, load_dataset
 from tracker.labels.schema import LabelTable
 from tracker.render.follow import ASPECTS, CropBounds, LiveFollow, plan_follow
 from tracker.render.replay import states_of
-from tracker.trajectory import Trajectory
-from tracker.types import BallState
 
 CLIPS = ("facup_300", "miami_blue", "paris_indoor")
 HEAD = (
@@ -96,7 +96,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, help="keep the tracks there, and use those that are there")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
-    from tracker.track.run import infer
+    from tracker.app.infer import infer
 
     config, runs = Config(), args.runs or Path(tempfile.mkdtemp())
     lines = []

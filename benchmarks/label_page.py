@@ -27,9 +27,9 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.page_server import BROWSER_FLAGS, Tab, chromium, served
+from tracker.core.types import Label, Visibility
 from tracker.labels.dataset import Clip, load_dataset
 from tracker.labels.schema import LabelTable, read_labels, write_labels
-from tracker.types import Label, Visibility
 
 EVERY, SUGGESTED, PRESSES = 10, 10, 200
 PACE_S = 0.12  # between key presses: a quick person

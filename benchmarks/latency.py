@@ -5,8 +5,8 @@
 docs/performance.md explains the figures; benchmarks/results/latency.md holds runs.
 """
 
-from tracker.cli import run
 from tracker.commands.bench import command
+from tracker.commands.main import run
 
 if __name__ == "__main__":
     run(command, prog_name="latency.py")

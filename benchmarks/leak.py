@@ -33,12 +33,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from tracker.config import DataConfig
-from tracker.geometry import normalised, resample_image, snapped
+from tracker.core.config import DataConfig
+from tracker.core.types import Region, normalised, resample_image, snapped
 from tracker.learn.cache import CachedClip
 from tracker.learn.masks import cover, fill_with_mean
 from tracker.learn.occlusion import COVERED, BallViews, Layout, OcclusionMasker
-from tracker.types import Region
 
 MARGIN = 0.03  # the upper limit may be this far above chance
 BLEED_SHARE, BLEED = 0.2, 0.4

@@ -42,7 +42,7 @@ def peak_mb(video: Path, folder: Path) -> tuple[float, int]:
     """Peak resident memory of a child ``tracker infer`` in MB, and the frames it did."""
     code = (
         "import resource, sys\n"
-        "from tracker.track.run import infer\nfrom tracker.config import load_config\n"
+        "from tracker.app.infer import infer\nfrom tracker.core.config import load_config\n"
         "s = infer(sys.argv[1], load_config(), out=sys.argv[2])\n"
         "print(s['frames'], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)\n"
     )

@@ -24,7 +24,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from tracker.config import load_config
+from tracker.core.config import load_config
+from tracker.core.types import BallState, CameraMotion, Detections
 from tracker.detect.model import BallModel
 from tracker.labels.dataset import Clip, load_dataset
 from tracker.labels.schema import LabelTable
@@ -35,7 +36,6 @@ from tracker.monitor.estimate import wilson
 from tracker.monitor.looks import Looks
 from tracker.monitor.signals import SignalReader
 from tracker.track.pipeline import Step
-from tracker.types import BallState, CameraMotion, Detections
 from tracker.video import open_video
 
 PARTS = ("record", "flags", "sample", "drift", "cost", "log", "disk", "table")

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from tracker.files import atomic_write
+from tracker.core.files import atomic_write
 
 
 def write_table(path: Path, parts: dict[str, Any], args: argparse.Namespace) -> None:

@@ -27,10 +27,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from tracker.core.types import Frame, Image, Visibility
 from tracker.learn.cache import CachedClip
 from tracker.learn.masks import Mask, blend, cover
 from tracker.learn.occluders import OccluderBank
-from tracker.types import Frame, Image, Visibility
 
 RUN = (2, 6)  # pictures
 BEFORE, AFTER = 8, 3  # pictures with the ball in sight before a run, and with the occluder in them after
@@ -329,7 +329,7 @@ _loaded: list[tuple[object, object]] = []
 
 def _model(args: argparse.Namespace) -> tuple[object, object]:
     if not _loaded:
-        from tracker.config import load_config
+        from tracker.core.config import load_config
         from tracker.detect.model import BallModel
 
         config = load_config(None, args.set)

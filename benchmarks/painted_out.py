@@ -22,15 +22,14 @@ import cv2
 import numpy as np
 from occlusion_test import NEAR_PX, choose_clips, clip_parser, parse_clip_options
 
-from tracker.config import load_config
+from tracker.core.config import load_config
+from tracker.core.files import atomic_write
+from tracker.core.types import Frame, Image, whole
 from tracker.detect.model import BallModel
-from tracker.files import atomic_write
-from tracker.geometry import whole
 from tracker.learn.background import Background, build_background
 from tracker.learn.ballpath import BallPath
 from tracker.learn.cache import CachedClip
 from tracker.track.pipeline import Pipeline
-from tracker.types import Frame, Image
 
 RUN = (10, 24)  # pictures
 REST = (20, 40)  # pictures with the ball in sight between runs

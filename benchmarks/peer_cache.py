@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from peer_models import Claims, Peer, run_peer
 
-from tracker.files import atomic_write
+from tracker.core.files import atomic_write
+from tracker.core.types import CameraMotion
 from tracker.labels.dataset import Clip
 from tracker.motion.camera import CameraMotionEstimator
 from tracker.track.pipeline import CAMERA_WIDTH
-from tracker.types import CameraMotion
 from tracker.video import open_video
 
 VERSION = 2

@@ -27,16 +27,16 @@ from peer_cache import ClipFacts, claims_of, facts_of
 from peer_models import Claims, Peer, at_threshold, licences, load_peers, run_peer, source_licence
 from peer_tables import report
 
-from tracker.config import Config
+from tracker.core.config import Config
+from tracker.core.files import atomic_write
+from tracker.core.types import Detections
 from tracker.detect.model import BallModel, bundled_model
 from tracker.evaluate.frames import align
 from tracker.evaluate.protocol import pool_protocol, protocol_scores
-from tracker.files import atomic_write
 from tracker.labels.dataset import Clip, load_dataset
 from tracker.labels.schema import LabelTable
 from tracker.track.online import BallTracker
 from tracker.track.pipeline import Pipeline
-from tracker.types import Detections
 from tracker.video import open_video
 
 BOX_THRESHOLDS = (0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)

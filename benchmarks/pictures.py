@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from tracker.trajectory import Trajectory
+from tracker.core.trajectory import Trajectory
 from tracker.video import open_video
 
 GAP, PAPER = 8, 255

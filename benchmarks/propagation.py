@@ -26,15 +26,15 @@ from pathlib import Path
 
 import numpy as np
 
-from tracker.files import atomic_write
+from tracker.core.files import atomic_write
+from tracker.core.types import Label
 from tracker.labels.dataset import load_dataset
-from tracker.labels.evidence import Evidence, build_evidence
-from tracker.labels.propagate import Filled, fill
 from tracker.labels.schema import read_labels
-from tracker.labels.suggest import suggest
 from tracker.motion.imm import BallMotion
 from tracker.motion.smooth import smooth_cv, smooth_imm
-from tracker.types import Label
+from tracker.propagate.evidence import Evidence, build_evidence
+from tracker.propagate.keyframes import Filled, fill
+from tracker.propagate.suggest import suggest
 from tracker.video import open_video
 
 TURN_PX_S2 = 8000.0

@@ -79,7 +79,7 @@ def report(args: argparse.Namespace) -> str:
     import cv2
 
     from tracker.bench.machine import describe
-    from tracker.config import load_config
+    from tracker.core.config import load_config
     from tracker.detect.model import BallModel
     from tracker.labels.dataset import load_dataset
 

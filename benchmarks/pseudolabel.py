@@ -17,14 +17,14 @@ from pathlib import Path
 
 import numpy as np
 
-from tracker.config import Config
+from tracker.core.config import Config
+from tracker.core.files import atomic_write
+from tracker.core.types import CameraMotion, Detections, FloatArray
 from tracker.detect.model import BallModel
-from tracker.files import atomic_write
 from tracker.labels.dataset import Clip, load_dataset
-from tracker.labels.pseudo import PseudoConfig, choose, read_clip, teacher_config
 from tracker.labels.schema import LabelTable
+from tracker.propagate.pseudo import PseudoConfig, choose, read_clip, teacher_config
 from tracker.track.pipeline import ClipRecord, track_video
-from tracker.types import CameraMotion, Detections, FloatArray
 from tracker.video import open_video
 
 CONFIDENCES = (0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)

@@ -16,7 +16,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from tracker.config import VideoConfig
+from tracker.core.config import VideoConfig
 from tracker.video import open_video
 from tracker.video.planes import Planes
 from tracker.video.repeats import ROW_STEP, difference

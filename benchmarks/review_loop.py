@@ -22,21 +22,21 @@ from typing import Any
 
 import numpy as np
 
-from tracker.config import Config, load_config
+from tracker.app.train import fine_tuning_config
+from tracker.core.config import Config, load_config
+from tracker.core.files import atomic_write
+from tracker.core.types import Visibility
 from tracker.detect.model import BallModel
-from tracker.files import atomic_write
 from tracker.labels.dataset import Clip, load_dataset
 from tracker.labels.schema import LabelTable
 from tracker.learn.cache import CachedClip, cache_clips
 from tracker.learn.checkpoint import load_checkpoint, model_from
 from tracker.learn.export import export_onnx
-from tracker.learn.run import fine_tuning_config
 from tracker.learn.trainer import train
 from tracker.monitor.calibrate import fit_on_folds, judge, watch_clip, write_monitor_data
 from tracker.monitor.queue import review_queue
 from tracker.monitor.watch import Monitor
 from tracker.track.pipeline import track_video
-from tracker.types import Visibility
 from tracker.video import open_video
 
 TABLES = Path(__file__).parent / "results"

@@ -20,7 +20,7 @@ import cv2
 
 from tracker.bench.machine import describe
 from tracker.bench.run import steady
-from tracker.config import load_config
+from tracker.core.config import load_config
 from tracker.detect.model import BallModel
 
 SIZES = [(854, 480), (1280, 720), (1920, 1080), (2560, 1440), (3840, 2160)]

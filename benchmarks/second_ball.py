@@ -19,12 +19,12 @@ from pathlib import Path
 
 import numpy as np
 
-from tracker.config import Config, load_config
+from tracker.core.config import Config, load_config
+from tracker.core.types import Frame, Image
 from tracker.detect.model import BallModel
 from tracker.labels.dataset import Clip, load_dataset
 from tracker.labels.schema import LabelTable
 from tracker.track.pipeline import Pipeline
-from tracker.types import Frame, Image
 from tracker.video import open_video
 
 RADIUS_PX = 11.0  # of a 1280-wide picture: the ball, its streak and a soft edge

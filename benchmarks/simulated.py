@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from tracker.types import Detections, FloatArray, IntArray
+from tracker.core.types import Detections, FloatArray, IntArray
 
 START, KEEP = 0.5, 0.15
 

@@ -16,11 +16,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from tracker.config import DetectConfig
+from tracker.core.config import DetectConfig
+from tracker.core.files import atomic_write
+from tracker.core.types import Frame
 from tracker.detect.detector import Detector
 from tracker.detect.model import BallModel
-from tracker.files import atomic_write
-from tracker.types import Frame
 
 SIZES = {"720p": (1280, 720), "1080p": (1920, 1080), "2160p": (3840, 2160)}
 SCALES = (0.5, 1.0, 2.0)

@@ -20,11 +20,11 @@ from pathlib import Path
 
 import numpy as np
 
-from tracker.config import load_config
+from tracker.core.config import load_config
+from tracker.core.files import atomic_write
 from tracker.detect.model import BallModel
 from tracker.evaluate.frames import align
 from tracker.evaluate.protocol import pool_protocol, protocol_scores
-from tracker.files import atomic_write
 from tracker.labels.dataset import REQUIRED, Clip, load_dataset
 from tracker.labels.schema import LabelTable
 from tracker.track.pipeline import track_video

@@ -25,9 +25,9 @@ from pathlib import Path
 import numpy as np
 from simulated import KEEP, START, simulate
 
-from tracker.config import TrackConfig, load_config
+from tracker.core.config import TrackConfig, load_config
+from tracker.core.types import Detections
 from tracker.track.online import BallTracker
-from tracker.types import Detections
 
 FRAME_MS = 40
 # operating points of the recorded detectors: the start threshold is the one at which the best claim has the highest

@@ -18,8 +18,8 @@ import numpy as np
 from simulated import KEEP, START
 from tracking import DETECTORS, Rally, errors, figures, read_clips, read_rallies, track
 
-from tracker.config import TrackConfig
-from tracker.files import atomic_write
+from tracker.core.config import TrackConfig
+from tracker.core.files import atomic_write
 from tracker.track.offline import OfflineConfig, offline_track
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tracker.core.types import Label
 from tracker.synth import SynthConfig, render_clip
-from tracker.types import Label
 
 # whole files of tests that wait for other processes: too slow and too dependent on a quiet machine for every run
 SYSTEM = ("test_page_browser", "test_page_loop", "test_page_http", "test_live", "test_track_ray", "test_track_batch")

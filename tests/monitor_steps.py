@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tracker.config import Config, config_from_dict
+from tracker.core.config import Config, config_from_dict
+from tracker.core.types import BallState, CameraMotion, Detections, Frame, Status
 from tracker.detect.model import BallModel, ModelInfo, bundled_model
 from tracker.monitor.watch import Monitor
 from tracker.track.pipeline import Step
-from tracker.types import BallState, CameraMotion, Detections, Frame, Status
 from tracker.video import VideoInfo
 
 WIDTH, HEIGHT, FPS = 320, 180, 25.0

@@ -52,7 +52,7 @@ def test_a_finished_model_is_scored_once_and_shown(ablation, tennis_video, tmp_p
 
 
 def test_every_arm_changes_settings_that_exist(ablation):
-    from tracker.config import load_config
+    from tracker.core.config import load_config
 
     for arm in ablation.ARMS:
         for settings in (arm.train, arm.first, arm.run):

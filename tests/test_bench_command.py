@@ -16,10 +16,10 @@ from tracker.bench.others import OtherModel
 from tracker.bench.report import table
 from tracker.bench.run import Options, bench
 from tracker.bench.stages import STAGES, StageClock, percentiles
-from tracker.config import load_config
+from tracker.core.config import load_config
+from tracker.core.errors import TrackerError
+from tracker.core.types import Frame
 from tracker.detect.model import BallModel, bundled_model
-from tracker.errors import TrackerError
-from tracker.types import Frame
 from tracker.video import open_video
 
 

@@ -11,9 +11,9 @@ pytest.importorskip("torch")
 
 from onnx_contract import check_contract
 
-from tracker.config import load_config
+from tracker.core.config import load_config
+from tracker.core.errors import TrackerError
 from tracker.detect.model import METADATA_KEY, BallModel, bundled_model
-from tracker.errors import TrackerError
 from tracker.learn.quantise import agreement, calibration_views, to_fp16, to_int8
 
 

@@ -7,11 +7,11 @@ import cv2
 import numpy as np
 import pytest
 
-from tracker.config import load_config
+from tracker.core.config import load_config
+from tracker.core.types import CameraMotion, Frame, Region
 from tracker.detect.detector import SAME_BALL_PX, Detector, distinct
 from tracker.detect.model import BallModel
 from tracker.detect.views import History, View, fovea_view, scan_view
-from tracker.types import CameraMotion, Frame, Region
 from tracker.video import planes
 from tracker.video.planes import _resize
 
@@ -124,7 +124,7 @@ def test_claims_are_those_that_arrays_would_choose():
 
 def test_parted_convolutions_are_the_same_function():
     torch = pytest.importorskip("torch")
-    from tracker.config import ModelConfig
+    from tracker.core.config import ModelConfig
     from tracker.learn.export import PeakModel
     from tracker.learn.network import build
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from test_detect_slices import BrightSpot
 
-from tracker.config import load_config
+from tracker.core.config import load_config
+from tracker.core.types import Frame
 from tracker.detect.slices import counting, scan_parts
 from tracker.detect.views import scan_view
 from tracker.track.pipeline import Pipeline
-from tracker.types import Frame
 
 
 @pytest.mark.parametrize("size", [(1920, 1080), (1280, 720), (720, 1280), (854, 480), (33, 17)])

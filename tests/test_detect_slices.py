@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tracker.config import DetectConfig
+from tracker.core.config import DetectConfig
+from tracker.core.errors import TrackerError
+from tracker.core.types import Frame
 from tracker.detect.detector import Detector
 from tracker.detect.model import ModelInfo
 from tracker.detect.slices import counting, slice_views
-from tracker.errors import TrackerError
-from tracker.types import Frame
 
 
 class BrightSpot:

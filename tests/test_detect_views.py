@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tracker.config import DetectConfig
-from tracker.detect.detector import Detector, distinct
-from tracker.detect.model import BallModel
-from tracker.detect.views import History, fovea_view, scan_view
-from tracker.geometry import (
+from tracker.core.config import DetectConfig
+from tracker.core.types import (
+    CameraMotion,
+    Detections,
+    Frame,
+    Region,
     cell_to_network,
     network_to_cell,
     network_to_source,
@@ -17,7 +18,9 @@ from tracker.geometry import (
     source_to_network,
     whole,
 )
-from tracker.types import CameraMotion, Detections, Frame, Region
+from tracker.detect.detector import Detector, distinct
+from tracker.detect.model import BallModel
+from tracker.detect.views import History, fovea_view, scan_view
 
 
 def dotted(width: int, height: int, x: int, y: int, size: int = 2) -> np.ndarray:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracker.errors import TrackerError
+from tracker.core.errors import TrackerError
 from tracker.evaluate.bootstrap import compare, intervals
 from tracker.evaluate.calibration import calibrate
 from tracker.evaluate.candidates import CandidateTable, separate_claims

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from evaluate_data import make_dataset, make_trajectory
 
-from tracker.errors import TrackerError
+from tracker.core.errors import TrackerError
 from tracker.evaluate.crossval import cross_validate, crossval_summary
 from tracker.evaluate.folds import venue_folds
 from tracker.evaluate.reading import read_run

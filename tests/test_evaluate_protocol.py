@@ -13,11 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tracker.core.trajectory import Trajectory
 from tracker.evaluate.frames import align
 from tracker.evaluate.protocol import pool_protocol, protocol_scores
 from tracker.evaluate.reading import _states_claims
 from tracker.labels.schema import LabelTable
-from tracker.trajectory import Trajectory
 
 GOLDEN = Path(__file__).parent / "golden"
 _spec = importlib.util.spec_from_file_location("make_evaluate", GOLDEN / "make_evaluate.py")

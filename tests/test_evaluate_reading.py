@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from evaluate_data import make_dataset, make_trajectory
 
-from tracker.errors import TrackerError
+from tracker.core.errors import TrackerError
 from tracker.evaluate.reading import find_trajectory, read_run, score_table
 from tracker.labels.dataset import Clip, load_dataset
 from tracker.labels.schema import LabelTable

@@ -11,11 +11,12 @@ from click.testing import CliRunner
 from evaluate_data import H, W, make_dataset, make_trajectory
 
 from tracker.commands.eval import command
-from tracker.errors import TrackerError
-from tracker.evaluate import sheets, svg
+from tracker.core.errors import TrackerError
+from tracker.evaluate import sheets
 from tracker.evaluate.reading import read_run
 from tracker.evaluate.run import evaluate
 from tracker.labels.dataset import load_dataset
+from tracker.report import svg
 
 
 @pytest.fixture(scope="module")

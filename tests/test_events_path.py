@@ -9,8 +9,8 @@ import sys
 import numpy as np
 import pytest
 
+from tracker.core.trajectory import Trajectory
 from tracker.motion.events import COLUMNS, find_events, write_events
-from tracker.trajectory import Trajectory
 
 FPS = 30.0
 

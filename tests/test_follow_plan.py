@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tracker.config import FollowConfig
+from tracker.core.config import FollowConfig
+from tracker.core.types import BallState, Status
 from tracker.render.follow import ASPECTS, Crop, CropBounds, LiveFollow, plan_follow, show
-from tracker.types import BallState, Status
 
 W, H = 1280, 720
 FPS = 30.0

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tracker.trajectory import COLUMNS, Trajectory
+from tracker.core.trajectory import COLUMNS, Trajectory
 
 
 def run(*args: object, cwd: Path | None = None, code: str | None = None, **kwargs) -> subprocess.CompletedProcess[str]:
@@ -77,7 +77,7 @@ def test_runs_where_torch_cannot_be_imported(tennis_video, tmp_path):
         "import sys\n"
         "for name in ('torch', 'torchvision', 'ultralytics'): sys.modules[name] = None\n"
         "import tracker\n"
-        "from tracker.cli import main\n"
+        "from tracker.commands.main import main\n"
         f"main(['infer', {str(tennis_video)!r}, '--max-frames', '4', '--quiet', '--out', {str(tmp_path)!r}])\n"
     )
     done = run(code=code)
@@ -88,7 +88,7 @@ def test_runs_where_torch_cannot_be_imported(tennis_video, tmp_path):
 def test_starts_without_the_heavy_packages(tennis_video, tmp_path):
     code = (
         "import sys\n"
-        "from tracker.cli import group\n"
+        "from tracker.commands.main import group\n"
         f"group.main(['infer', {str(tennis_video)!r}, '--max-frames', '4', '--quiet', '--out', {str(tmp_path)!r}],"
         " standalone_mode=False)\n"
         "print([m for m in ('torch', 'scipy', 'filterpy', 'pandas', 'matplotlib') if m in sys.modules])\n"
@@ -100,7 +100,7 @@ def test_starts_without_the_heavy_packages(tennis_video, tmp_path):
 def test_training_without_torch_names_the_extra(tmp_path):
     (tmp_path / "c.yaml").write_text("sport: tennis\n")
     code = (
-        "import sys\nsys.modules['torch'] = None\nfrom tracker.cli import main\n"
+        "import sys\nsys.modules['torch'] = None\nfrom tracker.commands.main import main\n"
         f"main(['train', {str(tmp_path / 'c.yaml')!r}])\n"
     )
     assert_refused(run(code=code), "oneball[train]")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from tracker.errors import TrackerError
+from tracker.core.errors import TrackerError
 from tracker.labels.formats import FormatOptions, read_format
 from tracker.labels.schema import MAX_ROWS, LabelTable
 

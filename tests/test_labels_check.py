@@ -13,11 +13,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tracker.commands.labels import command
+from tracker.core.types import Label
 from tracker.labels.check import check_table, leaks, stats
 from tracker.labels.dataset import Clip, load_dataset
 from tracker.labels.merge import merge
 from tracker.labels.schema import LabelTable, write_labels
-from tracker.types import Label
 
 SIZE = {"width": 1280, "height": 720, "fps": 25.0}
 

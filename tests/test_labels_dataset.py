@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
-from tracker.errors import TrackerError
+from tracker.core.errors import TrackerError
+from tracker.core.types import Label
 from tracker.labels.dataset import load_dataset, split_by_clip
 from tracker.labels.schema import write_labels
-from tracker.types import Label
 
 HEAD = "clip,sport,kind,split,venue,media,labels,width,height,fps,frames,visible\n"
 

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tracker.errors import TrackerError
+from tracker.core.errors import TrackerError
+from tracker.core.types import Label, Visibility
 from tracker.labels.dataset import load_dataset
 from tracker.labels.formats import FORMATS, FormatOptions, detect_format, read_format, write_format
 from tracker.labels.schema import LabelTable
-from tracker.types import Label, Visibility
 
 OPTIONS = FormatOptions(width=1280, height=720, fps=25.0, sport="tennis")
 NAMES = {"cvat": "a.xml", "coco": "a.json", "labelstudio": "a.json", "yolo": "folder", "wasb": "a.txt", "mot": "gt.txt"}

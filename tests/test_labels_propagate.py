@@ -5,12 +5,12 @@ import os
 import numpy as np
 import pytest
 
-from tracker.errors import TrackerError
-from tracker.labels.appearance import ridge_logistic
-from tracker.labels.evidence import Evidence, build_evidence, median9
-from tracker.labels.propagate import fill, motion_times, propagate
-from tracker.labels.suggest import suggest
-from tracker.types import Detections, Frame, Label
+from tracker.core.errors import TrackerError
+from tracker.core.types import Detections, Frame, Label
+from tracker.propagate.appearance import ridge_logistic
+from tracker.propagate.evidence import Evidence, build_evidence, median9
+from tracker.propagate.keyframes import fill, motion_times, propagate
+from tracker.propagate.suggest import suggest
 
 W, H, DT = 640, 360, 0.04
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tracker.errors import TrackerError
+from tracker.core.errors import TrackerError
+from tracker.core.types import Label
 from tracker.labels.schema import LabelTable, read_labels, write_labels
-from tracker.types import Label
 
 ROWS = [
     Label(3, 1, 10.1234, 20.0, 5.0, 6.5, "human"),

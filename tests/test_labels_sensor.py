@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from tracker.errors import TrackerError
-from tracker.labels.projection import fit_projection
+from tracker.core.errors import TrackerError
+from tracker.core.types import Label
 from tracker.labels.schema import LabelTable, write_labels
-from tracker.labels.sensor import SensorTrack, fit_clock, read_correspondences, read_track, sensor_labels
-from tracker.types import Label
+from tracker.propagate.projection import fit_projection
+from tracker.propagate.sensor import SensorTrack, fit_clock, read_correspondences, read_track, sensor_labels
 
 WIDTH, HEIGHT, FPS = 1920, 1080, 50.0
 OFFSET = 3.217

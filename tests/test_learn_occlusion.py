@@ -13,8 +13,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tracker.config import DataConfig  # noqa: E402
-from tracker.geometry import resample_image  # noqa: E402
+from tracker.core.config import DataConfig  # noqa: E402
+from tracker.core.types import Region, resample_image  # noqa: E402
 from tracker.learn.background import ENOUGH, build_background, median_without  # noqa: E402
 from tracker.learn.ballpath import BallPath  # noqa: E402
 from tracker.learn.cache import CachedClip  # noqa: E402
@@ -22,7 +22,6 @@ from tracker.learn.crops import CropSampler  # noqa: E402
 from tracker.learn.masks import Mask, blend, capsule, cover, draw_schedule  # noqa: E402
 from tracker.learn.occluders import OccluderBank  # noqa: E402
 from tracker.learn.occlusion import OcclusionMasker, Seen  # noqa: E402
-from tracker.types import Region  # noqa: E402
 
 W, H, N, R = 640, 360, 90, 4
 BALL = (255, 0, 255)  # a colour nothing else has

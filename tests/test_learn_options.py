@@ -11,8 +11,8 @@ from onnx_contract import check_contract
 
 torch = pytest.importorskip("torch")
 
-from tracker.config import ModelConfig, load_config  # noqa: E402
-from tracker.errors import TrackerError  # noqa: E402
+from tracker.core.config import ModelConfig, load_config  # noqa: E402
+from tracker.core.errors import TrackerError  # noqa: E402
 from tracker.labels.dataset import load_dataset  # noqa: E402
 from tracker.learn.cache import cache_clips  # noqa: E402
 from tracker.learn.checkpoint import load_checkpoint, model_from  # noqa: E402

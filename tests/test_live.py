@@ -23,15 +23,15 @@ import pytest
 import rtsp_server
 from video_clips import encode, scene
 
-from tracker.config import Config, load_config
+from tracker.app.live import live
+from tracker.app.live_sinks import WebSocketSink, open_sink
+from tracker.core.config import Config, load_config
+from tracker.core.errors import TrackerError
+from tracker.core.trajectory import Trajectory
 from tracker.detect.model import BallModel
-from tracker.errors import TrackerError
-from tracker.live.capture import Capture
-from tracker.live.preview import Preview
-from tracker.live.run import live
-from tracker.live.sinks import WebSocketSink, open_sink
-from tracker.live.states import LiveState, live_states
-from tracker.trajectory import Trajectory
+from tracker.track.live import LiveState, live_states
+from tracker.video.capture import Capture
+from tracker.web.preview import Preview
 
 QUICK = ("detect.scan_width=64", "detect.foveate=false", "live.stall_after_s=0.4", "live.timeout_s=20")
 PATIENCE_S = 120.0  # on a busy machine
@@ -125,7 +125,7 @@ def test_a_paced_file_takes_its_own_time(clip):
 
 
 def test_a_repeat_of_a_dropped_picture_is_new_and_gaps_are_handed_on(clip, monkeypatch):
-    import tracker.live.capture as module
+    import tracker.video.capture as module
 
     real = module.open_video
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tracker.errors import TrackerError
+from tracker.core.errors import TrackerError
 from tracker.evaluate.calibration import calibrate
 from tracker.monitor.confidence import Confidence, fit_confidence, isotonic
 from tracker.monitor.estimate import wilson

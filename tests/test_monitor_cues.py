@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tracker.errors import TrackerError
+from tracker.core.errors import TrackerError
 from tracker.monitor.commentary import mark_commentary
 from tracker.monitor.cues import find_cue_file, hear, read_cues
 from tracker.monitor.log import EventLog, connect, read_events

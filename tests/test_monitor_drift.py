@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tracker.config import MonitorConfig
+from tracker.core.config import MonitorConfig
 from tracker.monitor.drift import TONES, Baseline, Drift, fit_baseline, psi
 
 USUAL = {"confidence": 0.8, "candidates": 1.0, "radius_px": 3.0, "brightness": 110.0, "sharpness": 0.5, "motion": 0.4}

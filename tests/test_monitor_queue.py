@@ -11,16 +11,16 @@ from pathlib import Path
 import pytest
 from monitor_steps import Scene, monitor
 
-from tracker.errors import TrackerError
+from tracker.core.errors import TrackerError
+from tracker.core.types import Label
 from tracker.labels.dataset import load_dataset
 from tracker.labels.formats import FormatOptions, read_format, write_format
-from tracker.labels.page.review import read_queue
 from tracker.labels.schema import LabelTable, read_labels, write_labels
 from tracker.monitor.estimate import error_rate
 from tracker.monitor.handback import export_keyframes, merge_into, take_labels
 from tracker.monitor.queue import review_queue, write_queue
 from tracker.monitor.report import write_report
-from tracker.types import Label
+from tracker.monitor.review import read_queue
 
 NAME = "0001-court"
 
@@ -44,7 +44,7 @@ def test_the_most_doubtful_come_first_and_near_repeats_last(watched):
 
 
 def test_the_queue_is_what_the_label_page_opens(watched):
-    from tracker.labels.page.start import clips_of
+    from tracker.web.start import clips_of
 
     path = write_queue(watched, review_queue(watched, 5))
     assert len(read_queue(path)) == 5

@@ -7,9 +7,9 @@ import sqlite3
 import pytest
 from monitor_steps import Scene, monitor
 
+from tracker.core.types import Status
 from tracker.monitor import pictures
 from tracker.monitor.log import connect, read_events, read_runs
-from tracker.types import Status
 
 
 def events(folder, *kinds: str):

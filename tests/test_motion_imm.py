@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
+from tracker.core.types import CameraMotion
 from tracker.motion.imm import BallMotion, ImmFilter, ball_models, change_probabilities
 from tracker.motion.models import cv_model
 from tracker.motion.smooth import smooth_cv, smooth_imm
-from tracker.types import CameraMotion
 
 MOTION = BallMotion()
 

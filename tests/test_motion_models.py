@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from tracker.core.types import CameraMotion
 from tracker.motion.kalman import GATE_95, GATE_99, in_gate, predict, update
 from tracker.motion.models import H4, ca_model, contact_noise, cv_model, gravity_drag_model, move_with_camera
-from tracker.types import CameraMotion
 
 
 def test_constant_velocity_by_hand():

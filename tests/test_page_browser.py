@@ -14,8 +14,8 @@ pytest.importorskip("starlette", reason="the label page needs: pip install 'oneb
 sync_api = pytest.importorskip("playwright.sync_api", reason="browser tests need: pip install playwright")
 
 from tests.page_server import BROWSER_FLAGS, Tab, chromium, served  # noqa: E402
+from tracker.core.types import Label  # noqa: E402
 from tracker.labels.schema import read_labels  # noqa: E402
-from tracker.types import Label  # noqa: E402
 
 SHOTS = os.environ.get("LABEL_PAGE_SHOTS")  # a folder: screenshots are kept there, to be looked at
 
@@ -80,7 +80,7 @@ def rows(path: Path) -> dict[int, Label]:
 def test_clicked_keyframes_become_the_labels_that_propagate_gives(
     clip: Path, truth: dict[int, Label], tab: Any
 ) -> None:
-    from tracker.cli import main
+    from tracker.commands.main import main
 
     with served(clip, "--port", "0") as server:
         t = tab(server.url)

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from tests.video_clips import encode, scenes
-from tracker.errors import TrackerError
-from tracker.labels.page.frames import FrameServer, PictureCache
-from tracker.labels.page.worker import window
+from tracker.core.errors import TrackerError
 from tracker.video import open_video
 from tracker.video.seek import SeekingReader, SequentialReader, agrees, open_reader
+from tracker.web.frames import FrameServer, PictureCache
+from tracker.web.worker import window
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_a_file_without_presentation_times_is_read_in_order(tmp_path: Path) -> N
 
 
 def test_the_fallback_reads_every_frame_too(clip: Path) -> None:
-    from tracker.config import VideoConfig
+    from tracker.core.config import VideoConfig
 
     with open_video(clip) as video:
         reader = SequentialReader(clip, VideoConfig(), video.info)

@@ -17,12 +17,12 @@ pytest.importorskip("httpx", reason="this test needs httpx")
 
 from starlette.testclient import TestClient
 
-from tracker.config import Config
-from tracker.labels.page.app import Project, create_app
-from tracker.labels.page.session import ClipSpec
+from tracker.core.config import Config
+from tracker.core.types import Label
 from tracker.labels.schema import read_labels, write_labels
-from tracker.types import Label
 from tracker.video import VideoWriter
+from tracker.web.app import Project, create_app
+from tracker.web.session import ClipSpec
 
 OURS = "http://127.0.0.1:8400"
 JSON = {"X-Oneball": "1", "Content-Type": "application/json"}
@@ -73,7 +73,7 @@ def act(client: TestClient, action: dict[str, Any], revision: int | None = None,
 
 
 def test_everything_comes_from_here_and_the_browser_is_told_to_load_nothing_else(client: TestClient) -> None:
-    from tracker.labels.page.app import FILES
+    from tracker.web.app import FILES
 
     page = client.get("/")
     assert page.status_code == 200 and "default-src 'none'" in page.headers["content-security-policy"]
@@ -209,9 +209,9 @@ def test_labels_become_a_path_that_can_be_accepted_and_exported(client: TestClie
 def test_quick_clicks_while_the_propagator_starts_do_it_no_harm(rally: Path, tmp_path: Path) -> None:
     import time
 
-    from tracker.config import VideoConfig
-    from tracker.labels.page.live import LivePath
+    from tracker.core.config import VideoConfig
     from tracker.video.seek import open_reader
+    from tracker.web.live_path import LivePath
 
     keys = read_labels(rally.with_name("rally.labels.csv"))[::6]
     told: list[dict[str, Any]] = []

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tracker.config import VideoConfig
-from tracker.labels.page.worker import _Worker
-from tracker.types import Label
+from tracker.core.config import VideoConfig
+from tracker.core.types import Label
+from tracker.web.worker import _Worker
 
 N = 400
 
@@ -74,7 +74,7 @@ def ends(tmp_path: Path) -> Any:
 
 
 def test_a_fill_of_the_whole_clip_makes_way_for_the_next_click(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tracker.labels import propagate
+    from tracker.propagate import keyframes as propagate
 
     began, plain = threading.Event(), propagate.fill
 
@@ -96,7 +96,7 @@ def test_a_fill_of_the_whole_clip_makes_way_for_the_next_click(ends: Ends, monke
 
 
 def test_of_what_waits_only_the_newest_is_computed(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tracker.labels import propagate
+    from tracker.propagate import keyframes as propagate
 
     go, plain, count = threading.Event(), propagate.fill, []
 
@@ -117,8 +117,8 @@ def test_of_what_waits_only_the_newest_is_computed(ends: Ends, monkeypatch: pyte
 
 
 def test_every_long_computation_asks_whether_it_should_go_on(tmp_path: Path) -> None:
-    from tracker.labels.propagate import fill
-    from tracker.labels.suggest import suggest
+    from tracker.propagate.keyframes import fill
+    from tracker.propagate.suggest import suggest
 
     asked: list[int] = []
     filled = fill(keys(*range(0, N, 10)), np.arange(N) / 30, width=640, height=360, between=lambda: asked.append(1))
@@ -129,7 +129,7 @@ def test_every_long_computation_asks_whether_it_should_go_on(tmp_path: Path) -> 
 
 
 def test_clicks_never_wait_for_a_propagator_that_does_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tracker.labels.page import live as module
+    from tracker.web import live_path as module
 
     class Deaf:  # a process that was just started on a busy machine
         def Pipe(self) -> Any:
@@ -167,7 +167,7 @@ def test_clicks_never_wait_for_a_propagator_that_does_not_read(tmp_path: Path, m
 
 
 def test_what_happens_while_a_tab_connects_is_not_missed() -> None:
-    from tracker.labels.page.session import Hub
+    from tracker.web.session import Hub
 
     async def connect() -> list[Any]:
         hub = Hub()

@@ -96,7 +96,7 @@ def label(video: Path, places: np.ndarray, every: int) -> None:
 
 def f1_at_10(trajectory: Path, places: np.ndarray) -> float:
     """F1 within 10 px at 1280 wide; the ball is in every frame."""
-    from tracker.trajectory import Trajectory
+    from tracker.core.trajectory import Trajectory
 
     found = Trajectory.from_csv(trajectory).xy
     hit = np.linalg.norm(found - places, axis=1) <= 10 * W / 1280

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tracker.errors import TrackerError
-from tracker.labels.page.review import Proposal, disagreements, find_queue, read_queue, write_decisions
-from tracker.labels.page.start import choose_token, clips_of
-from tracker.types import Label
+from tracker.core.errors import TrackerError
+from tracker.core.types import Label
+from tracker.monitor.review import Proposal, disagreements, find_queue, read_queue, write_decisions
+from tracker.web.start import choose_token, clips_of
 
 
 def queue(folder: Path, *rows: dict) -> Path:

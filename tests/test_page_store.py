@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tracker.errors import TrackerError
-from tracker.labels.page.store import LabelStore, StaleError
+from tracker.core.errors import TrackerError
+from tracker.core.types import Label
 from tracker.labels.schema import read_labels, write_labels
-from tracker.types import Label
+from tracker.web.store import LabelStore, StaleError
 
 
 def ball(frame: int, x: float = 10.0, y: float = 20.0, source: str = "human") -> Label:
@@ -175,7 +175,7 @@ def test_decisions_on_proposals_are_part_of_an_action_and_of_its_undo(tmp_path: 
 
 
 def test_a_long_history_is_shortened_without_losing_a_label(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tracker.labels.page import store as module
+    from tracker.web import store as module
 
     monkeypatch.setattr(module, "KEEP_ACTIONS", 5)
     monkeypatch.setattr(module.os, "fsync", lambda fd: None)

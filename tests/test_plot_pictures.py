@@ -8,10 +8,10 @@ import sys
 import numpy as np
 import pytest
 
-from tracker.errors import TrackerError
+from tracker.core.errors import TrackerError
+from tracker.core.trajectory import Trajectory
 from tracker.motion.events import BallEvent
 from tracker.render.plot import heat_map, plot
-from tracker.trajectory import Trajectory
 
 pytest.importorskip("matplotlib")
 
@@ -69,7 +69,7 @@ def test_without_matplotlib_the_extra_is_named(tmp_path):
     code = (
         "import sys, importlib.util as u\nreal = u.find_spec\n"
         "u.find_spec = lambda n, *a: None if n == 'matplotlib' else real(n, *a)\n"
-        f"from tracker.cli import main\nmain(['plot', {str(tmp_path / 't.csv')!r}])\n"
+        f"from tracker.commands.main import main\nmain(['plot', {str(tmp_path / 't.csv')!r}])\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600)
     assert done.returncode == 2 and "oneball[plot]" in done.stderr

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from tracker.config import Config, load_config
+from tracker.core.config import Config, load_config
+from tracker.core.errors import TrackerError
+from tracker.core.types import CameraMotion, Detections
 from tracker.detect.model import BallModel
-from tracker.errors import TrackerError
 from tracker.labels.check import check_table
-from tracker.labels.propagate import fill
-from tracker.labels.pseudo import PseudoConfig, _long_runs, pseudo_labels, read_backward, teacher_config
 from tracker.labels.schema import LabelTable
+from tracker.propagate.keyframes import fill
+from tracker.propagate.pseudo import PseudoConfig, _long_runs, pseudo_labels, read_backward, teacher_config
 from tracker.track.online import BallTracker
 from tracker.track.pipeline import ClipRecord
-from tracker.types import CameraMotion, Detections
 
 N, W, H, FPS = 60, 1280, 720, 30.0
 

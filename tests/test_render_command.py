@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from test_render_sound import UNEVEN, heard, with_sound
 
-from tracker.trajectory import Trajectory
+from tracker.core.trajectory import Trajectory
 from tracker.video import open_video
 
 

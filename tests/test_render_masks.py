@@ -7,10 +7,10 @@ import json
 import numpy as np
 import pytest
 
+from tracker.core.types import BallState, CameraMotion, Frame, Status
 from tracker.render.mask import BallMask, paint, segment
 from tracker.render.rle import CocoMasks, PngMasks, compress, decode, expand, run_lengths
 from tracker.render.sink import HighlightSink
-from tracker.types import BallState, CameraMotion, Frame, Status
 from tracker.video import VideoInfo, open_video
 
 W, H = 320, 200

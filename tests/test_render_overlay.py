@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tracker.core.types import BallState, CameraMotion, Status
 from tracker.render.overlay import LOST, PREDICTED, SEEN, Trail, draw
-from tracker.types import BallState, CameraMotion, Status
 
 
 def state(frame: int, x: float, y: float, status: Status = Status.DETECTED, sd: float = 2.0) -> BallState:
@@ -84,8 +84,8 @@ def test_any_size_and_any_place_can_be_drawn(size, xy):
 
 
 def test_overlay_video_is_written_and_read_back(tmp_path):
+    from tracker.core.types import Frame
     from tracker.render.sink import OverlaySink
-    from tracker.types import Frame
     from tracker.video import open_video
     from tracker.video.source import VideoInfo
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tracker.errors import TrackerError
+from tracker.core.errors import TrackerError
 from tracker.synth import SPORTS, VIEWS, BallLook, SynthConfig, SynthFrame, render_clip
 
 SMALL = {"width": 480, "height": 270, "fps": 15.0}

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from tracker.commands.synth import INDEX_COLUMNS, command
-from tracker.errors import TrackerError
+from tracker.core.errors import TrackerError
 from tracker.labels.dataset import load_dataset
 from tracker.labels.schema import read_labels
 from tracker.video import open_video

@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 from video_clips import encode, scene
 
-from tracker.config import Config, load_config
-from tracker.errors import TrackerError
-from tracker.track.batch import assign_folders, find_videos, infer_many
-from tracker.track.jobs import LocalRunner
-from tracker.trajectory import Trajectory
+from tracker.app.batch import assign_folders, find_videos, infer_many
+from tracker.app.jobs import LocalRunner
+from tracker.core.config import Config, load_config
+from tracker.core.errors import TrackerError
+from tracker.core.trajectory import Trajectory
 
 QUICK = ("detect.scan_width=64", "detect.foveate=false")  # these tests do not care what is found
 

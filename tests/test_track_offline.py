@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from tracker.core.types import CameraMotion, Detections, Status
 from tracker.track.offline import offline_track
-from tracker.types import CameraMotion, Detections, Status
 
 DT = 0.04
 

@@ -8,9 +8,9 @@ import time
 import numpy as np
 import pytest
 
-from tracker.config import TrackConfig
+from tracker.core.config import TrackConfig
+from tracker.core.types import BallState, CameraMotion, Detections, Region, Status
 from tracker.track.online import BallTracker
-from tracker.types import BallState, CameraMotion, Detections, Region, Status
 
 FPS = 25.0
 SIZE = (1280, 720)

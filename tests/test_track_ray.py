@@ -15,8 +15,8 @@ import pytest
 from test_track_batch import QUICK, wait_for, writer_of
 from video_clips import encode, scene
 
-from tracker.errors import TrackerError
-from tracker.trajectory import Trajectory
+from tracker.core.errors import TrackerError
+from tracker.core.trajectory import Trajectory
 
 pytestmark = [pytest.mark.slow]
 
@@ -70,7 +70,7 @@ def test_a_killed_worker_loses_no_video_and_does_none_twice(cluster, tmp_path):
 
 def test_no_cluster_is_told(tmp_path):
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'oneball[ray]'")
-    from tracker.track.ray_jobs import RayRunner
+    from tracker.app.ray_jobs import RayRunner
 
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))

@@ -7,11 +7,11 @@ import time
 import numpy as np
 import pytest
 
-from tracker.errors import TrackerError
+from tracker.core.errors import TrackerError
+from tracker.core.trajectory import COLUMNS, Trajectory
+from tracker.core.trajectory_formats import columns_of
 from tracker.labels.formats import FormatOptions
-from tracker.labels.tracks import FORMS, from_labels, read_form, to_labels, write_form
-from tracker.trajectory import COLUMNS, Trajectory
-from tracker.trajectory_formats import columns_of
+from tracker.propagate.tracks import FORMS, from_labels, read_form, to_labels, write_form
 
 
 def make(n: int = 60, seed: int = 0) -> Trajectory:

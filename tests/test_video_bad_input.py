@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from video_clips import encode, scene, scenes
 
-from tracker.config import VideoConfig
-from tracker.errors import TrackerError
+from tracker.core.config import VideoConfig
+from tracker.core.errors import TrackerError
 from tracker.video import open_video
 
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from video_clips import scene
 
-from tracker.config import VideoConfig
-from tracker.errors import TrackerError
+from tracker.core.config import VideoConfig
+from tracker.core.errors import TrackerError
 from tracker.video import open_video
 from tracker.video.picture_header import is_complete, picture_size
 

@@ -7,8 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from video_clips import scene
 
-from tracker.geometry import resample_image, whole
-from tracker.types import Region
+from tracker.core.types import Region, resample_image, whole
 from tracker.video.container import make_frame
 from tracker.video.planes import LAYOUTS, Planes, colour_matrix
 

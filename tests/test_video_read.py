@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 from video_clips import encode, scene, scenes, with_display_matrix
 
-from tracker.config import VideoConfig
-from tracker.geometry import resample_image
-from tracker.types import Region
+from tracker.core.config import VideoConfig
+from tracker.core.types import Region, resample_image
 from tracker.video import open_video
 from tracker.video.source import Clock
 

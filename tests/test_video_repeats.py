@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from video_clips import encode, scene
 
-from tracker.config import VideoConfig
+from tracker.core.config import VideoConfig
 from tracker.video import open_video
 from tracker.video.repeats import RepeatDetector
 

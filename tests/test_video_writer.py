@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from video_clips import scene
 
-from tracker.errors import TrackerError
+from tracker.core.errors import TrackerError
 from tracker.video import VideoWriter, open_video
 
 

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from tracker.commands.labels import command
-from tracker.errors import TrackerError
+from tracker.core.errors import TrackerError
 from tracker.labels.dataset import load_dataset
 from tracker.labels.import_set import read_set, source_of, write_set
 from tracker.labels.schema import LabelTable

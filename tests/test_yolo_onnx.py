@@ -13,14 +13,14 @@ onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 from tracker.commands.export import command  # noqa: E402
-from tracker.config import Config, load_config  # noqa: E402
+from tracker.core.config import Config, load_config  # noqa: E402
+from tracker.core.errors import TrackerError  # noqa: E402
+from tracker.core.types import Frame  # noqa: E402
 from tracker.detect.detector import Detector  # noqa: E402
 from tracker.detect.model import BallModel  # noqa: E402
-from tracker.errors import TrackerError  # noqa: E402
 from tracker.learn.ultralytics_door import ball_class  # noqa: E402
 from tracker.learn.yolo import peaks  # noqa: E402
 from tracker.learn.yolo_onnx import wrap_onnx  # noqa: E402
-from tracker.types import Frame  # noqa: E402
 
 H, W, CELL = 96, 128, 4
 POINT = {"threshold": 0.5, "keep_threshold": 0.1, "rule": "test"}

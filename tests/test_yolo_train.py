@@ -13,8 +13,8 @@ from onnx_contract import check_contract
 
 torch = pytest.importorskip("torch")
 
-from tracker.config import load_config  # noqa: E402
-from tracker.errors import TrackerError  # noqa: E402
+from tracker.core.config import load_config  # noqa: E402
+from tracker.core.errors import TrackerError  # noqa: E402
 from tracker.labels.dataset import load_dataset  # noqa: E402
 from tracker.learn.cache import cache_clips  # noqa: E402
 from tracker.learn.checkpoint import load_checkpoint  # noqa: E402
@@ -202,7 +202,7 @@ socket.getaddrinfo = refuse
 socket.socket.connect = refuse
 from tracker.learn.ultralytics_door import open_ultralytics
 open_ultralytics("test")
-from tracker.config import YoloConfig
+from tracker.core.config import YoloConfig
 from tracker.learn.yolo import build_yolo, model_yaml
 build_yolo(model_yaml(YoloConfig()), 3)
 """

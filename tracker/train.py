@@ -1,6 +1,6 @@
 """``python -m tracker.train CONFIG`` is ``tracker train CONFIG``."""
 
-from tracker.cli import run
+from tracker.commands.main import run
 from tracker.commands.train import command
 
 if __name__ == "__main__":

@@ -11,11 +11,11 @@ import time
 def main() -> None:
     start, video, model = float(sys.argv[1]), sys.argv[2], sys.argv[3]
     moments = {"interpreter_s": time.time() - start}
-    import tracker.cli
-    import tracker.commands.infer  # noqa: F401
-    from tracker.config import load_config
+    import tracker.commands.infer
+    import tracker.commands.main  # noqa: F401
+    from tracker.app import infer as run
+    from tracker.core.config import load_config
     from tracker.detect.model import BallModel
-    from tracker.track import run
     from tracker.video import open_video
 
     config = load_config(None, sys.argv[4:])

@@ -7,7 +7,7 @@ from pathlib import Path
 import av
 import av.error
 
-from tracker.errors import TrackerError
+from tracker.core.errors import TrackerError
 
 
 def looped(video: str | Path, frames: int, out: Path) -> int:

@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from tracker.config import Config
+from tracker.core.config import Config
+from tracker.core.errors import TrackerError
+from tracker.core.types import Frame, whole
 from tracker.detect.model import METADATA_KEY, BallModel
-from tracker.errors import TrackerError
-from tracker.geometry import whole
 from tracker.track.pipeline import Pipeline
-from tracker.types import Frame
 
 
 class OtherModel:

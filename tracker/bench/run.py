@@ -19,10 +19,10 @@ from tracker.bench.loop import looped
 from tracker.bench.machine import Energy, describe, peak_mb
 from tracker.bench.others import OtherModel
 from tracker.bench.stages import STAGES, StageClock, percentiles
-from tracker.config import Config
+from tracker.core.config import Config
+from tracker.core.errors import TrackerError
+from tracker.core.trajectory import TrajectoryWriter
 from tracker.detect.model import BallModel
-from tracker.errors import TrackerError
-from tracker.trajectory import TrajectoryWriter
 from tracker.video import open_video
 
 CAMERA_FPS = 30.0  # a frame that takes longer than this camera's interval is late
@@ -275,8 +275,8 @@ def against(video: str, model: BallModel, config: Config, options: Options) -> l
 
 def paced(video: str, model: BallModel, config: Config) -> dict[str, Any]:
     """Replays the clip at its own rate, read in a thread as a camera is: delay from picture to state, drops."""
-    from tracker.live.capture import Capture
     from tracker.track.pipeline import Pipeline
+    from tracker.video.capture import Capture
 
     delays: list[float] = []
     pipeline: Pipeline | None = None

@@ -53,12 +53,12 @@ class StageClock:
     @contextlib.contextmanager
     def installed(self) -> Iterator[None]:
         """Clocks on the stages of whatever pipeline runs within the block."""
+        from tracker.core.trajectory import TrajectoryWriter
+        from tracker.core.types import Frame
         from tracker.detect.detector import Detector
         from tracker.detect.model import BallModel
         from tracker.motion.camera import CameraMotionEstimator
         from tracker.track.online import BallTracker
-        from tracker.trajectory import TrajectoryWriter
-        from tracker.types import Frame
         from tracker.video.repeats import RepeatDetector
 
         places = [

@@ -47,8 +47,8 @@ def command(
 
     from tracker.bench.report import table
     from tracker.bench.run import Options, bench
-    from tracker.config import load_config
-    from tracker.files import atomic_write
+    from tracker.core.config import load_config
+    from tracker.core.files import atomic_write
 
     if threads is not None:
         overrides = (*overrides, f"detect.threads={threads}")

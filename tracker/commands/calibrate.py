@@ -42,10 +42,10 @@ def command(
     """
     import os
 
-    from tracker.config import load_config
+    from tracker.core.config import load_config
+    from tracker.core.errors import TrackerError
+    from tracker.core.files import atomic_write, read_text
     from tracker.detect.model import BallModel
-    from tracker.errors import TrackerError
-    from tracker.files import atomic_write, read_text
     from tracker.labels.dataset import load_dataset
     from tracker.monitor.calibrate import fit_on_folds, fit_training_baseline, write_monitor_data
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-# those of tracker.labels.tracks, which is not imported for --help
+# those of tracker.propagate.tracks, which is not imported for --help
 FORM_NAMES = (
     "csv", "jsonl", "parquet", "mot", "labels", "cvat", "tracknet", "tracknet_ball", "wasb", "yolo", "coco",
     "labelstudio",
@@ -37,8 +37,8 @@ def command(
       tracker convert runs/match/trajectory.csv match.parquet
       tracker convert runs/match/trajectory.csv match.xml --to cvat --video match.mp4
     """
-    from tracker.labels.tracks import FORMS, format_options, read_form, write_form
-    from tracker.trajectory_formats import form_of
+    from tracker.core.trajectory_formats import form_of
+    from tracker.propagate.tracks import FORMS, format_options, read_form, write_form
 
     assert set(FORM_NAMES) == set(FORMS)
     options = format_options(video=video, size=size, fps=fps)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from tracker.config import Config
+    from tracker.core.config import Config
     from tracker.evaluate.folds import Fold
 
 
@@ -59,16 +59,17 @@ def command(
       tracker crossval configs/tennis.yaml data/courts train.epochs=6 --sport tennis
       tracker crossval configs/tennis.yaml data/courts --plan
     """
-    from tracker.config import load_config
-    from tracker.errors import TrackerError
-    from tracker.evaluate import html, sheets
+    from tracker.core.config import load_config
+    from tracker.core.errors import TrackerError
+    from tracker.core.files import atomic_write, prepare_folder
+    from tracker.evaluate import sheets
     from tracker.evaluate.crossval import cross_validate, crossval_summary
     from tracker.evaluate.folds import venue_folds
     from tracker.evaluate.live import model_runner
     from tracker.evaluate.run import jsonable
     from tracker.evaluate.text import table
-    from tracker.files import atomic_write, prepare_folder
     from tracker.labels.dataset import load_dataset
+    from tracker.report import evaluation as html
 
     config = load_config(config_path, overrides)
     folds = venue_folds(
@@ -121,18 +122,18 @@ def _describe(fold: Fold) -> str:
 
 def _train(fold: Fold, config: Config, folder: Path, resume: bool, quiet: bool) -> Path:
     """Trains on the fold's clips and exports; the validation curve shows the venue left out."""
-    from tracker.errors import missing_extra
-    from tracker.track.run import safe_name
+    from tracker.app.infer import safe_name
+    from tracker.core.errors import missing_extra
 
     out = folder / safe_name(fold.venue)
     model = out / "model.onnx"
     if resume and model.is_file():
         return model
     try:
+        from tracker.app.train import digest
         from tracker.learn.cache import cache_clips
         from tracker.learn.checkpoint import load_checkpoint, model_from
         from tracker.learn.export import export_onnx
-        from tracker.learn.run import digest
         from tracker.learn.trainer import train
     except ModuleNotFoundError as e:
         raise missing_extra(e.name or "torch", "train", "cross-validation") from e

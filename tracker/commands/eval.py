@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from tracker.commands.common import config_options
-from tracker.errors import TrackerError
+from tracker.core.errors import TrackerError
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -103,9 +103,9 @@ def command(
     """
     from tqdm import tqdm
 
+    from tracker.core.files import atomic_write
     from tracker.evaluate import run as ev
     from tracker.evaluate.reading import read_run
-    from tracker.files import atomic_write
 
     if trajectories is not None and (model is not None or offline or save is not None or stamp is not None):
         raise TrackerError("--trajectories runs nothing; leave out --model, --offline, --save and --stamp")
@@ -152,7 +152,8 @@ def command(
         done = write_stamp(BallModel(model), stamp, data["operating_points"][-1])
         click.echo(f"{stamp}: threshold {done['threshold']:.4f} by {done['rule']}", err=True)
     if html_path is not None:
-        from tracker.evaluate import html, sheets
+        from tracker.evaluate import sheets
+        from tracker.report import evaluation as html
 
         failures = sheets.pick_failures(first)
         if not no_pictures:

@@ -37,15 +37,15 @@ def command(
 
     import numpy as np
 
-    from tracker.errors import TrackerError
+    from tracker.core.errors import TrackerError
+    from tracker.core.trajectory import Trajectory
+    from tracker.core.trajectory_formats import ENDINGS
     from tracker.motion.events import find_events, write_events
-    from tracker.trajectory import Trajectory
-    from tracker.trajectory_formats import ENDINGS
 
     path, cuts = Path(source), list[int]()
     if path.suffix.lower() not in ENDINGS:
-        from tracker.config import load_config
-        from tracker.track.run import infer
+        from tracker.app.infer import infer
+        from tracker.core.config import load_config
 
         with ending_in_order():
             config = load_config(config_path, overrides)
@@ -69,8 +69,8 @@ def command(
 
 def _known(path: Path) -> tuple[int | None, list[int]]:
     """Width of the picture and cuts, from the summary beside a trajectory."""
-    from tracker.errors import TrackerError
-    from tracker.files import read_text
+    from tracker.core.errors import TrackerError
+    from tracker.core.files import read_text
 
     try:
         loaded = json.loads(read_text(path, 1 << 20))

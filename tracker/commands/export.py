@@ -53,7 +53,7 @@ def command(
       tracker export tennis.onnx --out tennis-int8.onnx --int8 --calibrate match.mp4
       tracker export --from-yolo best.pt --class "sports ball" --threshold 0.1 --keep-threshold 0.03 --out yolo.onnx
     """
-    from tracker.errors import TrackerError, missing_extra
+    from tracker.core.errors import TrackerError, missing_extra
 
     if (checkpoint is None) == (from_yolo is None):
         raise TrackerError("give either a CHECKPOINT of this program or --from-yolo FILE")
@@ -82,7 +82,7 @@ def command(
         _shrink(checkpoint, out, int8, calibrate, check_video)
         return
     try:
-        from tracker.config import DetectConfig
+        from tracker.core.config import DetectConfig
         from tracker.learn.checkpoint import load_checkpoint, model_from
         from tracker.learn.export import export_onnx, parity, parity_views
     except ModuleNotFoundError as e:
@@ -126,9 +126,9 @@ def _shrink(source: str, out: str, int8: bool, calibrate: tuple[str, ...], check
     import shutil
     import tempfile
 
-    from tracker.config import Config, stored_config
+    from tracker.core.config import Config, stored_config
+    from tracker.core.errors import missing_extra
     from tracker.detect.model import BallModel
-    from tracker.errors import missing_extra
 
     try:
         from tracker.learn.quantise import agreement, calibration_views, to_fp16, to_int8

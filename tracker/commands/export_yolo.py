@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from tracker.errors import missing_extra
+from tracker.core.errors import missing_extra
 
 
 def export_from_yolo(
@@ -15,7 +15,7 @@ def export_from_yolo(
     imgsz: int | None,
 ) -> None:  # fmt: skip
     """Writes ``out`` from a ``.pt`` or ``.onnx`` of Ultralytics and says what it is."""
-    from tracker.config import load_config
+    from tracker.core.config import load_config
 
     config = load_config(None, [f"data.working_width={imgsz}"] if imgsz else [])
     if source.lower().endswith(".onnx"):

@@ -60,8 +60,8 @@ def command(
       ffmpeg -i match.mkv -f matroska - | tracker infer - --out live
       tracker infer 'matches/*.mp4' --jobs 2 --out season
     """
-    from tracker.config import load_config
-    from tracker.track.run import infer
+    from tracker.app.infer import infer
+    from tracker.core.config import load_config
 
     if sample_rate is not None:
         overrides = (*overrides, f"monitor.sample_rate={sample_rate}")

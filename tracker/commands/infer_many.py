@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from tracker.config import Config
-from tracker.track.batch import DONE, FAILED, SKIPPED, Outcome, Runner, find_videos, infer_many, to_dict
+from tracker.app.batch import DONE, FAILED, SKIPPED, Outcome, Runner, find_videos, infer_many, to_dict
+from tracker.core.config import Config
 
 
 def infer_many_command(
@@ -56,10 +56,10 @@ def table(outcomes: list[Outcome]) -> str:
 
 def _runner(jobs: int, ray: str | None, config: Config) -> Runner:
     if ray is not None:
-        from tracker.track.ray_jobs import RayRunner
+        from tracker.app.ray_jobs import RayRunner
 
         return RayRunner(ray, config.detect.threads)
-    from tracker.track.jobs import LocalRunner
+    from tracker.app.jobs import LocalRunner
 
     return LocalRunner(jobs)
 

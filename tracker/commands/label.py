@@ -41,9 +41,9 @@ def command(
       tracker label court.mp4 --model default
       tracker label watched/
     """
-    from tracker.config import load_config
-    from tracker.labels.page.app import Project, serve
-    from tracker.labels.page.start import choose_token, clips_of, free_port
+    from tracker.core.config import load_config
+    from tracker.web.app import Project, serve
+    from tracker.web.start import choose_token, clips_of, free_port
 
     config = load_config(config_path, overrides)
     if _make_queue(Path(video)) and not quiet:
@@ -71,8 +71,8 @@ def command(
 
 def _make_queue(folder: Path) -> bool:
     """Writes the review queue of a monitored folder that has none yet."""
-    from tracker.labels.page.review import find_queue
     from tracker.monitor import log, queue
+    from tracker.monitor.review import find_queue
 
     if find_queue(folder) is not None or not (folder / log.FILE).is_file():
         return False

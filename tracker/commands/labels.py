@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from tracker.commands.common import progress
-from tracker.errors import TrackerError
+from tracker.core.errors import TrackerError
 from tracker.labels.formats.common import FormatOptions
 
 OUT_FORMATS = {".xml": "cvat", ".csv": "oneball"}  # by suffix; the others need --to
@@ -92,8 +92,8 @@ def convert(
       tracker labels convert job_17.xml match.labels.csv
       tracker labels convert match.labels.csv labels/ --to yolo --video match.mp4
     """
+    from tracker.core.types import LABEL_SOURCES
     from tracker.labels.formats import read_format, write_format
-    from tracker.types import LABEL_SOURCES
 
     if who not in LABEL_SOURCES:
         raise TrackerError(f"unknown source '{who}'; there are: {', '.join(LABEL_SOURCES)}")
@@ -332,9 +332,9 @@ def sensor(
     """
     import numpy as np
 
-    from tracker.labels.projection import fit_projection
     from tracker.labels.schema import LabelTable
-    from tracker.labels.sensor import fit_clock, read_correspondences, read_track, sensor_labels
+    from tracker.propagate.projection import fit_projection
+    from tracker.propagate.sensor import fit_clock, read_correspondences, read_track, sensor_labels
 
     if video is not None:
         number, time_s, (width, height), fps = _frame_times(video)

@@ -48,8 +48,8 @@ def command(
       tracker live match.mp4 --paced --to udp://127.0.0.1:5005
       tracker live 0 --monitor watched/ --metrics-port 9100
     """
-    from tracker.config import load_config
-    from tracker.live.run import live
+    from tracker.app.live import live
+    from tracker.core.config import load_config
 
     if sample_rate is not None:
         overrides = (*overrides, f"monitor.sample_rate={sample_rate}")

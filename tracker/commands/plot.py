@@ -32,11 +32,11 @@ def command(
       tracker plot runs/match/trajectory.csv --video match.mp4
       tracker plot runs/match/trajectory.csv --only heat --format svg --out figures
     """
-    from tracker.config import load_config
-    from tracker.errors import TrackerError
+    from tracker.core.config import load_config
+    from tracker.core.errors import TrackerError
+    from tracker.core.trajectory import Trajectory
     from tracker.motion.events import find_events
     from tracker.render.plot import plot
-    from tracker.trajectory import Trajectory
 
     config = load_config(config_path, overrides)
     track = Trajectory.read(trajectory)

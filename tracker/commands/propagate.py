@@ -11,11 +11,11 @@ import click
 import numpy as np
 
 from tracker.commands.common import config_options, progress
-from tracker.errors import TrackerError
+from tracker.core.errors import TrackerError
 
 if TYPE_CHECKING:
-    from tracker.labels.evidence import Evidence
-    from tracker.types import Detections, Label
+    from tracker.core.types import Detections, Label
+    from tracker.propagate.evidence import Evidence
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -69,10 +69,10 @@ def command(
       tracker propagate rally.mp4 --labels keyframes.csv --out labels.csv
       tracker propagate rally.mp4 --labels keyframes.csv --suggest 20
     """
-    from tracker.config import load_config
-    from tracker.labels.propagate import fill
+    from tracker.core.config import load_config
     from tracker.labels.schema import read_labels, write_labels
-    from tracker.labels.suggest import suggest
+    from tracker.propagate.keyframes import fill
+    from tracker.propagate.suggest import suggest
 
     if labels_path is None and from_model is None:
         raise TrackerError("there is nothing to propagate; give keyframes with --labels, or a model with --from-model")
@@ -113,7 +113,7 @@ def _look(
     video: str, config: Any, *, no_video: bool, model: Path | None, evidence_path: Path | None, quiet: bool
 ) -> tuple[list[int], np.ndarray, tuple[int, int], Evidence | None, dict[int, Detections]]:
     """Frame numbers, their times, picture size, evidence, the model's claims."""
-    from tracker.labels.evidence import Evidence, build_evidence
+    from tracker.propagate.evidence import Evidence, build_evidence
     from tracker.video import open_video
 
     detections: dict[int, Detections] = {}
@@ -153,7 +153,7 @@ def _soft_keyframes(
     detections: dict[int, Detections], taken: set[int], evidence: Evidence | None, sure: float = 0.9
 ) -> list[Label]:
     """The model's confident claims as labels of source "model" (the propagator trusts them less than a person)."""
-    from tracker.types import Label
+    from tracker.core.types import Label
 
     soft = []
     for frame, d in sorted(detections.items()):

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from tracker.commands.common import config_options, progress
-from tracker.errors import TrackerError
+from tracker.core.errors import TrackerError
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -51,9 +51,9 @@ def command(
     """
     from dataclasses import replace
 
-    from tracker.config import load_config
+    from tracker.core.config import load_config
     from tracker.detect.model import BallModel
-    from tracker.labels.pseudo import PseudoConfig, pseudo_labels, teacher_config
+    from tracker.propagate.pseudo import PseudoConfig, pseudo_labels, teacher_config
     from tracker.track.pipeline import ClipRecord, track_video
     from tracker.video import open_video
 

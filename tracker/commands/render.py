@@ -36,9 +36,9 @@ def command(
       tracker render match.mp4 runs/match/trajectory.csv --highlight --png-masks
       tracker render match.mp4 runs/match/trajectory.csv --follow --aspect 9:16 --out reel
     """
-    from tracker.config import load_config
+    from tracker.core.config import load_config
+    from tracker.core.trajectory import Trajectory
     from tracker.render.replay import Modes, render
-    from tracker.trajectory import Trajectory
 
     config = load_config(config_path, [*overrides, *([f"follow.aspect='{aspect}'"] if aspect else [])])
     modes = Modes(overlay or not (highlight or png_masks or follow), highlight, follow, png_masks)

@@ -50,7 +50,7 @@ def command(
       python -m tracker.train --from weights.pt --data lessons/
       tracker review watched/ --transcript match.srt --report day.html
     """
-    from tracker.errors import TrackerError
+    from tracker.core.errors import TrackerError
     from tracker.monitor.estimate import error_rate
     from tracker.monitor.handback import export_keyframes, merge_into, take_labels
     from tracker.monitor.queue import review_queue, write_queue

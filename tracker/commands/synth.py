@@ -11,10 +11,10 @@ import click
 import numpy as np
 
 from tracker.commands.common import progress
-from tracker.errors import TrackerError
-from tracker.files import atomic_write, prepare_folder
+from tracker.core.errors import TrackerError
+from tracker.core.files import atomic_write, prepare_folder
+from tracker.core.types import Label
 from tracker.synth import SPORTS, VIEWS, SynthConfig, render_clip
-from tracker.types import Label
 
 INDEX_COLUMNS = (
     "clip", "sport", "kind", "split", "venue", "media", "labels", "width", "height", "fps", "frames",

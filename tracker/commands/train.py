@@ -47,8 +47,8 @@ def command(
       python -m tracker.train --from weights.pt --data lessons/ --data courts/
       torchrun --nproc_per_node=2 -m tracker.train configs/tennis.yaml
     """
-    from tracker.config import load_config
-    from tracker.errors import TrackerError, missing_extra
+    from tracker.core.config import load_config
+    from tracker.core.errors import TrackerError, missing_extra
 
     if config_path is not None and "=" in config_path and not Path(config_path).exists():
         overrides, config_path = (config_path, *overrides), None
@@ -56,7 +56,7 @@ def command(
         raise TrackerError("give a CONFIG (configs/*.yaml), or --from CHECKPOINT to go on from one")
     changes = [*overrides, *([f"train.init_from={start}"] if start else [])]
     try:
-        from tracker.learn.run import fine_tuning_config, run_training
+        from tracker.app.train import fine_tuning_config, run_training
     except ModuleNotFoundError as e:
         raise missing_extra(e.name or "torch", "train", "training") from e
     config = load_config(config_path, changes) if config_path else fine_tuning_config(start or "", changes)

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tracker.config import DetectConfig
+from tracker.core.config import DetectConfig
+from tracker.core.errors import TrackerError
+from tracker.core.types import REFERENCE_WIDTH, Detections, FloatArray, Image, Region
 from tracker.detect.model import BallModel
 from tracker.detect.slices import Slice, counting, scan_parts, slice_views
 from tracker.detect.views import CUTS_KEPT, History, View, fovea_view, scan_view
-from tracker.errors import TrackerError
-from tracker.geometry import REFERENCE_WIDTH
-from tracker.types import Detections, FloatArray, Image, Region
 
 Rival = tuple[float, float, float]  # x, y in source px, score
 SAME_BALL_PX = 12.0  # two claims nearer than this (at 1280 wide) are one

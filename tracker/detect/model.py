@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from tracker.errors import TrackerError
-from tracker.types import FloatArray, Image
+from tracker.core.errors import TrackerError
+from tracker.core.types import FloatArray, Image
 
 METADATA_KEY = "oneball"
 FORMAT = 1

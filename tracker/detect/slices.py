@@ -17,9 +17,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from tracker.core.types import FloatArray, Region, snapped
 from tracker.detect.views import View
-from tracker.geometry import snapped
-from tracker.types import FloatArray, Region
 
 MAX_SLICES = 400
 

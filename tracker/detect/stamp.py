@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tracker.core.errors import missing_extra
+from tracker.core.files import atomic_write
 from tracker.detect.model import METADATA_KEY, BallModel
-from tracker.errors import missing_extra
-from tracker.files import atomic_write
 
 
 def stamp(model: BallModel, out: str | Path, point: dict[str, Any]) -> dict[str, Any]:

@@ -11,8 +11,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tracker.geometry import network_to_source, normalised, snapped, whole
-from tracker.types import CameraMotion, FloatArray, Frame, Image, Region
+from tracker.core.types import (
+    CameraMotion,
+    FloatArray,
+    Frame,
+    Image,
+    Region,
+    network_to_source,
+    normalised,
+    snapped,
+    whole,
+)
 
 EVEN_ABOVE = 1.3  # source px per network px from which a close look begins at an even px
 CUTS_KEPT = 3  # cuts remembered of each picture: a scan and two close looks

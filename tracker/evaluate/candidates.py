@@ -18,11 +18,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tracker.errors import TrackerError
+from tracker.core.errors import TrackerError
+from tracker.core.files import atomic_write, read_text
+from tracker.core.types import Detections, reference_scale
 from tracker.evaluate.frames import FrameTable
-from tracker.files import atomic_write, read_text
-from tracker.geometry import reference_scale
-from tracker.types import Detections
 
 SEPARATION_PX = 12.0  # at 1280 wide; the definition of "more than one claim"
 MAX_PER_FRAME = 64  # only the strongest are kept, so that a hostile file cannot ask for endless work

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.errors import TrackerError
+from tracker.core.errors import TrackerError
 from tracker.evaluate.candidates import CandidateTable, separate_claims
 from tracker.evaluate.frames import FrameTable
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from tracker.errors import TrackerError
+from tracker.core.errors import TrackerError
 from tracker.labels.dataset import Clip
 
 MIXED_VENUES = ("several", "mixed", "various", "unknown")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tracker.geometry import reference_scale
+from tracker.core.types import reference_scale
 
 FRAME_JUDGED = (0, 1, 2, 3)
 WRONG_PX = 40.0  # a report farther than this from the ball (at 1280 wide) is a wrong ball, not an imprecise one

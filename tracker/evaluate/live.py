@@ -6,14 +6,14 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from tracker.config import Config, load_config
+from tracker.core.config import Config, load_config
+from tracker.core.trajectory import Trajectory
+from tracker.core.types import BallState, Detections
 from tracker.detect.model import BallModel
 from tracker.evaluate.candidates import CandidateTable
 from tracker.evaluate.reading import ClipRun
 from tracker.evaluate.run import Runner
 from tracker.labels.dataset import Clip
-from tracker.trajectory import Trajectory
-from tracker.types import BallState, Detections
 
 
 def model_runner(

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.errors import TrackerError
+from tracker.core.errors import TrackerError
+from tracker.core.files import read_text
+from tracker.core.trajectory import Trajectory
 from tracker.evaluate.candidates import CandidateTable
 from tracker.evaluate.frames import FrameTable, align
-from tracker.files import read_text
 from tracker.labels.dataset import PICTURE_SUFFIXES, Clip
 from tracker.labels.schema import LabelTable
-from tracker.trajectory import Trajectory
 
 OUTSIDE = 0.1  # of the picture's size: how far outside it a track may coast before its pixels must be of another size
 _COMMON_WIDTHS = (320, 360, 480, 512, 640, 720, 854, 960, 1024, 1280, 1920, 2560, 3840)

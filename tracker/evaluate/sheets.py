@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.errors import TrackerError
+from tracker.core.errors import TrackerError
+from tracker.core.types import Image, Region
 from tracker.evaluate.candidates import separate_claims
 from tracker.evaluate.frames import runs
 from tracker.evaluate.run import ClipEvaluation, Evaluation
 from tracker.labels.dataset import Clip
-from tracker.types import Image, Region
 
 KINDS = {
     "missed": "Missed: the ball is visible, nothing is reported",

@@ -1,1 +1,1 @@
-"""Labels: the label file, data sets of labelled clips, other tools' formats, checks, sensor tracks."""
+"""Labels: the label file, data sets of labelled clips, other tools' formats, checks."""

@@ -15,11 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from tracker.errors import TrackerError
-from tracker.geometry import reference_scale
+from tracker.core.errors import TrackerError
+from tracker.core.types import FloatArray, Visibility, reference_scale
 from tracker.labels.dataset import Clip
 from tracker.labels.schema import LabelTable
-from tracker.types import FloatArray, Visibility
 
 # A serve crosses a 1280-wide picture in about a fifth of a second; twice that is no ball.
 MAX_SPEED_PX_S = 12_000.0

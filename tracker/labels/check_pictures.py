@@ -6,11 +6,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from tracker.geometry import reference_scale
+from tracker.core.types import Image, reference_scale
 from tracker.labels.check import Finding
 from tracker.labels.dataset import Clip
 from tracker.labels.schema import LabelTable
-from tracker.types import Image
 
 HASH_SIDE = 16  # a difference hash of 16 x 16 bits
 NEAR_BITS = 6  # of 256: differing by no more, two stills are the same picture, perhaps recompressed

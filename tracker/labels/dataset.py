@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tracker.errors import TrackerError
+from tracker.core.errors import TrackerError
 from tracker.labels.schema import decode_text, read_bounded
 
 KINDS = ("clip", "frames", "stills", "tracks")

@@ -20,12 +20,12 @@ from typing import Any
 
 import yaml
 
-from tracker.errors import TrackerError
-from tracker.files import read_text
+from tracker.core.errors import TrackerError
+from tracker.core.files import read_text
+from tracker.core.types import Label, Visibility
 from tracker.labels.dataset import LABEL_SUFFIX, PICTURE_SUFFIXES, REQUIRED, inside, split_by_clip
 from tracker.labels.formats.common import NAN, atomic_folder, from_corner, number, read_json, whole
 from tracker.labels.schema import LabelTable, decode_text, read_bounded
-from tracker.types import Label, Visibility
 from tracker.video.picture_header import picture_size
 
 MAX_PICTURES = 200_000

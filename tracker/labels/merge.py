@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tracker.geometry import reference_scale
+from tracker.core.types import Label, Visibility, reference_scale
 from tracker.labels.schema import LabelTable
-from tracker.types import Label, Visibility
 
 # Whom to believe first. A person's own label beats a program's proposal that a person checked, a sensor beats what was
 # filled in between labels, and the network's own opinion comes last.

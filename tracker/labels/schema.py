@@ -18,9 +18,9 @@ from typing import IO, Any
 
 import numpy as np
 
-from tracker.errors import TrackerError
-from tracker.files import atomic_write
-from tracker.types import LABEL_SOURCES, FloatArray, IntArray, Label, Visibility
+from tracker.core.errors import TrackerError
+from tracker.core.files import atomic_write
+from tracker.core.types import LABEL_SOURCES, FloatArray, IntArray, Label, Visibility
 
 COLUMNS = ("frame", "visibility", "x", "y", "w", "h", "source", "sd_px", "reason")
 REQUIRED = COLUMNS[:4]
@@ -46,7 +46,7 @@ class LabelTable:
 
     Attributes:
         frame: int64 [N], each once.
-        visibility: int64 [N], see :class:`tracker.types.Visibility`.
+        visibility: int64 [N], see :class:`tracker.core.types.Visibility`.
         xy: float64 [N, 2] source px, NaN where absent or unknown.
         wh: float64 [N, 2] box of the ball or its streak in source px, NaN where unknown.
         source: str [N], one of ``LABEL_SOURCES``.

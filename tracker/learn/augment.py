@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from tracker.types import Image
+from tracker.core.types import Image
 
 
 def vary_colour(frames: Image, rng: np.random.Generator, light_sd: float = 0.15) -> Image:

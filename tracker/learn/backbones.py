@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tracker.config import ModelConfig
-from tracker.errors import TrackerError, missing_extra
+from tracker.core.config import ModelConfig
+from tracker.core.errors import TrackerError, missing_extra
 from tracker.learn.network import CoordConv, OneBall
 
 STRIDES = (2, 4, 8, 16)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from tracker.geometry import resample_image
+from tracker.core.types import Image, Region, resample_image
 from tracker.learn.ballpath import BallPath
-from tracker.types import Image, Region
 
 SAMPLES = 15  # pictures a median is taken over
 ENOUGH = 5  # pictures without the ball that a pixel needs

@@ -6,8 +6,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from tracker.core.types import FloatArray, Visibility
 from tracker.learn.cache import CachedClip
-from tracker.types import FloatArray, Visibility
 
 # radius in px of a 1280-wide picture where no box says it: the ball and its halo of compression
 DEFAULT_RADIUS_PX = {"tennis": 4.0, "football": 4.5, "american_football": 6.0}

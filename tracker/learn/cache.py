@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from tracker.errors import TrackerError
-from tracker.geometry import whole
+from tracker.core.errors import TrackerError
+from tracker.core.types import Frame, Visibility, whole
 from tracker.labels.dataset import Clip
 from tracker.labels.schema import LabelTable
 from tracker.motion.camera import CameraMotionEstimator
-from tracker.types import Frame, Visibility
 from tracker.video import open_video
 
 CACHE_VERSION = 4

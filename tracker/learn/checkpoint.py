@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from tracker.config import Config, stored_config
-from tracker.errors import TrackerError
+from tracker.core.config import Config, stored_config
+from tracker.core.errors import TrackerError
 from tracker.learn.network import OneBall, build
 
 FORMAT = "oneball-checkpoint-1"

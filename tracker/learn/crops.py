@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from tracker.config import DataConfig
-from tracker.geometry import normalised, resample_image, snapped, source_to_network
+from tracker.core.config import DataConfig
+from tracker.core.types import Image, Region, Visibility, normalised, resample_image, snapped, source_to_network
 from tracker.learn.augment import blend_ghost, vary_colour, vary_sensor
 from tracker.learn.cache import CachedClip
 from tracker.learn.graphics import lay_graphic
@@ -21,7 +21,6 @@ from tracker.learn.mining import HardPlaces
 from tracker.learn.occlusion import OcclusionMasker, Seen
 from tracker.learn.synthetic import SYNTHETIC
 from tracker.synth import paste_ball
-from tracker.types import Image, Region, Visibility
 
 
 @dataclass

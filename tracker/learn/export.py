@@ -15,10 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from tracker.config import Config
+from tracker.core.config import Config
+from tracker.core.errors import TrackerError, missing_extra
+from tracker.core.files import atomic_write
 from tracker.detect.model import FORMAT, METADATA_KEY
-from tracker.errors import TrackerError, missing_extra
-from tracker.files import atomic_write
 from tracker.learn.network import STRIDE, CoordConv, OneBall, coordinates, count_macs, count_parameters
 
 OPSET = 17
@@ -259,8 +259,8 @@ def parity(model: OneBall, path: str | Path, frames: np.ndarray, roi: np.ndarray
 
 def parity_views(config: Config, video: str | None = None, count: int = 12) -> tuple[np.ndarray, np.ndarray]:
     """Views of real frames (or of a synthetic clip) to compare on: uint8 [B, T, H, W, 3] and float32 [B, 4]."""
+    from tracker.core.types import Frame
     from tracker.detect.views import History, fovea_view
-    from tracker.types import Frame
     from tracker.video import open_video
 
     d, n = config.detect, config.model.frames

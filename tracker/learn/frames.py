@@ -16,13 +16,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import IterableDataset
 
-from tracker.config import Config
-from tracker.errors import TrackerError
-from tracker.geometry import normalised, resample_image, snapped
+from tracker.core.config import Config
+from tracker.core.errors import TrackerError
+from tracker.core.types import Image, Region, normalised, resample_image, snapped
 from tracker.learn.augment import vary_colour, vary_sensor
 from tracker.learn.cache import CachedClip
 from tracker.learn.network import STRIDE, OneBall
-from tracker.types import Image, Region
 
 BLOCK = 16  # network px: side of what is blanked
 RESTING = 0.02  # weight of a pixel that equals its neighbours in time, in units of 0..1

@@ -10,8 +10,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from tracker.core.types import FloatArray, Image
 from tracker.learn.masks import blend
-from tracker.types import FloatArray, Image
 
 _FINER = 3  # drawn this much larger, then reduced, so that edges are as soft as those of video
 _FONTS = (

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tracker.types import FloatArray, Image
+from tracker.core.types import FloatArray, Image
 
 NEWEST = 0.6  # of the schedules begin in the newest frame
 

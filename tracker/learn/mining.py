@@ -14,10 +14,9 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from tracker.geometry import cell_to_network, normalised, resample_image, whole
+from tracker.core.types import Region, Visibility, cell_to_network, normalised, resample_image, whole
 from tracker.learn.cache import CachedClip
 from tracker.learn.network import STRIDE, OneBall
-from tracker.types import Region, Visibility
 
 FALSE_SCORE = 0.08  # a peak this high away from the ball is worth learning from
 BALL_REACH_PX = 14.0  # of a 1280-wide picture: nearer peaks are the ball's own

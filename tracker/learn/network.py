@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from tracker.config import ModelConfig
+from tracker.core.config import ModelConfig
 
 STRIDE = 2  # heatmap cells are 2 x 2 network px
 SCALE_WIDTH = 192  # network px: a picture shown this wide has scale 0 in CoordConv

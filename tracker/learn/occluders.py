@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from tracker.core.types import FloatArray, Image
 from tracker.learn.background import Background, aligned, ball_pixels, build_background
 from tracker.learn.ballpath import BallPath
 from tracker.learn.cache import CachedClip
-from tracker.types import FloatArray, Image
 
 BANK_VERSION = 2
 MAX_SPRITES = 96

@@ -22,12 +22,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from tracker.config import DataConfig
-from tracker.geometry import source_to_network
+from tracker.core.config import DataConfig
+from tracker.core.types import FloatArray, Image, Region, source_to_network
 from tracker.learn.cache import CachedClip
 from tracker.learn.masks import Mask, blend, capsule, cover, draw_schedule, far_from, fill_with_mean, known_behind
 from tracker.learn.occluders import OccluderBank
-from tracker.types import FloatArray, Image, Region
 
 MASKS = (2, 3, 4)  # per crop, with the probabilities
 MASKS_P = (0.4, 0.35, 0.25)

@@ -20,11 +20,11 @@ from typing import Any
 
 import numpy as np
 
-from tracker.config import Config
+from tracker.core.config import Config
+from tracker.core.errors import TrackerError, missing_extra
+from tracker.core.files import atomic_write
+from tracker.core.types import FloatArray, Image
 from tracker.detect.model import METADATA_KEY, BallModel
-from tracker.errors import TrackerError, missing_extra
-from tracker.files import atomic_write
-from tracker.types import FloatArray, Image
 
 FRAMES, KEPT = 2000, 400  # frames looked at of each video, and views kept meanwhile
 

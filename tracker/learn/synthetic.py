@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from tracker.config import Config
-from tracker.errors import TrackerError
+from tracker.core.config import Config
+from tracker.core.errors import TrackerError
 from tracker.learn.cache import CachedClip, move_in
 from tracker.synth import SPORTS, SynthConfig, render_clip
 

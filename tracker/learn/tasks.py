@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import IterableDataset
 
-from tracker.config import Config
+from tracker.core.config import Config
 from tracker.learn.cache import CachedClip
 from tracker.learn.crops import Batch, CropBatches, CropSampler, collate
 from tracker.learn.frames import (

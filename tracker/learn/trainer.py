@@ -19,8 +19,8 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from tracker.config import Config, stored_config
-from tracker.errors import TrackerError
+from tracker.core.config import Config, stored_config
+from tracker.core.errors import TrackerError
 from tracker.learn.cache import CachedClip
 from tracker.learn.checkpoint import load_checkpoint, save_checkpoint
 from tracker.learn.mining import HardPlaces, mine
@@ -273,7 +273,7 @@ def start_from(model: OneBall, path: str) -> str:
 
 
 def _write_log(out: Path, rows: Sequence[dict[str, Any]], parts: Sequence[str]) -> None:
-    from tracker.files import atomic_write
+    from tracker.core.files import atomic_write
 
     names = ["epoch", "step", "seconds", *parts, *(f"val_{k}" for k in parts)]
     with atomic_write(out / "log.csv") as f:

@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tracker.errors import TrackerError, missing_extra
+from tracker.core.errors import TrackerError, missing_extra
 
 MAX_BYTES = 2 << 30
 

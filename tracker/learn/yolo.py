@@ -18,9 +18,9 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from tracker.config import Config, YoloConfig
-from tracker.errors import TrackerError, missing_extra
-from tracker.files import read_text
+from tracker.core.config import Config, YoloConfig
+from tracker.core.errors import TrackerError, missing_extra
+from tracker.core.files import read_text
 from tracker.learn.export import public_config, trace, write_contract
 from tracker.learn.network import coordinates, count_convolutions, count_parameters
 from tracker.learn.ultralytics_door import ball_class, open_ultralytics

@@ -18,8 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tracker.config import Config
-from tracker.errors import TrackerError, missing_extra
+from tracker.core.config import Config
+from tracker.core.errors import TrackerError, missing_extra
 from tracker.learn.export import public_config, write_contract
 from tracker.learn.ultralytics_door import ball_class
 from tracker.learn.yolo import LICENCE, MULTIPLE, peaks

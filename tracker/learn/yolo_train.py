@@ -19,10 +19,10 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from tracker.config import Config, stored_config
-from tracker.errors import TrackerError
-from tracker.files import atomic_write
-from tracker.geometry import REFERENCE_WIDTH
+from tracker.core.config import Config, stored_config
+from tracker.core.errors import TrackerError
+from tracker.core.files import atomic_write
+from tracker.core.types import REFERENCE_WIDTH, Image, Region
 from tracker.labels.formats.common import ANY_BALL_PX, DEFAULT_BALL_PX
 from tracker.learn.cache import CachedClip
 from tracker.learn.checkpoint import load_checkpoint, save_checkpoint
@@ -31,7 +31,6 @@ from tracker.learn.network import count_parameters
 from tracker.learn.occlusion import Seen
 from tracker.learn.trainer import Ema
 from tracker.learn.yolo import build_yolo, export_yolo, model_yaml, set_roi, stack
-from tracker.types import Image, Region
 
 KIND = "yolo"  # of a checkpoint
 PARTS = ("loss", "box", "cls", "dfl")

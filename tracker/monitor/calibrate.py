@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from tracker.config import Config
+from tracker.core.config import Config
+from tracker.core.errors import TrackerError, missing_extra
+from tracker.core.files import atomic_write
+from tracker.core.types import FloatArray, Image, Visibility, reference_scale
 from tracker.detect.model import METADATA_KEY, BallModel
-from tracker.errors import TrackerError, missing_extra
-from tracker.files import atomic_write
-from tracker.geometry import reference_scale
 from tracker.labels.dataset import Clip
 from tracker.labels.schema import LabelTable
 from tracker.monitor.confidence import KEY, Confidence, fit_confidence
@@ -27,7 +27,6 @@ from tracker.monitor.drift import SERIES, fit_baseline
 from tracker.monitor.looks import Looks
 from tracker.monitor.signals import AHEAD, BACK, Signal, SignalReader, features
 from tracker.track.pipeline import track_video
-from tracker.types import FloatArray, Image, Visibility
 from tracker.video import open_video
 
 TOLERANCE_PX = 5.0  # at 1280 wide: an answer farther from the label is wrong

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tracker.errors import TrackerError
+from tracker.core.errors import TrackerError
 from tracker.monitor.cues import Heard, find_cue_file, hear, read_cues
 from tracker.monitor.log import connect, guarded, read_runs
 from tracker.monitor.transcript import Segment, read_transcript, recognise

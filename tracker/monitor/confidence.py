@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tracker.errors import TrackerError
+from tracker.core.errors import TrackerError
+from tracker.core.types import FloatArray, Status
 from tracker.monitor.signals import FEATURES, Signal
-from tracker.types import FloatArray, Status
 
 FORMAT = 1
 KEY = "monitor"  # in the model file's metadata

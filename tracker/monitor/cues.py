@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from tracker.errors import TrackerError
-from tracker.files import read_text
+from tracker.core.errors import TrackerError
+from tracker.core.files import read_text
 from tracker.monitor.transcript import Segment
 
 CLAIMS = ("shot", "confusion")

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tracker.config import MonitorConfig
+from tracker.core.config import MonitorConfig
+from tracker.core.types import FloatArray
 from tracker.monitor.log import SERIES
-from tracker.types import FloatArray
 
 TONES = 16  # bins of grey levels
 

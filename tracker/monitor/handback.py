@@ -19,17 +19,17 @@ from typing import Any
 
 import cv2
 
-from tracker.errors import TrackerError
-from tracker.files import atomic_write, prepare_folder, read_text
+from tracker.app.infer import safe_name
+from tracker.core.errors import TrackerError
+from tracker.core.files import atomic_write, prepare_folder, read_text
+from tracker.core.types import Label, Visibility
 from tracker.labels.dataset import REQUIRED, inside
 from tracker.labels.formats import OWN, FormatOptions, read_format, write_format
 from tracker.labels.merge import Conflict, merge
-from tracker.labels.page.review import ReviewItem
 from tracker.labels.schema import MAX_FRAME, LabelTable
 from tracker.monitor.log import connect
 from tracker.monitor.queue import Candidate, candidates, judged_labels, labels_of
-from tracker.track.run import safe_name
-from tracker.types import Label, Visibility
+from tracker.monitor.review import ReviewItem
 
 SUFFIX = {OWN: ".labels.csv", "cvat": ".xml", "labelstudio": ".json"}
 MAP = ".frames.csv"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tracker.config import Config
+from tracker.core.config import Config
 from tracker.detect.model import BallModel
-from tracker.live.states import LiveState
 from tracker.monitor.metrics import Metrics
 from tracker.monitor.watch import Monitor
+from tracker.track.live import LiveState
 from tracker.video import VideoInfo
 
 

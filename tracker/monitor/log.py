@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tracker.errors import TrackerError
+from tracker.core.errors import TrackerError
 
 FILE = "events.sqlite"
 VERSION = 1

@@ -7,10 +7,10 @@ import math
 import cv2
 import numpy as np
 
+from tracker.core.types import FloatArray, Image
 from tracker.monitor.drift import TONES
 from tracker.monitor.signals import Signal
 from tracker.track.pipeline import Step
-from tracker.types import FloatArray, Image
 
 _EVERY = 4  # frames between looks at the picture: light and focus change slowly
 

@@ -6,9 +6,9 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from tracker.errors import TrackerError, missing_extra
+from tracker.core.errors import TrackerError, missing_extra
+from tracker.core.types import Status
 from tracker.monitor.log import SERIES
-from tracker.types import Status
 
 _DELAYS_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 

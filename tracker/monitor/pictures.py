@@ -20,10 +20,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from tracker.config import MonitorConfig
-from tracker.geometry import whole
+from tracker.core.config import MonitorConfig
+from tracker.core.types import FloatArray, Frame, Image, Region, whole
 from tracker.monitor.log import EventLog
-from tracker.types import FloatArray, Frame, Image, Region
 
 FOLDER = "pictures"
 CROPS = "crops"

@@ -14,13 +14,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tracker.files import atomic_write
-from tracker.geometry import reference_scale
-from tracker.labels.page.review import Proposal, ReviewItem
+from tracker.core.files import atomic_write
+from tracker.core.types import Label, Visibility, reference_scale
 from tracker.labels.schema import LabelTable
 from tracker.monitor.log import Event, connect, read_events, read_runs
 from tracker.monitor.pictures import kept_size, unlike
-from tracker.types import Label, Visibility
+from tracker.monitor.review import Proposal, ReviewItem
 
 QUEUE = "queue.jsonl"
 REACH_S = 0.3  # a label teaches about its neighbours, too

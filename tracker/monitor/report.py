@@ -16,14 +16,14 @@ from typing import Any
 import cv2
 import numpy as np
 
-from tracker.evaluate.svg import Line, chart
-from tracker.files import atomic_write
+from tracker.core.files import atomic_write
+from tracker.core.types import Image
 from tracker.labels.dataset import inside
-from tracker.labels.page.review import ReviewItem
 from tracker.monitor.drift import WORDS
 from tracker.monitor.estimate import ErrorRate, error_rate
 from tracker.monitor.log import connect, guarded, read_events, read_runs
-from tracker.types import Image
+from tracker.monitor.review import ReviewItem
+from tracker.report.svg import Line, chart
 
 WORST = 12  # frames shown as pictures
 NEXT = 12

@@ -10,10 +10,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tracker.config import TrackConfig
-from tracker.geometry import reference_scale
+from tracker.core.config import TrackConfig
+from tracker.core.types import Status, reference_scale
 from tracker.track.pipeline import Step
-from tracker.types import Status
 
 SAME_BALL_PX = 12.0  # a claim nearer to the answer than this is the answer
 NOTHING = -6.0  # logit that stands for "no claim at all"

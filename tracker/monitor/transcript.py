@@ -11,8 +11,8 @@ from html import unescape
 from pathlib import Path
 from typing import Any
 
-from tracker.errors import TrackerError, missing_extra
-from tracker.files import read_text
+from tracker.core.errors import TrackerError, missing_extra
+from tracker.core.files import read_text
 
 MAX_BYTES = 32 << 20
 MAX_SEGMENTS = 200_000

@@ -15,9 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from tracker.config import Config
+from tracker.app.infer import safe_name
+from tracker.core.config import Config
+from tracker.core.files import prepare_folder
+from tracker.core.types import Frame
 from tracker.detect.model import BallModel
-from tracker.files import prepare_folder
 from tracker.monitor.confidence import KEY, Confidence
 from tracker.monitor.drift import SERIES, Alarm, Baseline, Drift
 from tracker.monitor.log import Event, EventLog
@@ -26,8 +28,6 @@ from tracker.monitor.pictures import PictureStore, Scene, kept_size, look_of, un
 from tracker.monitor.signals import AHEAD, BACK, Signal, SignalReader, features
 from tracker.monitor.worker import Worker
 from tracker.track.pipeline import Step
-from tracker.track.run import safe_name
-from tracker.types import Frame
 from tracker.video import VideoInfo
 
 _NOTICE_S = 5.0  # of video, before it is compared with the training clips

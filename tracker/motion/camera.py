@@ -11,7 +11,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from tracker.types import CameraMotion, FloatArray, Image
+from tracker.core.types import CameraMotion, FloatArray, Image
 
 # Measured by benchmarks/camera.py (benchmarks/results/camera.md); small pixels are those of the grey copy.
 SMALLEST = 16  # px a side that say anything about motion

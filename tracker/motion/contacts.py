@@ -18,8 +18,8 @@ from itertools import product
 
 import numpy as np
 
-from tracker.motion.between import Between, go_on
-from tracker.types import FloatArray
+from tracker.core.cancel import Between, go_on
+from tracker.core.types import FloatArray
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,11 +21,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tracker.files import atomic_write
-from tracker.geometry import reference_scale
+from tracker.core.files import atomic_write
+from tracker.core.trajectory import Trajectory
+from tracker.core.types import FloatArray, reference_scale
 from tracker.motion.contacts import FlightPrior, posterior
-from tracker.trajectory import Trajectory
-from tracker.types import FloatArray
 
 HIT, BOUNCE, STOP, CONTACT = "hit", "bounce", "stop", "contact"
 COLUMNS = ("frame", "time_s", "x", "y", "kind", "confidence", "vx_before", "vy_before", "vx_after", "vy_after")

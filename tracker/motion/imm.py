@@ -17,9 +17,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tracker.core.types import CameraMotion, FloatArray
 from tracker.motion.kalman import predict, update
 from tracker.motion.models import H4, contact_noise, cv_model, gravity_drag_model, move_with_camera, rolling_model
-from tracker.types import CameraMotion, FloatArray
 
 Model = Callable[[float], tuple[FloatArray, FloatArray, FloatArray]]  # seconds -> F, Q, u
 WAYS = ("flight", "contact", "rolling")

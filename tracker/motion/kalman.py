@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from tracker.types import FloatArray
+from tracker.core.types import FloatArray
 
 # chi-square quantiles of two degrees of freedom, closed form: -2 ln(1 - p)
 GATE_99 = -2 * math.log(0.01)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tracker.types import CameraMotion, FloatArray
+from tracker.core.types import CameraMotion, FloatArray
 
 H4 = np.eye(2, 4)  # measurement of the position from the state (x, y, vx, vy)
 H6 = np.eye(2, 6)

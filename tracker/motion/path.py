@@ -20,8 +20,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tracker.motion.between import Between, go_on
-from tracker.types import FloatArray
+from tracker.core.cancel import Between, go_on
+from tracker.core.types import FloatArray
 
 FREE, ANCHOR, ABSENT = 0, 1, 2  # what is known of a step
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tracker.core.types import CameraMotion, FloatArray
 from tracker.motion.imm import BallMotion, ImmFilter, ImmStep, ball_models, change_probabilities
 from tracker.motion.kalman import predict, update
 from tracker.motion.models import H4, cv_model
-from tracker.types import CameraMotion, FloatArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from tracker.config import FollowConfig
-from tracker.types import BallState, FloatArray, Image, Region, Status
+from tracker.core.config import FollowConfig
+from tracker.core.types import BallState, FloatArray, Image, Region, Status
 
 ASPECTS = {"16:9": 16 / 9, "9:16": 9 / 16, "1:1": 1.0}
 _SHARE = (0.9, math.sqrt(1 - 0.9**2))  # of speed and acceleration that x and y may use: together never more than all

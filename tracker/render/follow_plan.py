@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tracker.config import FollowConfig
-from tracker.types import FloatArray, IntArray
+from tracker.core.config import FollowConfig
+from tracker.core.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
     from tracker.render.follow import CropBounds

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from tracker.types import FloatArray, Image
+from tracker.core.types import FloatArray, Image
 
 NOISE_LEVELS = 6.0  # grey levels: smaller differences are noise and compression
 SHARPNESS = 0.45  # of the ball's own difference: its edge is where half of it is left

@@ -13,8 +13,8 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
+from tracker.core.types import BallState, CameraMotion, FloatArray, Image, Status
 from tracker.render.strip import Strip
-from tracker.types import BallState, CameraMotion, FloatArray, Image, Status
 
 SEEN = (255, 235, 40)
 PREDICTED = (255, 70, 220)

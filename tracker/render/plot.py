@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tracker.errors import TrackerError, missing_extra
-from tracker.files import atomic_write, prepare_folder
+from tracker.core.errors import TrackerError, missing_extra
+from tracker.core.files import atomic_write, prepare_folder
+from tracker.core.trajectory import Trajectory
+from tracker.core.types import FloatArray, Image
 from tracker.motion.events import BallEvent
-from tracker.trajectory import Trajectory
-from tracker.types import FloatArray, Image
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import numpy as np
 
-from tracker.config import Config, FollowConfig
-from tracker.errors import TrackerError
-from tracker.files import prepare_folder
+from tracker.core.config import Config, FollowConfig
+from tracker.core.errors import TrackerError
+from tracker.core.files import prepare_folder
+from tracker.core.trajectory import Trajectory
+from tracker.core.types import BallState, CameraMotion, Frame, Status
 from tracker.motion.camera import CameraMotionEstimator
 from tracker.render.follow import CropPath, LiveFollow, plan_follow
 from tracker.render.modes import Modes
 from tracker.render.rle import CocoMasks, PngMasks
 from tracker.render.sink import FollowSink, HighlightSink, OverlaySink, Sink
-from tracker.trajectory import Trajectory
-from tracker.types import BallState, CameraMotion, Frame, Status
 from tracker.video import Sound, VideoInfo, open_video
 
 CAMERA_WIDTH = 320  # px of the longer side of the grey picture that camera motion is measured on

@@ -14,9 +14,9 @@ from typing import IO, Any
 
 import numpy as np
 
-from tracker.errors import TrackerError
+from tracker.core.errors import TrackerError
+from tracker.core.types import BallState, IntArray
 from tracker.render.mask import BallMask
-from tracker.types import BallState, IntArray
 
 
 def run_lengths(mask: BallMask, width: int, height: int) -> list[int]:
@@ -138,14 +138,14 @@ class PngMasks:
     """Writes a picture per frame into a folder: 255 where the ball is, named by frame number."""
 
     def __init__(self, folder: str | Path, name: str, width: int, height: int) -> None:
-        from tracker.files import prepare_folder
+        from tracker.core.files import prepare_folder
 
         self.folder, self._size = prepare_folder(folder), (width, height)
 
     def add(self, frame: int, time_s: float, mask: BallMask | None, state: BallState) -> None:
         import cv2
 
-        from tracker.files import atomic_write
+        from tracker.core.files import atomic_write
 
         width, height = self._size
         whole = np.zeros((height, width), bool) if mask is None else mask.whole(width, height)

@@ -16,14 +16,13 @@ from typing import Protocol
 
 import numpy as np
 
-from tracker.files import atomic_write
-from tracker.geometry import reference_scale
+from tracker.core.files import atomic_write
+from tracker.core.types import BallState, CameraMotion, FloatArray, Frame, Image, Region, Status, reference_scale
 from tracker.render.follow import Crop, CropPath, LiveFollow, show
 from tracker.render.mask import DEFAULT_RADIUS, BallMask, paint, segment, window
 from tracker.render.overlay import Trail, draw
 from tracker.render.rle import CocoMasks, PngMasks
 from tracker.render.strip import Strip
-from tracker.types import BallState, CameraMotion, FloatArray, Frame, Image, Region, Status
 from tracker.video import Sound, VideoInfo, VideoWriter
 
 HIGHLIGHT = (255, 45, 20)

@@ -9,7 +9,7 @@ from collections import deque
 import cv2
 import numpy as np
 
-from tracker.types import BallState, Image, Status
+from tracker.core.types import BallState, Image, Status
 
 _PAPER = (240, 240, 240)
 _FAINT = (120, 120, 120)

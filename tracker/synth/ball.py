@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from tracker.types import FloatArray, Image
+from tracker.core.types import FloatArray, Image
 
 # directions of the dark panels of a football: the corners of an icosahedron
 _PHI = (1 + 5**0.5) / 2

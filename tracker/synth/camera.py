@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tracker.types import FloatArray
+from tracker.core.types import FloatArray
 
 
 @dataclass(frozen=True, eq=False)

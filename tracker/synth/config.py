@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tracker.errors import TrackerError
+from tracker.core.errors import TrackerError
 
 SPORTS = ("tennis", "football", "american_football")
 VIEWS = {

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tracker.types import FloatArray
+from tracker.core.types import FloatArray
 
 Box = tuple[float, float, float, float]
 

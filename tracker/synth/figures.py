@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from tracker.types import FloatArray, Image
+from tracker.core.types import FloatArray, Image
 
 Colour = tuple[int, int, int]
 SKIN: tuple[Colour, ...] = ((236, 196, 168), (214, 164, 130), (160, 110, 80), (98, 66, 48), (225, 180, 150))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from tracker.core.types import FloatArray, Image
 from tracker.synth.ball import Patch
 from tracker.synth.config import SynthConfig
 from tracker.synth.figures import Sprite
 from tracker.synth.scene import marks
-from tracker.types import FloatArray, Image
 
 
 def difference(image: Image, patch: Patch) -> FloatArray:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from tracker.core.types import FloatArray, Image
 from tracker.synth.ball import BallLook, Patch, ball_patch, box_size, draw_look, samples_needed
-from tracker.types import FloatArray, Image
 
 
 def paste_ball(

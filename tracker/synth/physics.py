@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tracker.types import FloatArray
+from tracker.core.types import FloatArray
 
 GRAVITY = 9.81
 AIR_DENSITY = 1.2

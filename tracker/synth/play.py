@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from tracker.core.types import FloatArray
 from tracker.synth.figures import Figure, Style, draw_style
 from tracker.synth.physics import Tape, Vec
-from tracker.types import FloatArray
 
 RATE_HZ = 60.0
 

@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from tracker.core.types import FloatArray
 from tracker.synth.figures import Figure, draw_style
 from tracker.synth.physics import BALLS, Tape, Vec, launch_to
 from tracker.synth.play import RATE_HZ, Part, Play, kit, nearest, put_decoys, spin_about, still
-from tracker.types import FloatArray
 
 
 def football(seconds: float, rng: np.random.Generator, people: int, decoys: int, *, spread: float = 26.0) -> Play:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from tracker.core.types import CameraMotion, FloatArray, Image, Label, Visibility
 from tracker.synth.ball import Patch, ball_patch, box_size, draw_look, samples_needed
 from tracker.synth.config import SynthConfig
 from tracker.synth.field import FIELDS
@@ -22,7 +23,6 @@ from tracker.synth.play_tennis import tennis
 from tracker.synth.scene import mesh_sprite, paint
 from tracker.synth.sensor import Sensor
 from tracker.synth.stage import draw_camera, draw_occluders, draw_path
-from tracker.types import CameraMotion, FloatArray, Image, Label, Visibility
 
 PLAYS = {"tennis": tennis, "football": football, "american_football": american_football}
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from tracker.errors import TrackerError
+from tracker.core.errors import TrackerError
+from tracker.core.types import FloatArray, Image
 from tracker.synth.camera import Camera
 from tracker.synth.field import Field
-from tracker.types import FloatArray, Image
 
 _SHIFT = 5
 _PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")

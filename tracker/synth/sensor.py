@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from tracker.types import Image
+from tracker.core.types import Image
 
 _MARGIN = 48
 

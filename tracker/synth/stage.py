@@ -6,12 +6,12 @@ import math
 
 import numpy as np
 
+from tracker.core.types import FloatArray
 from tracker.synth.camera import Camera, CameraPath, fixed_path, follow_path
 from tracker.synth.config import SynthConfig
 from tracker.synth.figures import Figure, draw_style
 from tracker.synth.physics import STEP_S
 from tracker.synth.play import RATE_HZ
-from tracker.types import FloatArray
 
 COURT_WIDTH_M, COURT_LENGTH_M = 10.97, 23.77
 

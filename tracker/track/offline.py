@@ -12,14 +12,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from tracker.config import TrackConfig
-from tracker.geometry import reference_scale
+from tracker.core.config import TrackConfig
+from tracker.core.types import BallState, CameraMotion, Detections, FloatArray, Status, reference_scale
 from tracker.motion.contacts import FlightPrior, between_keyframes
 from tracker.motion.imm import BallMotion
 from tracker.motion.path import FREE, Path, PathCosts, Step, best_path
 from tracker.motion.smooth import smooth_imm
 from tracker.track.clock import PictureClock
-from tracker.types import BallState, CameraMotion, Detections, FloatArray, Status
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tracker.config import TrackConfig
-from tracker.geometry import reference_scale
+from tracker.core.config import TrackConfig
+from tracker.core.types import BallState, CameraMotion, Detections, FloatArray, Region, Status, reference_scale
 from tracker.track.clock import PictureClock
 from tracker.track.hypothesis import Hypothesis
 from tracker.track.static import StaticSpots
-from tracker.types import BallState, CameraMotion, Detections, FloatArray, Region, Status
 
 _SMOOTH = 4.0  # squared standard deviations within which nobody need suppose a hit
 

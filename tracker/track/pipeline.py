@@ -8,13 +8,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tracker.config import Config
+from tracker.core.config import Config
+from tracker.core.types import BallState, CameraMotion, Detections, Frame, Image, Status, reference_scale
 from tracker.detect.detector import Detector, Rival
 from tracker.detect.model import BallModel
-from tracker.geometry import reference_scale
 from tracker.motion.camera import CameraMotionEstimator
 from tracker.track.online import BallTracker
-from tracker.types import BallState, CameraMotion, Detections, Frame, Image, Status
 from tracker.video import VideoSource
 
 CAMERA_WIDTH = 320  # px of the longer side of the grey picture that camera motion is measured on

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import cv2
 
-from tracker.config import VideoConfig
-from tracker.errors import TrackerError
-from tracker.types import Frame
+from tracker.core.config import VideoConfig
+from tracker.core.errors import TrackerError
+from tracker.core.types import Frame
 from tracker.video.repeats import RepeatDetector
 from tracker.video.source import Clock, VideoInfo, VideoSource, VideoStats, sane_fps
 

@@ -23,9 +23,9 @@ import av.error
 from av.container.core import Flags
 from av.stream import Disposition
 
-from tracker.config import VideoConfig
-from tracker.errors import TrackerError
-from tracker.types import Frame
+from tracker.core.config import VideoConfig
+from tracker.core.errors import TrackerError
+from tracker.core.types import Frame
 from tracker.video.planes import Planes
 from tracker.video.repeats import RepeatDetector
 from tracker.video.source import Clock, VideoInfo, VideoSource, VideoStats, sane_fps

@@ -10,9 +10,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from tracker.config import VideoConfig
-from tracker.errors import TrackerError
-from tracker.types import Frame, Image
+from tracker.core.config import VideoConfig
+from tracker.core.errors import TrackerError
+from tracker.core.types import Frame, Image
 from tracker.video.picture_header import is_complete, picture_size
 from tracker.video.repeats import RepeatDetector
 from tracker.video.source import VideoInfo, VideoSource, VideoStats, sane_fps

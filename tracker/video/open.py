@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 from typing import BinaryIO
 
-from tracker.config import VideoConfig
-from tracker.errors import TrackerError
+from tracker.core.config import VideoConfig
+from tracker.core.errors import TrackerError
 from tracker.video.source import VideoSource
 
 SCHEMES = ("rtsp", "rtsps", "http", "https", "udp", "rtp", "tcp", "rtmp", "srt")

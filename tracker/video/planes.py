@@ -2,7 +2,7 @@
 
 Turning a whole 1080p picture into RGB costs about as much as decoding it (benchmarks/results/decode.md), and the
 detector looks at a small view only. Resizing is linear, so resizing Y, U and V and colouring the small result gives
-what :func:`tracker.geometry.resample_image` gives on the RGB picture, up to rounding and clipping.
+what :func:`tracker.core.types.resample_image` gives on the RGB picture, up to rounding and clipping.
 
 Chroma samples are taken to fill their 2x2 luma pixels (what swscale's and OpenCV's whole-picture converters do), so
 a cut at odd offsets replicates chroma first and is exact.
@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.types import Image, Region
+from tracker.core.types import Image, Region
 
 
 class Layout(NamedTuple):
@@ -114,8 +114,8 @@ class Planes:
         return self._upright(self._stored_rgb())
 
     def crop(self, region: Region, out_w: int, out_h: int) -> Image:
-        """As :meth:`tracker.types.Frame.crop`."""
-        from tracker.geometry import resample_image, snapped
+        """As :meth:`tracker.core.types.Frame.crop`."""
+        from tracker.core.types import resample_image, snapped
 
         if self.layout is None:
             return resample_image(self.image(), region, out_w, out_h)
@@ -229,7 +229,7 @@ class Planes:
 
     def _warped(self, region: Region, out_w: int, out_h: int) -> Image:
         """Enlarging a region that lies between pixels: cut what it touches, then the same bilinear warp."""
-        from tracker.geometry import resample_image
+        from tracker.core.types import resample_image
 
         x0, y0 = int(np.floor(region.x0)) - 1, int(np.floor(region.y0)) - 1
         x1 = int(np.ceil(region.x0 + region.width)) + 2

@@ -15,9 +15,9 @@ import av
 import av.error
 import numpy as np
 
-from tracker.config import VideoConfig
-from tracker.errors import TrackerError
-from tracker.types import FloatArray, Frame, IntArray
+from tracker.core.config import VideoConfig
+from tracker.core.errors import TrackerError
+from tracker.core.types import FloatArray, Frame, IntArray
 from tracker.video import container, folder
 from tracker.video.open import open_video
 from tracker.video.planes import Planes

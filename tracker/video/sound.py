@@ -13,8 +13,8 @@ from typing import Any
 import av
 import av.error
 
-from tracker.config import VideoConfig
-from tracker.errors import TrackerError
+from tracker.core.config import VideoConfig
+from tracker.core.errors import TrackerError
 from tracker.video.container import FORMATS, _connect, _time_of
 
 _log = logging.getLogger(__name__)

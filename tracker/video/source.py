@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
 
-from tracker.types import Frame
+from tracker.core.types import Frame
 
 
 @dataclass(frozen=True, slots=True)

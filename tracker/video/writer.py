@@ -14,8 +14,8 @@ import av
 import av.error
 import numpy as np
 
-from tracker.errors import TrackerError
-from tracker.types import Image
+from tracker.core.errors import TrackerError
+from tracker.core.types import Image
 from tracker.video.sound import Sound
 
 _FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".avi": "avi"}

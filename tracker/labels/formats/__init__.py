@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from tracker.errors import TrackerError
+from tracker.core.errors import TrackerError
 from tracker.labels.formats.common import FormatOptions, read_json
 from tracker.labels.schema import LabelTable, decode_text
 

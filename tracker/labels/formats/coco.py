@@ -11,8 +11,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tracker.errors import TrackerError
-from tracker.files import atomic_write
+from tracker.core.errors import TrackerError
+from tracker.core.files import atomic_write
+from tracker.core.types import LABEL_SOURCES, Visibility
 from tracker.labels.formats.common import (
     NAN,
     VISIBILITY_NAMES,
@@ -30,7 +31,6 @@ from tracker.labels.formats.common import (
 )
 from tracker.labels.formats.common import number as parse
 from tracker.labels.schema import MAX_REASON, LabelTable
-from tracker.types import LABEL_SOURCES, Visibility
 
 
 def read(path: Path, options: FormatOptions) -> LabelTable:

@@ -17,10 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from tracker.errors import TrackerError
-from tracker.geometry import REFERENCE_WIDTH
+from tracker.core.errors import TrackerError
+from tracker.core.types import REFERENCE_WIDTH, FloatArray, Visibility
 from tracker.labels.schema import MAX_COORDINATE, MAX_ROWS, LabelTable, checked, decode_text, read_bounded
-from tracker.types import FloatArray, Visibility
 
 NAN = float("nan")
 MAX_JSON_BYTES = 64 << 20  # parsed JSON takes about ten times its size in memory

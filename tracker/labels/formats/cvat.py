@@ -24,8 +24,9 @@ import numpy as np
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import iterparse
 
-from tracker.errors import TrackerError
-from tracker.files import atomic_write
+from tracker.core.errors import TrackerError
+from tracker.core.files import atomic_write
+from tracker.core.types import LABEL_SOURCES, Visibility
 from tracker.labels.formats.common import (
     NAN,
     VISIBILITY_NAMES,
@@ -42,7 +43,6 @@ from tracker.labels.formats.common import (
 )
 from tracker.labels.formats.common import number as parse
 from tracker.labels.schema import MAX_BYTES, MAX_FRAME, MAX_REASON, MAX_ROWS, LabelTable
-from tracker.types import LABEL_SOURCES, Visibility
 
 INTERPOLATED = "interpolated by CVAT"
 _SHAPES = ("box", "points", "polygon", "polyline", "mask", "cuboid", "ellipse", "skeleton")

@@ -20,8 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from tracker.errors import TrackerError
-from tracker.files import atomic_write
+from tracker.core.errors import TrackerError
+from tracker.core.files import atomic_write
+from tracker.core.types import LABEL_SOURCES, Visibility
 from tracker.labels.formats.common import (
     NAN,
     VISIBILITY_NAMES,
@@ -38,7 +39,6 @@ from tracker.labels.formats.common import (
 )
 from tracker.labels.formats.common import number as parse
 from tracker.labels.schema import MAX_FRAME, MAX_ROWS, LabelTable
-from tracker.types import LABEL_SOURCES, Visibility
 
 INTERPOLATED = "interpolated linearly"
 _SAME_BOX = 1e-3  # percent

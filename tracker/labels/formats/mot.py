@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tracker.errors import TrackerError
-from tracker.files import atomic_write
+from tracker.core.errors import TrackerError
+from tracker.core.files import atomic_write
+from tracker.core.types import Visibility
 from tracker.labels.formats.common import (
     NAN,
     Collector,
@@ -25,7 +26,6 @@ from tracker.labels.formats.common import (
 )
 from tracker.labels.formats.common import number as parse
 from tracker.labels.schema import LabelTable
-from tracker.types import Visibility
 
 ESTIMATED = 0.5  # conf
 _SEEN = {Visibility.VISIBLE: "1", Visibility.HARD: "0.5", Visibility.OCCLUDED: "0"}

@@ -9,12 +9,12 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from tracker.errors import TrackerError
-from tracker.files import atomic_write
+from tracker.core.errors import TrackerError
+from tracker.core.files import atomic_write
+from tracker.core.types import Visibility
 from tracker.labels.formats.common import Collector, FormatOptions, known, lost, read_table, shortest, whole
 from tracker.labels.formats.common import number as parse
 from tracker.labels.schema import LabelTable
-from tracker.types import Visibility
 
 COLUMNS = ("Frame", "Visibility", "X", "Y")
 NOT_SEEN = "not seen: absent or hidden"

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tracker.errors import TrackerError
-from tracker.files import atomic_write
+from tracker.core.errors import TrackerError
+from tracker.core.files import atomic_write
 from tracker.labels.formats.common import Collector, FormatOptions, known, lost, read_rows, shortest, whole
 from tracker.labels.formats.common import number as parse
 from tracker.labels.formats.tracknet_ball import NOT_SEEN

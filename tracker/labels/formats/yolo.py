@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tracker.errors import TrackerError
+from tracker.core.errors import TrackerError
+from tracker.core.types import LABEL_SOURCES
 from tracker.labels.formats.common import (
     NAN,
     VISIBILITY_NAMES,
@@ -31,7 +32,6 @@ from tracker.labels.formats.common import (
 )
 from tracker.labels.formats.common import number as parse
 from tracker.labels.schema import MAX_ROWS, LabelTable, decode_text, read_bounded
-from tracker.types import LABEL_SOURCES
 
 META = "labels_meta.csv"
 META_COLUMNS = ("frame", "visibility", "source", "box")

@@ -1,0 +1,241 @@
+"""One run of ``tracker infer``: the pipeline over a source, results written as they come."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from tracker import __version__
+from tracker.core.config import Config
+from tracker.core.errors import TrackerError
+from tracker.core.files import atomic_write, prepare_folder
+from tracker.core.trajectory import Trajectory, TrajectoryWriter
+from tracker.core.trajectory_formats import FILES, check_form, write
+from tracker.core.types import BallState, Status
+from tracker.detect.model import BallModel
+from tracker.track.pipeline import ClipRecord, Step, offline_config, track_video
+from tracker.video import VideoSource, open_video
+
+if TYPE_CHECKING:
+    from tracker.monitor.watch import Monitor
+    from tracker.render.modes import Modes
+    from tracker.render.sink import Sink
+
+
+@dataclass
+class Counts:
+    """Running totals of a run."""
+
+    frames: int = 0
+    status: dict[str, int] = field(default_factory=lambda: {str(s): 0 for s in Status})
+    multi: int = 0
+    looks: dict[str, int] = field(default_factory=dict)
+    cuts: list[int] = field(default_factory=list)  # frames that begin another scene
+
+    def add(self, step: Step) -> None:
+        self.frames += 1
+        if step.cut or step.frame.gap:
+            self.cuts.append(step.frame.index)
+        self.status[str(step.state.status)] += 1
+        self.multi += step.state.candidates > 1
+        self.looks[step.look] = self.looks.get(step.look, 0) + 1
+
+
+def infer(
+    video: str | Path, config: Config, *, out: str | Path | None = None, model: str | Path | None = None,
+    overlay: bool = False, highlight: bool = False, follow: bool = False, events: bool = False,
+    offline: bool = False, stills: bool = False, fps: float | None = None,
+    max_frames: int | None = None, quiet: bool = True, formats: Sequence[str] = (),
+    marks: dict[str, Any] | None = None, monitor: str | Path | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Tracks the ball through ``video`` and writes trajectory.csv, summary.json and what is asked for into ``out``.
+
+    Args:
+        overlay, highlight: overlay.mp4; highlight.mp4 and masks.json, written as the tracker runs (``offline``: when
+            it is done).
+        follow: follow.mp4 and follow.csv; of a file it looks ahead, for which the file is read once more; of a live
+            source it is written as the tracker runs.
+        events: events.csv.
+        offline: two passes: every claim of the whole clip first, then the best path through them, smoothed.
+        formats: forms to write the trajectory in besides CSV (jsonl, parquet, mot).
+        marks: further entries of the summary.
+        monitor: folder of the event log and the kept pictures (tracker/monitor); not with ``offline`` or ``stills``.
+
+    Returns:
+        the summary. Ctrl-C ends the run early: files are valid for what was done and ``interrupted`` is true.
+
+    Raises:
+        TrackerError: bad source, bad model, or nowhere to write. A run that yields no frame writes nothing.
+    """
+    from tracker.render.modes import Modes
+
+    for form in formats:
+        check_form(form)
+    net = BallModel(model, threads=config.detect.threads)
+    if offline and stills:
+        raise TrackerError("--offline finds a path through time and --stills has none; give one of them")
+    if monitor is not None and (offline or stills):
+        raise TrackerError("--monitor watches the tracker frame by frame; leave out --offline and --stills")
+    if follow and stills:
+        raise TrackerError("--follow needs pictures that follow on each other and --stills has none; give one of them")
+    if offline:
+        config = offline_config(config)
+    states: list[BallState] = []
+    watch: Monitor | None = None
+    with open_video(video, config=config.video, stills=stills, fps=fps) as source:
+        folder = prepare_folder(out if out is not None else Path("runs") / safe_name(source.info.name))
+        began = time.perf_counter()
+        again = not (source.info.is_live or source.info.kind == "stdin")  # can it be read once more?
+        if offline and not again:
+            raise TrackerError(f"{source.info.name}: --offline needs a whole video; record the stream to a file first")
+        if offline:
+            now, later = Modes(), Modes(overlay, highlight, follow)
+            counts, interrupted, states = _track_offline(source, video, net, config, folder, max_frames, quiet)
+        else:
+            now, later = Modes(overlay, highlight, follow and not again), Modes(follow=follow and again)
+            watch = _watch(monitor, source, net, config)
+            each = watch.observe if watch else None
+            counts, interrupted = _track(source, video, net, config, folder, now, stills, max_frames, quiet, each)
+        seconds = time.perf_counter() - began
+        stats = source.stats
+        n = counts.frames
+        summary: dict[str, Any] = {
+            "video": source.info.name, "out": str(folder), "frames": n, "width": source.info.width,
+            "height": source.info.height, "seconds": round(seconds, 3), "fps_achieved": round(n / seconds, 2),
+            "share": {k: round(v / n, 4) for k, v in counts.status.items()}, "count": counts.status,
+            "frames_multi_candidate": counts.multi, "looks": counts.looks, "cuts": counts.cuts[:10_000],
+            "frames_damaged": stats.damaged,
+            "frames_repeated": stats.repeated, "model": net.info.name, "model_hash": net.info.digest,
+            "threshold": net.info.threshold if config.detect.threshold is None else config.detect.threshold,
+            "config_hash": config.digest("video", "detect", "track"), "version": __version__,
+            "interrupted": interrupted, **(marks or {}),
+        }  # fmt: skip
+    if watch:
+        summary["monitor"] = {"folder": str(monitor), **watch.close()}
+    if formats or events or (later and not interrupted):
+        trajectory = Trajectory.from_csv(folder / "trajectory.csv")
+        for form in formats:
+            write(folder / FILES[form], trajectory, form)
+        if events:
+            from tracker.motion.events import find_events, write_events
+
+            write_events(folder / "events.csv", find_events(trajectory, source.info.width, cuts=counts.cuts))
+        if later and not interrupted:
+            summary["interrupted"] = _show(
+                video, config, fps, folder, later, trajectory, states, counts.cuts, max_frames is not None, quiet
+            )
+    with atomic_write(folder / "summary.json") as f:
+        json.dump(summary, f, indent=1)
+    return summary
+
+
+def _watch(monitor: str | Path | None, source: VideoSource, net: BallModel, config: Config) -> Monitor | None:
+    if monitor is None:
+        return None
+    from tracker.monitor.watch import Monitor
+
+    return Monitor(monitor, source.info, net, config)
+
+
+def _track(
+    source: VideoSource, video: str | Path, net: BallModel, config: Config, folder: Path, modes: Modes, stills: bool,
+    max_frames: int | None, quiet: bool, each: Callable[[Step], None] | None = None,
+) -> tuple[Counts, bool]:  # fmt: skip
+    from tracker.commands.common import progress
+
+    counts, interrupted = Counts(), False
+    info = source.info
+    steps = track_video(source, net, config, stills=stills)
+    total = min((v for v in (info.frames_hint, max_frames) if v), default=None)
+    with contextlib.ExitStack() as stack:
+        file: IO = stack.enter_context(atomic_write(folder / "trajectory.csv"))
+        writer = TrajectoryWriter(file)
+        sinks: list[Sink] = []
+        if modes:
+            from tracker.render.replay import open_sinks
+
+            sinks = open_sinks(stack, modes, folder, info, video, config)
+        try:
+            for step in progress(steps, total=total, quiet=quiet, desc=info.name):
+                writer.write(step.state)
+                counts.add(step)
+                for sink in sinks:
+                    sink.add(step.frame, step.state, step.camera, step.cut or stills)
+                if each:
+                    each(step)
+                if counts.frames == max_frames:
+                    break
+            else:
+                for sink in sinks:
+                    sink.finish()
+        except KeyboardInterrupt:  # what was done is kept
+            interrupted = True
+            if writer.rows > counts.frames:  # it came between the two
+                counts.add(step)
+        if not counts.frames:
+            raise _nothing(video, interrupted)
+    return counts, interrupted
+
+
+def _nothing(video: str | Path, interrupted: bool) -> BaseException:
+    """Why a run ends without a single frame; nothing is written then."""
+    if interrupted:
+        return KeyboardInterrupt()
+    return TrackerError(f"{video}: no frame could be decoded; is it a video?")
+
+
+def _track_offline(
+    source: VideoSource, video: str | Path, net: BallModel, config: Config, folder: Path, max_frames: int | None,
+    quiet: bool,
+) -> tuple[Counts, bool, list[BallState]]:  # fmt: skip
+    from tracker.commands.common import progress
+
+    counts, record, interrupted = Counts(), ClipRecord(), False
+    total = min((v for v in (source.info.frames_hint, max_frames) if v), default=None)
+    try:
+        for step in progress(track_video(source, net, config), total=total, quiet=quiet, desc=source.info.name):
+            record.add(step)
+            counts.add(step)
+            if counts.frames == max_frames:
+                break
+    except KeyboardInterrupt:
+        interrupted = True
+    if not counts.frames:
+        raise _nothing(video, interrupted)
+    states = record.track(net, config, source.info.width, source.info.height)
+    Trajectory.from_states(states).to_csv(folder / "trajectory.csv")
+    counts.status = {str(s): sum(b.status == s for b in states) for s in Status}
+    return counts, interrupted, states
+
+
+def _show(
+    video: str | Path, config: Config, fps: float | None, folder: Path, modes: Modes, trajectory: Trajectory,
+    states: Sequence[BallState], cuts: Sequence[int], shortened: bool, quiet: bool,
+) -> bool:  # fmt: skip
+    """What is known only at the end is shown at the end: the video is read once more. True: Ctrl-C ended it."""
+    from tracker.render.follow import plan_follow
+    from tracker.render.replay import replay
+
+    camera = None
+    if modes.follow:
+        with open_video(video, config=config.video, fps=fps) as source:
+            size = (source.info.width, source.info.height)
+        fresh = np.isin(trajectory.frame, np.array(cuts, dtype=np.int64))
+        seen = trajectory.status == str(Status.DETECTED)
+        camera = plan_follow(trajectory.time_s, trajectory.xy, seen, size, config.follow, fresh)
+    until = int(trajectory.frame[-1]) if shortened else None
+    by_frame = {s.frame: s for s in states}
+    return replay(video, by_frame, config, folder, modes, fps=fps, camera=camera, until=until, quiet=quiet)[1]
+
+
+def safe_name(name: str) -> str:
+    """A file name out of anything: no separators, no leading dots."""
+    return re.sub(r"[^\w.-]+", "_", Path(name).stem or name).strip("._") or "video"

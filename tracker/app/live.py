@@ -1,0 +1,135 @@
+"""One run of ``tracker live``."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+from tracker.app.live_sinks import Sink, open_sink
+from tracker.core.config import Config
+from tracker.detect.model import BallModel
+from tracker.track.live import LiveState, live_states
+from tracker.video.capture import Capture
+
+Preview = tuple[str, int]  # host, port
+
+
+@dataclass
+class Totals:
+    """Of one run. ``delay_s`` is the largest delay of a state."""
+
+    states: int = 0
+    stalls: int = 0
+    delay_s: float = 0.0
+    delay_sum_s: float = 0.0
+
+    def add(self, state: LiveState) -> None:
+        if state.step is None:
+            self.stalls += 1
+            return
+        self.states += 1
+        self.delay_s = max(self.delay_s, state.delay_s)
+        self.delay_sum_s += state.delay_s
+
+
+def live(
+    source: str, config: Config, *, model: str | Path | None = None, to: Sequence[str] = ("-",), append: bool = False,
+    paced: bool = False, wait: bool = False, fps: float | None = None, preview: Preview | None = None,
+    max_frames: int | None = None, seconds: float | None = None, say: Callable[[str], None] | None = None,
+    each: Callable[[LiveState], None] | None = None, monitor: str | Path | None = None,
+    metrics: Preview | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Tracks the ball in a live source and sends a JSON line per state until it ends, or Ctrl-C.
+
+    Args:
+        source: camera number, address, ``-``, or a file (``paced``: replayed at its own pace).
+        to: targets of the lines, see :func:`tracker.app.live_sinks.open_sink`. append: continue files.
+        wait: do not fail when the source cannot be opened at first.
+        preview: host and port of the page that shows the picture.
+        max_frames, seconds: end after so many.
+        say: is told the preview's address.
+        each: is called with every state.
+        monitor: folder of the event log and the kept pictures (tracker/monitor).
+        metrics: host and port of the Prometheus metrics.
+
+    Returns:
+        totals: states, stalls, reconnects, dropped, seconds, delay_mean_s, delay_max_s, interrupted; with ``monitor``
+        also what it saw.
+
+    Raises:
+        TrackerError: the source, the model or an output cannot be opened.
+    """
+    net = BallModel(model, threads=config.detect.threads)
+    totals, interrupted, began = Totals(), False, time.monotonic()
+    capture = Capture(source, config, paced=paced, wait=wait, fps=fps)
+    with contextlib.ExitStack() as stack:
+        sinks: list[Sink] = []
+        for target in to:
+            sinks.append(open_sink(target, config.live, append=append))
+            stack.callback(sinks[-1].close)
+        page = None
+        if preview is not None:
+            from tracker.web.preview import Preview as Page
+
+            page = Page(*preview, config.live)
+            stack.callback(page.close)
+            if say:
+                say(f"preview at {page.address}")
+        watch = None
+        if monitor is not None or metrics is not None:
+            from tracker.monitor.live import LiveWatch
+
+            watch = LiveWatch(monitor, metrics, net, config)
+            stack.callback(watch.close)
+            if say and watch.address:
+                say(f"metrics at {watch.address}")
+        stack.enter_context(_terminable())
+        try:
+            stack.enter_context(capture)
+            for state in live_states(capture, net, config):
+                line = state.line()
+                for sink in sinks:
+                    sink.send(line)
+                if page:
+                    page.show(state, line)
+                if each:
+                    each(state)
+                if watch:
+                    watch.see(state, capture.info)
+                totals.add(state)
+                if totals.states == max_frames or (seconds and time.monotonic() - began >= seconds):
+                    break
+        except KeyboardInterrupt:
+            interrupted = True
+    watched = {"monitor": watch.summary} if watch and watch.summary else {}
+    return {
+        "states": totals.states, "stalls": totals.stalls, "reconnects": capture.reconnects,
+        "dropped": capture.dropped,
+        "seconds": round(time.monotonic() - began, 3), "delay_max_s": round(totals.delay_s, 4),
+        "delay_mean_s": round(totals.delay_sum_s / totals.states, 4) if totals.states else None,
+        "problem": capture.problem, "interrupted": interrupted, **watched,
+    }  # fmt: skip
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM, as service managers send it, ends a run as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

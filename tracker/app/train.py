@@ -1,0 +1,126 @@
+"""One training run from data sets to model.onnx."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tracker.core.config import Config, load_config
+from tracker.core.errors import TrackerError
+from tracker.core.files import prepare_folder
+from tracker.labels.dataset import Clip, load_dataset
+from tracker.learn.cache import CachedClip, cache_clips
+from tracker.learn.checkpoint import load_checkpoint, model_from
+from tracker.learn.export import export_onnx
+from tracker.learn.trainer import train
+
+SHARED_VENUE = "several"  # a clip of pictures from many venues; it stays in every fold
+
+
+TUNE_EPOCHS, TUNE_STEPS, TUNE_RATE = 2, 100, 0.2  # of fine-tuning on a few dozen labels
+
+
+def fine_tuning_config(checkpoint: str | Path, overrides: Sequence[str] = ()) -> Config:
+    """The settings that a checkpoint was trained with, for a short run at a low rate that starts from it.
+
+    What was left out of its training stays its own matter: ``leave_out_venues`` is cleared.
+
+    Raises:
+        TrackerError: no checkpoint there, or an override that is none.
+    """
+    _, trained = model_from(load_checkpoint(checkpoint), checkpoint)
+    data = trained.to_dict()
+    data["train"].update(
+        epochs=TUNE_EPOCHS, steps_per_epoch=TUNE_STEPS, lr=TUNE_RATE * trained.train.lr, warmup_steps=TUNE_STEPS // 5,
+        ema=min(trained.train.ema, 0.98), init_from=str(checkpoint), validate_every=1,
+    )  # fmt: skip
+    data["data"]["leave_out_venues"] = ()
+    return load_config(None, overrides, base=data)
+
+
+def gather(data_paths: Sequence[str], config: Config) -> list[Clip]:
+    """The clips named on the command line, by TRACKER_DATA, or none when only rendered clips are wanted.
+
+    Labelled ones, unless the task needs no labels.
+    """
+    paths = list(data_paths) or [p for p in [os.environ.get("TRACKER_DATA", "")] if p]
+    if not paths:
+        if config.data.synthetic_share < 1:
+            raise TrackerError(
+                "no data to train on; give --data FOLDER or set TRACKER_DATA, or data.synthetic_share=1 to learn "
+                "from rendered clips alone"
+            )
+        return []
+    unlabelled = config.train.task == "frames"
+    clips = [c for p in paths for c in load_dataset(p) if (c.labels is not None or unlabelled) and c.kind != "tracks"]
+    if config.data.sports:
+        clips = [c for c in clips if c.sport in config.data.sports or c.sport == "any"]
+    return clips
+
+
+def divide(clips: Sequence[CachedClip], config: Config) -> tuple[list[CachedClip], list[CachedClip]]:
+    """Training clips and the clips the validation curve is drawn on.
+
+    With ``leave_out_venues`` the latter are those venues' training clips, otherwise the split ``val``.
+    """
+    out = config.data.leave_out_venues
+    known = {c.venue for c in clips if c.split in config.data.splits}
+    for venue in out:
+        if venue not in known:
+            raise TrackerError(f"no training clip has the venue '{venue}'; there are: {', '.join(sorted(known))}")
+    learn = [c for c in clips if c.split in config.data.splits and c.venue not in out]
+    held = [c for c in clips if c.split in config.data.splits and c.venue in out]
+    if not out:
+        held = [c for c in clips if c.split == "val"]
+    if not learn and config.data.synthetic_share < 1:
+        raise TrackerError(f"no clip is left to train on (splits {', '.join(config.data.splits)}, without {out})")
+    return learn, held
+
+
+def run_training(
+    config: Config, data_paths: Sequence[str], out: Path, *, resume: bool, do_export: bool, quiet: bool
+) -> Iterator[str]:
+    """Trains and exports; yields lines to show."""
+    if config.yolo.enabled:
+        from tracker.learn.ultralytics_door import open_ultralytics
+
+        open_ultralytics("training a YOLO network")  # before anything takes time
+    clips = gather(data_paths, config)
+    out = prepare_folder(out)
+    cached = cache_clips(
+        clips, config.data.cache_dir, config.data.working_width, config.data.model_weight, quiet,
+        unlabelled=config.train.task == "frames",
+    )  # fmt: skip
+    learn, held = divide(cached, config)
+    if config.yolo.enabled:
+        from tracker.learn.yolo_train import run_yolo
+
+        yield from run_yolo(
+            learn, held, config, out, resume=resume, do_export=do_export, quiet=quiet, data_digest=digest(clips)
+        )
+        return
+    last = train(learn, held, config, out, resume=resume, quiet=quiet, data_digest=digest(clips))
+    if int(os.environ.get("RANK", 0)) != 0:
+        return
+    yield f"checkpoint {last}; curves {out / 'curves.png'}"
+    if do_export and config.train.task == "ball":
+        state = load_checkpoint(last)
+        model, trained = model_from(state, last)
+        point = {"threshold": 0.5, "keep_threshold": 0.15, "rule": "default; choose one with tracker eval"}
+        meta = export_onnx(
+            model, trained, out / "model.onnx", operating_point=point,
+            extra={"data_digest": state["data_digest"], "steps": state["step"]}, name=out.name,
+        )  # fmt: skip
+        yield f"model {out / 'model.onnx'}: {meta['parameters']:,} parameters"
+
+
+def digest(clips: Sequence[Clip]) -> str:
+    """Short hash of the label files' contents."""
+    h = hashlib.sha256()
+    for c in sorted(clips, key=lambda c: c.name):
+        h.update(c.name.encode())
+        if c.labels is not None:
+            h.update(c.labels.read_bytes())
+    return h.hexdigest()[:12]

@@ -1,0 +1,1 @@
+"""What every package stands on: types and coordinates, configuration, errors, files, trajectories."""

@@ -1,0 +1,387 @@
+"""Every default in one place. YAML files in configs/ list only what differs; overrides are ``section.key=value``.
+
+Unknown keys and wrong types are refused, with the nearest name offered. Tuned numbers name the experiment they come
+from (a file under benchmarks/results/).
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from tracker.core.errors import TrackerError
+from tracker.core.files import read_text
+
+_STRICT = ConfigDict(extra="forbid")
+
+
+@dataclass(config=_STRICT)
+class VideoConfig:
+    """Reading video."""
+
+    max_pixels: int = Field(default=64_000_000, gt=0)  # a larger picture is refused (an 8K frame has 33 million)
+    # largest difference of a small block, in grey levels, of a picture that repeats the last; 0 = never look
+    # (benchmarks/results/repeats.md)
+    repeat_threshold: float = Field(default=20.0, ge=0)
+    open_timeout_s: float = Field(default=10.0, gt=0)  # network streams
+
+
+@dataclass(config=_STRICT)
+class DetectConfig:
+    """Running the network."""
+
+    threads: int = Field(default=1, ge=1, le=64)
+    top_k: int = Field(default=8, ge=2, le=64)
+    threshold: float | None = Field(default=None, ge=0, le=1)  # None: the operating threshold in the model's metadata
+    foveate: bool = True
+    fovea_width: int = Field(default=128, ge=64, le=2048)  # network px at working scale
+    fovea_height: int = Field(default=96, ge=64, le=2048)
+    scan_width: int = Field(default=448, ge=64, le=4096)  # network px of the picture's longer side in a scan
+    verify: int = Field(default=2, ge=0, le=8)  # claims of a scan that get a close look
+    verify_above: float = Field(default=0.05, ge=0, le=1)  # and the score from which they deserve one
+    floor: float = Field(default=0.02, ge=0, le=1)  # claims below this are not handed on
+    rivals: int = Field(default=1, ge=0, le=8)  # claims away from a followed ball that get a close look
+    rival_above: float = Field(default=0.3, ge=0, le=1)  # and the score from which they deserve one
+    weak_frames: int = Field(default=2, ge=0)  # close looks in a row too weak to report before a scan
+    # of the start threshold: a picture by itself shows no motion, and its one best claim is taken from this score on
+    still_share: float = Field(default=0.5, gt=0, le=1)
+    dispute_frames: int = Field(default=8, ge=0)  # close looks in a row at a rival claim
+    sure_sd_px: float = Field(default=25.0, gt=0)  # px at 1280 wide: predictions this sure are followed closely
+    scan_every: int = Field(default=12, ge=1, le=120)  # frames in which the whole picture is scanned while sure
+    scan_parts: int = Field(default=4, ge=1, le=16)  # the parts of such a scan, one at a time
+    # scans in slices (benchmarks/results/slices.md): 0 off; 1 the whole picture at working scale, 2 at twice that
+    slice_scale: float = Field(default=0.0, ge=0, le=8)
+    slice_width: int = Field(default=704, ge=64, le=4096)  # network px of a slice
+    slice_height: int = Field(default=416, ge=64, le=4096)
+    slice_overlap: int = Field(default=64, ge=0, le=1024)  # network px
+
+
+@dataclass(config=_STRICT)
+class TrackConfig:
+    """The online tracker. Lengths in px of a 1280-wide picture, times in seconds.
+
+    Tuned by benchmarks/tracking.py (benchmarks/results/tracking_online.md).
+    """
+
+    # motion
+    measurement_sd_px: float = Field(default=1.5, gt=0)
+    process_noise: float = Field(default=6e5, gt=0)  # spectral density of white-noise acceleration, px^2/s^3
+    gravity_px_s2: float = 600.0  # as seen in the picture; 0 for a camera from above
+    start_speed_px_s: float = Field(default=900.0, gt=0)  # sd of the velocity nobody knows yet
+    manoeuvre_speed_px_s: float = Field(default=1000.0, gt=0)  # sd of the change of velocity by a hit, kick or bounce
+    manoeuvre_probability: float = Field(default=0.05, gt=0, lt=1)
+    max_speed_px_s: float = Field(default=3000.0, gt=0)
+    unsure_camera_sd_px: float = Field(default=15.0, ge=0)  # when the camera's motion could not be measured
+    # association
+    gate: float = Field(default=4.0, gt=0)  # standard deviations
+    gate_margin_px: float = Field(default=20.0, ge=0)
+    detection_probability: float = Field(default=0.85, gt=0, lt=1)
+    clutter_density: float = Field(default=2e-7, gt=0)  # false claims per px^2 and frame
+    score_weight: float = Field(default=2.4, ge=0)  # of log-odds of a score above those of the start threshold
+    score_limit: float = Field(default=8.0, ge=0)
+    # the same for scores below it: what is claimed of an occluder is weak (benchmarks/results/occlusion.md)
+    weak_weight: float = Field(default=4.8, ge=0)
+    weak_limit: float = Field(default=16.0, ge=0)
+    speed_weight: float = Field(default=2.0, ge=0)  # of the log of how much slower than slow_px_s a path is
+    slow_px_s: float = Field(default=120.0, gt=0)  # clutter mostly is, a ball in play mostly is not
+    birth_llr: float = -3.0
+    # of the start threshold: claims from here on begin guesses that have to prove themselves before they are reported
+    birth_share: float = Field(default=0.85, gt=0, le=1)
+    memory_s: float = Field(default=0.2, gt=0)  # track scores fade by 1/e within
+    same_detection: int = Field(default=2, ge=1)  # guesses that may end in one detection
+    young_age: int = Field(default=4, ge=0)  # steps during which a new guess need not compete with the old ones
+    young_beam: int = Field(default=4, ge=1)
+    beam: int = Field(default=8, ge=1, le=64)  # guesses carried
+    # places that never move
+    static_radius_px: float = Field(default=3.0, gt=0)
+    static_after_s: float = Field(default=0.6, gt=0)
+    static_speed_px_s: float = Field(default=60.0, ge=0)  # slower is at rest
+    static_llr: float = 15.0  # a track there never counts for more: a few detections that move beat it
+    static_strength: float = Field(default=1.0, ge=0)  # of the start threshold: weaker paths there are not reported
+    spare_after: int = Field(default=4, ge=0)  # claims there while the ball flew elsewhere: never the ball; 0 = off
+    # life of a track
+    confirm_hits: int = Field(default=3, ge=1)
+    tentative_coast_s: float = Field(default=0.05, ge=0)  # before confirmation
+    strength_s: float = Field(default=0.25, gt=0)  # memory of the scores a path lives on
+    report_strength: float = Field(default=0.6, ge=0)  # of the start threshold: paths of weaker claims are not reported
+    report_llr: float = 9.0  # evidence needed to claim a ball, unless its detection alone suffices
+    prefer_detected_llr: float = Field(
+        default=3.0, ge=0
+    )  # lead that a guess without a detection must have over one with
+    reacquire_hits: int = Field(default=3, ge=1)  # of a path that is claimed while a better one coasts unclaimed
+    report_coast_s: float = Field(default=0.2, ge=0)  # claimed as PREDICTED
+    report_sd_px: float = Field(default=60.0, gt=0)
+    max_coast_s: float = Field(default=0.5, ge=0)  # followed silently (LOST, but it tells the fovea where to look)
+    gap_s: float = Field(default=0.5, gt=0)  # a longer gap in time is another path
+
+
+@dataclass(config=_STRICT)
+class FollowConfig:
+    """The automatic camera. Lengths in widths of the picture; measured by benchmarks/follow.py
+    (benchmarks/results/follow.md).
+    """
+
+    aspect: Literal["16:9", "9:16", "1:1"] = "16:9"
+    size: float = Field(default=0.5, gt=0.02, le=1)  # width of the crop; less where its height would not fit
+    widest: float = Field(default=1.5, ge=1, le=50)  # times that, when the ball is fast or lost
+    margin: float = Field(default=0.1, ge=0, lt=0.5)  # of the crop, kept between ball and edge
+    dead_zone: float = Field(default=0.35, ge=0, lt=1)  # middle part of the crop where the ball may be as it likes
+    max_speed: float = Field(default=1.0, gt=0)  # widths/s
+    max_acceleration: float = Field(default=1.5, gt=0)  # widths/s^2
+    lead_s: float = Field(default=0.25, ge=0, le=2)  # without look-ahead: how far ahead of the ball the camera aims
+    lost_after_s: float = Field(default=1.0, ge=0)  # after that without a ball the crop widens
+    output_height: int | None = Field(default=None, ge=16, le=8192)  # px; None: that of the crop
+
+
+@dataclass(config=_STRICT)
+class LiveConfig:
+    """Tracking a live source."""
+
+    queue: int = Field(default=2, ge=1, le=64)  # pictures that may wait; the oldest gives way to the newest
+    timeout_s: float = Field(default=5.0, gt=0)  # without data a connection is given up
+    backoff_s: float = Field(default=0.25, gt=0)  # before connecting anew; doubles up to:
+    max_backoff_s: float = Field(default=2.0, gt=0)
+    stall_after_s: float = Field(default=1.0, gt=0)  # without a picture the source counts as stalled; said as often
+    preview_width: int = Field(default=960, ge=64, le=4096)
+    preview_fps: float = Field(default=15.0, gt=0, le=120)
+    preview_quality: int = Field(default=75, ge=1, le=100)  # JPEG
+    clients: int = Field(default=8, ge=1, le=256)  # of the preview, and of a WebSocket
+
+
+@dataclass(config=_STRICT)
+class MonitorConfig:
+    """Watching the tracker (``--monitor``). Measured by benchmarks/monitoring.py."""
+
+    sample_rate: float = Field(default=0.002, ge=0, le=1)  # share of frames kept at random, whatever they look like
+    flag_above: float | None = Field(default=None, ge=0, le=1)  # doubt that is flagged; None: as the model file says
+    before: int = Field(default=2, ge=0, le=8)  # pictures kept before an event's: what the network needs to see it
+    after: int = Field(default=1, ge=0, le=3)
+    picture_width: int = Field(default=1280, ge=64, le=4096)  # of kept pictures' longer side: training's working width
+    quality: int = Field(default=85, ge=1, le=100)  # JPEG
+    disk_mb: int = Field(default=500, ge=1)  # for kept pictures; the least useful give way
+    free_mb: int = Field(default=500, ge=0)  # of the disk, left to others
+    keep_every_s: float = Field(default=2.0, ge=0)  # of video, on average, between events whose pictures are kept
+    merge_s: float = Field(default=1.0, ge=0)  # doubtful frames in a row become one event up to this length
+    same_below: float = Field(default=0.12, ge=0, le=1)  # events that look more alike than this are one
+    hide_people: bool = False  # keep only the surroundings of claims sharp
+    flight_px_s: float = Field(default=300.0, ge=0)  # px at 1280 wide: lost while faster than this is lost in flight
+    late_s: float = Field(default=0.25, gt=0)  # live: a state later than this after its picture's arrival
+    drift_warmup_s: float = Field(default=4.0, ge=1)  # of video before changes are looked for
+    drift_recent_s: float = Field(default=3.0, ge=1)  # what counts as now
+    drift_memory_s: float = Field(default=120.0, ge=5)  # and what as before
+    drift_alarm: float = Field(default=6.0, gt=0)  # cumulated standard deviations of a change-point alarm
+    drift_slack: float = Field(default=2.0, ge=0)  # standard deviations that are let pass
+    drift_psi: float = Field(default=0.35, gt=0)  # population stability index of the tones that is another scene
+
+
+@dataclass(config=_STRICT)
+class ModelConfig:
+    """The network."""
+
+    frames: int = Field(default=3, ge=1, le=9)  # pictures the network sees: the newest and those before it
+    differences: bool = True  # older frames enter as differences to the newest
+    coordconv: bool = True
+    widths: tuple[int, int, int, int] = (16, 32, 64, 96)  # channels at strides 2, 4, 8, 16
+    # what the features come from: our own layers, or one of torchvision's networks cut off at stride 16
+    backbone: Literal["oneball", "mobilenet_v3_small", "mobilenet_v3_large", "efficientnet_b0", "resnet18"] = "oneball"
+
+
+@dataclass(config=_STRICT)
+class YoloConfig:
+    """An Ultralytics detector in place of our network (extra ``yolo``); section ``model`` gives its frames."""
+
+    enabled: bool = False
+    base: str = "yolov8"  # yolov8, yolo11 or a model YAML file
+    scale: str = Field(default="n", max_length=1)  # of the YAML: n, s, m, l, x
+    p2: bool = True  # a head at stride 4 as well: balls are small
+    coordconv: bool = True
+    lr: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=5e-4, ge=0)
+
+
+@dataclass(config=_STRICT)
+class TrainConfig:
+    """Training. A step is one batch of crops; an epoch is ``steps_per_epoch`` steps."""
+
+    epochs: int = Field(default=40, ge=1)
+    steps_per_epoch: int = Field(default=250, ge=1)
+    batch: int = Field(default=24, ge=1)
+    crop_width: int = Field(default=192, ge=32, multiple_of=16)  # network px
+    crop_height: int = Field(default=128, ge=32, multiple_of=16)
+    lr: float = Field(default=2e-3, gt=0)
+    weight_decay: float = Field(default=0.02, ge=0)
+    warmup_steps: int = Field(default=200, ge=0)
+    ema: float = Field(default=0.998, ge=0, lt=1)  # weight averaging; 0 turns it off
+    precision: Literal["fp32", "bf16"] = "fp32"
+    single_weight: float = Field(default=0.3, ge=0)  # price of a second peak
+    offset_weight: float = Field(default=0.2, ge=0)
+    radius_weight: float = Field(default=0.05, ge=0)
+    grad_clip: float = Field(default=5.0, gt=0)
+    seed: int = 0
+    workers: int = Field(default=1, ge=0, le=32)
+    threads: int = Field(default=1, ge=1, le=64)
+    validate_every: int = Field(default=5, ge=1)  # epochs between validations
+    checkpoint_every_s: float = Field(default=120.0, ge=0)
+    init_from: str | None = None  # weights to start from (fine-tuning); layers of other shapes start afresh
+    backbone_weights: str | None = None  # of a torchvision backbone: a file, or "cache" for torch hub's folder
+    checkpoint_activations: bool = False  # less memory, a third more time
+    task: Literal["ball", "frames"] = "ball"  # frames: predict a masked picture from the others; needs no labels
+    masked_frame: Literal["newest", "middle"] = "newest"  # which one
+    masked_share: float = Field(default=0.5, gt=0, le=1)  # of its area
+
+
+@dataclass(config=_STRICT)
+class DataConfig:
+    """What to train on and how it is varied."""
+
+    splits: tuple[str, ...] = ("train",)
+    sports: tuple[str, ...] = ()  # empty: all
+    leave_out_venues: tuple[str, ...] = ()  # neither trained on nor looked at
+    alone_share: float = Field(default=0.06, ge=0, le=1)  # crops without a past
+    alone_share_slow: float = Field(default=0.25, ge=0, le=1)  # the same for sports whose ball may rest in play
+    stills_weight: float = Field(default=2.0, ge=0)  # of isolated pictures among clips
+    sport_balance: float = Field(default=0.7, ge=0, le=1)  # 1: every sport gets the same share; 0: by its clips
+    synthetic_share: float = Field(default=0.0, ge=0, le=1)  # share of crops from rendered clips
+    synthetic_clips: int = Field(default=12, ge=1)  # rendered once into cache_dir, about 180 MB each
+    synthetic_seconds: float = Field(default=2.0, gt=0, le=600)
+    synthetic_seed: int = Field(default=0, ge=0)
+    paste_share: float = Field(default=0.15, ge=0, le=1)  # share of crops with a ball pasted into a place without one
+    cache_dir: str = "cache"
+    working_width: int = Field(default=1280, ge=64, le=4096)  # a view at scale 1 shows the picture at this width
+    graphics_share: float = Field(default=0.0, ge=0, le=1)  # crops with a scoreboard or a logo over them
+    fovea_share: float = Field(default=0.6, ge=0, le=1)  # crops at the fovea's scale; the rest at the scan's
+    fovea_scale: tuple[float, float] = (0.8, 1.25)
+    scan_scale: tuple[float, float] = (0.36, 0.6)
+    ball_share: float = Field(default=0.65, ge=0, le=1)  # crops around the ball; the rest where it is not
+    hard_share: float = Field(default=0.2, ge=0, le=1)  # crops around places the network took for the ball
+    mine_every: int = Field(default=3, ge=0)  # epochs between searches for such places; 0 turns them off
+    mine_looks: int = Field(default=60, ge=0)  # frames looked at in one search
+    model_weight: float = Field(default=0.5, ge=0, le=1)  # trust in labels of source model
+    augment: bool = True
+    shake_share: float = Field(default=0.15, ge=0, le=1)  # crops whose older frames are a little off, by a px or so
+    light_sd: float = Field(default=0.22, ge=0, le=1)  # of the logarithms of exposure and gamma
+    occlusion: Literal["none", "naive", "ours"] = "none"  # hide the ball in training (tracker/learn/occlusion.py)
+    occlusion_share: float = Field(default=0.35, ge=0, le=1)  # crops with masks in them
+    occlusion_decoys: bool = True  # the same masks where no ball is
+    hidden_confidence: float = Field(default=0.2, ge=0, le=1)  # wanted of a hidden ball whose way is in sight
+
+
+@dataclass(config=_STRICT)
+class Config:
+    """The whole configuration. Sections are dataclasses; see each for its fields and defaults."""
+
+    sport: Literal["any", "tennis", "football", "american_football"] = "any"
+    video: VideoConfig = Field(default_factory=VideoConfig)
+    detect: DetectConfig = Field(default_factory=DetectConfig)
+    track: TrackConfig = Field(default_factory=TrackConfig)
+    live: LiveConfig = Field(default_factory=LiveConfig)
+    monitor: MonitorConfig = Field(default_factory=MonitorConfig)
+    follow: FollowConfig = Field(default_factory=FollowConfig)
+    model: ModelConfig = Field(default_factory=ModelConfig)
+    yolo: YoloConfig = Field(default_factory=YoloConfig)
+    train: TrainConfig = Field(default_factory=TrainConfig)
+    data: DataConfig = Field(default_factory=DataConfig)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def digest(self, *sections: str) -> str:
+        """Short hash of the named sections (all without a name): equal settings have equal digests."""
+        data = self.to_dict()
+        chosen = {k: data[k] for k in sections} if sections else data
+        return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def load_config(
+    path: str | Path | None = None, overrides: Iterable[str] = (), *, base: dict[str, Any] | None = None
+) -> Config:
+    """Defaults, then a YAML file (or ``base``, plain values in its place), then ``section.key=value`` overrides.
+
+    Raises:
+        TrackerError: unreadable file, YAML error, unknown key (nearest name offered), wrong type.
+    """
+    data: dict[str, Any] = base or {}
+    where = "the overrides"
+    if path is not None:
+        where = str(path)
+        try:
+            loaded = yaml.safe_load(read_text(path, max_bytes=1 << 20))
+        except yaml.YAMLError as e:
+            mark = getattr(e, "problem_mark", None)
+            line = f", line {mark.line + 1}" if mark else ""
+            raise TrackerError(f"{path}{line}: not valid YAML ({getattr(e, 'problem', None) or e})") from e
+        if loaded is None:
+            loaded = {}
+        if not isinstance(loaded, dict):
+            raise TrackerError(f"{path}: a config is a mapping of sections, got {type(loaded).__name__}")
+        data = loaded
+    for item in overrides:
+        key, sep, text = item.partition("=")
+        if not sep or not key:
+            raise TrackerError(f"'{item}' is no override; write section.key=value, for example train.epochs=3")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as e:
+            raise TrackerError(f"'{item}': the value is not valid YAML") from e
+        node = data
+        *parents, leaf = key.split(".")
+        for p in parents:
+            child = node.setdefault(p, {})
+            if not isinstance(child, dict):
+                raise TrackerError(f"'{item}': {p} is not a section")
+            node = child
+        node[leaf] = value
+    return config_from_dict(data, where)
+
+
+def config_from_dict(data: dict[str, Any], where: str = "the configuration") -> Config:
+    """A checked configuration from plain values; what is not given keeps its default."""
+    _refuse_unknown(data, Config, "", where)
+    try:
+        return TypeAdapter(Config).validate_python(data)
+    except ValidationError as e:
+        first = e.errors()[0]
+        key = ".".join(str(p) for p in first["loc"])
+        raise TrackerError(f"{where}: {key}: {first['msg'].lower()} (got {first.get('input')!r})") from e
+
+
+def stored_config(data: dict[str, Any], where: str) -> Config:
+    """The configuration kept inside a checkpoint or model file.
+
+    Its network must be understood to the letter; settings of other sections that this version no longer knows had
+    their effect when the file was made and are passed over.
+    """
+    known = {f.name: f for f in fields(Config)}
+    sample, kept = Config(), {}
+    for name, value in data.items():
+        if name not in known:
+            continue
+        section = getattr(sample, name)
+        if is_dataclass(section) and name != "model" and isinstance(value, dict):
+            value = {k: v for k, v in value.items() if k in {f.name for f in fields(section)}}
+        kept[name] = value
+    return config_from_dict(kept, where)
+
+
+def _refuse_unknown(data: dict[str, Any], cls: Any, prefix: str, where: str) -> None:
+    known = {f.name: f for f in fields(cls)}
+    sample = cls()
+    for key, value in data.items():
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, n=1)
+            hint = f"; did you mean '{prefix}{near[0]}'?" if near else f"; there are: {', '.join(known)}"
+            raise TrackerError(f"{where}: unknown key '{prefix}{key}'{hint}")
+        child = getattr(sample, key)
+        if is_dataclass(child):
+            if not isinstance(value, dict):
+                raise TrackerError(f"{where}: '{prefix}{key}' is a section and needs keys below it, got {value!r}")
+            _refuse_unknown(value, type(child), f"{prefix}{key}.", where)

@@ -1,0 +1,94 @@
+"""Writing files so that nothing is ever left half-written, and reading them within bounds."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO
+
+from tracker.core.errors import TrackerError
+
+
+@contextlib.contextmanager
+def atomic_write(path: str | Path, mode: str = "w") -> Iterator[IO]:
+    """Opens a file beside ``path``; it takes the name ``path`` only when the block ends without an error.
+
+    Raises:
+        TrackerError: the folder cannot be written, or the disk is full.
+    """
+    path = Path(path)
+    text = "b" not in mode
+    tmp = ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fd, tmp = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        with os.fdopen(fd, mode, encoding="utf-8" if text else None, newline="" if text else None) as f:
+            yield f
+            f.flush()
+        os.chmod(tmp, 0o644)
+        os.replace(tmp, path)
+    except OSError as e:
+        raise TrackerError(
+            f"cannot write {path}: {(e.strerror or str(e)).lower()}; choose another place or free some space"
+        ) from e
+    finally:
+        if tmp and os.path.exists(tmp):
+            os.unlink(tmp)
+
+
+def keep_apart(outputs: Iterable[str | Path], inputs: Iterable[str | Path]) -> None:
+    """Refuses outputs that would take the place of an input: the same file, by device and inode.
+
+    Args:
+        outputs: files about to be written (need not exist). inputs: files and folders that are read; of a folder also
+            every file directly in it.
+
+    Raises:
+        TrackerError: names the file and what to do.
+    """
+    held: dict[tuple[int, int], Path] = {}
+    for given in map(Path, inputs):
+        with contextlib.suppress(OSError, ValueError):  # an address, a camera number, or not there: nothing to lose
+            held[_identity(given)] = given
+            if given.is_dir():
+                with os.scandir(given) as entries:
+                    held |= {_identity(Path(e.path)): Path(e.path) for e in entries if e.is_file()}
+    for path in map(Path, outputs):
+        with contextlib.suppress(OSError, ValueError):
+            if not path.is_dir() and (mine := held.get(_identity(path))) is not None:
+                raise TrackerError(f"{path} is also an input ({mine}) and would be overwritten; give another output")
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
+def prepare_folder(path: str | Path) -> Path:
+    """Makes a folder for output, or says in one line why that is impossible."""
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise TrackerError(
+            f"cannot make the output folder {path}: {(e.strerror or str(e)).lower()}; give another --out"
+        ) from e
+    if not os.access(path, os.W_OK):
+        raise TrackerError(f"the output folder {path} is not writable; give another --out")
+    return path
+
+
+def read_text(path: str | Path, max_bytes: int = 64 << 20) -> str:
+    """A text file from a stranger, within bounds."""
+    path = Path(path)
+    try:
+        if path.stat().st_size > max_bytes:
+            raise TrackerError(f"{path} is larger than {max_bytes >> 20} MiB; that is no file of this kind")
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as e:
+        raise TrackerError(f"{path} is not a text file (byte {e.start} is not UTF-8)") from e
+    except OSError as e:
+        raise TrackerError(f"cannot read {path}: {(e.strerror or str(e)).lower()}") from e

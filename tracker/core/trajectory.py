@@ -1,0 +1,259 @@
+"""A trajectory: the track of one clip as columns, with CSV both ways (other forms: trajectory_formats.py)."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import numpy as np
+
+from tracker.core.errors import TrackerError
+from tracker.core.files import atomic_write, read_text
+from tracker.core.types import BallState, FloatArray, IntArray, Status
+
+if TYPE_CHECKING:
+    import pandas
+
+MAX_BYTES = 1 << 30  # of a trajectory file: a day at 60 fps has 5 million rows of about 80 bytes
+_STATUSES = {s.value for s in Status}
+COLUMNS = ("frame", "time_s", "x", "y", "vx", "vy", "radius_px", "sd_px", "status", "score", "candidates")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trajectory:
+    """Columns of equal length N, one row per frame, in order of frame numbers.
+
+    Attributes:
+        frame: int64 [N].
+        time_s: float64 [N] seconds.
+        xy: float64 [N, 2] source px, NaN when lost.
+        velocity: float64 [N, 2] px/s.
+        radius_px, sd_px, score: float64 [N].
+        status: str [N], one of detected, predicted, lost.
+        candidates: int64 [N] raw claims of the detector.
+    """
+
+    frame: IntArray
+    time_s: FloatArray
+    xy: FloatArray
+    velocity: FloatArray
+    radius_px: FloatArray
+    sd_px: FloatArray
+    status: np.ndarray
+    score: FloatArray
+    candidates: IntArray
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    @classmethod
+    def from_states(cls, states: Iterable[BallState]) -> Trajectory:
+        s = list(states)
+        return cls(
+            np.array([b.frame for b in s], dtype=np.int64),
+            np.array([b.time_s for b in s], dtype=np.float64),
+            np.array([b.xy for b in s], dtype=np.float64).reshape(-1, 2),
+            np.array([b.velocity for b in s], dtype=np.float64).reshape(-1, 2),
+            np.array([b.radius_px for b in s], dtype=np.float64),
+            np.array([b.sd_px for b in s], dtype=np.float64),
+            np.array([str(b.status) for b in s], dtype="<U9"),
+            np.array([b.score for b in s], dtype=np.float64),
+            np.array([b.candidates for b in s], dtype=np.int64),
+        )
+
+    def to_csv(self, path: str | Path) -> None:
+        with atomic_write(path) as f:
+            writer = TrajectoryWriter(f)
+            for row in self.rows():
+                writer.write_row(row)
+
+    def rows(self) -> Iterator[tuple]:
+        for i in range(len(self)):
+            yield (
+                int(self.frame[i]), float(self.time_s[i]), *self.xy[i], *self.velocity[i],
+                float(self.radius_px[i]), float(self.sd_px[i]), str(self.status[i]), float(self.score[i]),
+                int(self.candidates[i]),
+            )  # fmt: skip
+
+    @classmethod
+    def from_csv(cls, path: str | Path) -> Trajectory:
+        """Reads a trajectory file; columns beyond frame,x,y are optional.
+
+        Raises:
+            TrackerError: names the file and the row of what is wrong (order, repeats, numbers, columns).
+        """
+        reader = csv.reader(read_text(path, MAX_BYTES).splitlines())
+        try:
+            names = next(reader, None)
+            if names is None or not {"frame", "x", "y"} <= set(names):
+                raise TrackerError(f"{path}: a trajectory needs the columns frame,x,y; found {names}")
+            rows = [row for row in reader if row]
+        except csv.Error as e:
+            raise TrackerError(f"{path}, row {reader.line_num}: not valid CSV ({e})") from e
+        # column by column: making a dictionary of every row would cost more than parsing its numbers
+        columns = dict(zip(names, itertools.zip_longest(*rows, fillvalue=""), strict=False))
+        return cls.from_columns({c: columns[c] for c in COLUMNS if c in columns}, str(path), range(2, len(rows) + 2))
+
+    @classmethod
+    def from_columns(
+        cls, columns: Mapping[str, Sequence], where: str = "the table", rows: Sequence[int] | None = None
+    ) -> Trajectory:
+        """A checked trajectory from columns of equal length, of texts or numbers ("" and None are missing).
+
+        Args:
+            columns: ``frame``, ``x`` and ``y``, and what else of :data:`COLUMNS` there is.
+            where, rows: name of the table and the number of each row (from 0 without), for error messages.
+
+        Raises:
+            TrackerError: names the row of what is wrong (order, repeats, numbers, status).
+        """
+        n = len(columns.get("frame", ()))
+        at: Sequence[int] = range(n) if rows is None else rows
+        missing = [c for c in ("frame", "x", "y") if n and c not in columns]
+        if missing:
+            raise TrackerError(f"{where}: a trajectory needs the columns frame,x,y; missing: {','.join(missing)}")
+
+        def numbers(name: str, make: Callable[[Sequence, str, Sequence[int]], np.ndarray] = _floats) -> np.ndarray:
+            if name not in columns:
+                return np.full(n, np.nan)
+            return make(columns[name], where, at)
+
+        frame = numbers("frame", _wholes).astype(np.int64)
+        late = np.flatnonzero(np.diff(frame, prepend=-1) <= 0)
+        if len(late):
+            i = late[0]
+            raise TrackerError(
+                f"{where}, row {at[i]}: frame {frame[i]} after frame {frame[i - 1]}; frames must rise, each once"
+            )
+        values = {c: numbers(c) for c in COLUMNS if c not in ("frame", "status", "candidates")}
+        xy = np.stack([values["x"], values["y"]], 1)
+        if len(far := np.flatnonzero(np.isinf(xy).any(1))):
+            raise TrackerError(f"{where}, row {at[far[0]]}: x,y must be finite numbers or empty")
+        candidates = (
+            numbers("candidates", _counts).astype(np.int64) if "candidates" in columns else np.zeros(n, np.int64)
+        )
+        return cls(
+            frame, values["time_s"], xy, np.stack([values["vx"], values["vy"]], 1), values["radius_px"],
+            values["sd_px"], _statuses(columns.get("status"), np.isnan(xy).any(1), where, at), values["score"],
+            candidates,
+        )  # fmt: skip
+
+    # -- other forms (core/trajectory_formats.py) ---------------------------------------------------------------------
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """A table with the columns of the CSV file, a row per frame; missing numbers are NaN (extra ``analysis``)."""
+        from tracker.core.trajectory_formats import to_pandas
+
+        return to_pandas(self)
+
+    @classmethod
+    def from_pandas(cls, table: pandas.DataFrame) -> Trajectory:
+        """The inverse of :meth:`to_pandas`; columns beyond frame,x,y are optional."""
+        from tracker.core.trajectory_formats import from_pandas
+
+        return from_pandas(table)
+
+    @classmethod
+    def read(cls, path: str | Path) -> Trajectory:
+        """Reads CSV, JSON lines, Parquet or a MOT result file, told apart by the name's ending."""
+        from tracker.core.trajectory_formats import read
+
+        return read(path)
+
+    def write(self, path: str | Path) -> None:
+        """Writes CSV, JSON lines, Parquet or a MOT result file, by the name's ending (.csv .jsonl .parquet .txt)."""
+        from tracker.core.trajectory_formats import write
+
+        write(path, self)
+
+
+class TrajectoryWriter:
+    """Writes rows one by one to an open text file (so that an interrupted run keeps what was done)."""
+
+    def __init__(self, file: IO) -> None:
+        self._file = file
+        self.rows = 0
+        file.write(",".join(COLUMNS) + "\n")
+
+    def write(self, b: BallState) -> None:
+        self.write_row(
+            (b.frame, b.time_s, *b.xy, *b.velocity, b.radius_px, b.sd_px, str(b.status), b.score, b.candidates)
+        )
+
+    def write_row(self, row: tuple) -> None:
+        frame, time_s, x, y, vx, vy, radius, sd, status, score, candidates = row
+        self._file.write(
+            f"{frame},{_text(time_s, 6)},{_text(x, 2)},{_text(y, 2)},{_text(vx, 1)},{_text(vy, 1)},"
+            f"{_text(radius, 2)},{_text(sd, 2)},{status},{_text(score, 4)},{candidates}\n"
+        )
+        self.rows += 1
+
+
+def _text(value: float, digits: int) -> str:
+    return "" if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def _floats(cells: Sequence, where: str, rows: Sequence[int]) -> np.ndarray:
+    """float64 [N] of texts or numbers; blank texts and None are NaN."""
+    try:
+        nan = math.nan
+        return np.array([nan if c == "" or c is None else float(c) for c in cells], dtype=np.float64)
+    except (ValueError, TypeError, OverflowError):  # rare: blanks in a cell, or something that is no number
+        return np.array([_located(_number, c, where, rows[i]) for i, c in enumerate(cells)], dtype=np.float64)
+
+
+def _wholes(cells: Sequence, where: str, rows: Sequence[int]) -> np.ndarray:
+    values = _floats(cells, where, rows)
+    with np.errstate(invalid="ignore"):
+        bad = np.flatnonzero(~((values >= 0) & (values < 2**53) & (values == np.floor(values))))
+    for i in bad.tolist():
+        _located(_refuse_fraction, cells[i], where, rows[i])
+    return values
+
+
+def _counts(cells: Sequence, where: str, rows: Sequence[int]) -> np.ndarray:
+    return _wholes([c if c or c == 0 else 0 for c in cells], where, rows)
+
+
+def _statuses(cells: Sequence | None, missing: np.ndarray, where: str, rows: Sequence[int]) -> np.ndarray:
+    """str [N]; where none is stated, a row with a position is detected, one without lost."""
+    implied = np.where(missing, "lost", "detected").astype("<U9")
+    if cells is None:
+        return implied
+    meant = {c: _as_text(c).strip().lower() for c in set(cells)}
+    if odd := {c for c, status in meant.items() if status not in _STATUSES and status}:
+        i = next(i for i, c in enumerate(cells) if c in odd)
+        raise TrackerError(
+            f"{where}, row {rows[i]}: status '{meant[cells[i]][:40]}' is none of detected, predicted, lost"
+        )
+    stated = np.array([meant[c] for c in cells], dtype="<U9")
+    return np.where(stated == "", implied, stated)
+
+
+def _as_text(cell: object) -> str:
+    return cell if isinstance(cell, str) else "" if cell is None or cell != cell else str(cell)
+
+
+def _located(read: Callable[[object], float], cell: object, where: str, row: int) -> float:
+    try:
+        return read(cell)
+    except (ValueError, TypeError, OverflowError) as e:
+        raise TrackerError(f"{where}, row {row}: {e}") from None
+
+
+def _number(cell: object) -> float:
+    if cell is None or (isinstance(cell, str) and not cell.strip()):
+        return math.nan
+    try:
+        return float(cell)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"'{str(cell)[:40]}' is not a number") from None
+
+
+def _refuse_fraction(cell: object) -> float:
+    raise ValueError(f"'{str(_as_text(cell))[:40]}' is not a frame number or count (0, 1, 2, ...)")

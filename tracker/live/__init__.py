@@ -1,1 +1,0 @@
-"""A live source -> states as they happen: newest picture first, reconnecting, never out of order."""

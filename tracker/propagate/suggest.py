@@ -1,0 +1,67 @@
+"""Which frames should a person label next, so that each label is worth most.
+
+A label repairs its own frame and, through the propagator, those around it. So the frame to ask for is the one with the
+most expected errors (places off by more than 10 px at 1280 wide) within its reach; after it is chosen, what it
+will repair no longer counts, and the next one is sought elsewhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tracker.core.cancel import Between, go_on
+from tracker.core.errors import TrackerError
+from tracker.core.types import FloatArray
+from tracker.propagate.keyframes import Filled
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A frame to label; ``gain`` is the number of frames expected to be repaired by it, ``reason`` why it is unsure."""
+
+    frame: int
+    gain: float
+    reason: str
+
+
+def suggest(
+    filled: Filled, times_s: FloatArray, count: int, *, reach_s: float = 0.2, between: Between = go_on
+) -> list[Suggestion]:  # fmt: skip
+    """Frames to label next, the most valuable first.
+
+    Args:
+        filled: what the propagator knows.
+        times_s: float64 [T] of its frames.
+        count: how many at most. Fewer come back when nothing is left to gain.
+        between: called before each; what it raises ends the work.
+        reach_s: time over which a label's effect on its neighbours fades (standard deviation).
+
+    Raises:
+        TrackerError: ``count`` is below 1.
+    """
+    if count < 1:
+        raise TrackerError(f"--suggest needs a number of frames from 1, got {count}")
+    times = np.asarray(times_s, dtype=np.float64)
+    risk = np.where(filled.key >= 0, 0.0, np.nan_to_num(filled.risk, nan=1.0)) + 1e-4 * (filled.key < 0)
+    segment = np.cumsum(filled.key >= 0)  # a label does not reach beyond the next keyframe
+    open_frames = filled.key < 0
+    chosen: list[Suggestion] = []
+    while len(chosen) < count and open_frames.any():
+        between()
+        gain = np.full(len(risk), -np.inf)
+        for i in np.nonzero(open_frames & (risk > 0))[0]:
+            lo, hi = np.searchsorted(times, [times[i] - 3 * reach_s, times[i] + 3 * reach_s])
+            near = np.exp(-((times[lo:hi] - times[i]) ** 2) / (2 * reach_s**2)) * (segment[lo:hi] == segment[i])
+            # its own risk breaks ties between frames of one unsure stretch
+            gain[i] = float(near @ risk[lo:hi]) + 0.5 * risk[i]
+        best = int(np.argmax(gain))
+        if not np.isfinite(gain[best]):
+            break
+        chosen.append(Suggestion(int(filled.frame[best]), round(float(gain[best]), 3), filled.reason[best]))
+        repaired = np.exp(-((times - times[best]) ** 2) / (2 * reach_s**2)) * (segment == segment[best])
+        risk = risk * (1 - 0.9 * repaired)
+        risk[best] = 0.0
+        open_frames[best] = False
+    return chosen

@@ -1,0 +1,90 @@
+"""States of a live source, and the lines that say them."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from tracker.core.config import Config
+from tracker.core.trajectory import COLUMNS
+from tracker.core.trajectory_formats import record
+from tracker.core.types import BallState
+from tracker.detect.model import BallModel
+from tracker.track.pipeline import Pipeline, Step
+from tracker.video.capture import Capture
+
+LIVE, STALLED, RECONNECTING = "live", "stalled", "reconnecting"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LiveState:
+    """The track after one picture, or word that none came.
+
+    Attributes:
+        step: None when the source stalled.
+        source: ``live``, ``stalled`` (connected, but silent) or ``reconnecting``.
+        captured_s: when the picture arrived, seconds since 1970 (of a stall: now).
+        delay_s: from the picture's arrival to its state (of a stall: since the last picture).
+        behind_s: see :class:`tracker.video.capture.Captured`.
+        dropped: pictures dropped so far.
+    """
+
+    step: Step | None
+    source: str
+    captured_s: float
+    delay_s: float
+    behind_s: float = math.nan
+    dropped: int = 0
+
+    def record(self) -> dict[str, Any]:
+        """As a JSON-able dictionary: the columns of a trajectory, then ``source``, ``captured_s``, ``delay_s`` ...
+
+        A stall has ``frame`` null and status ``lost``.
+        """
+        if self.step is None:
+            data: dict[str, Any] = {c: None for c in COLUMNS} | {"status": "lost", "candidates": 0}
+        else:
+            data = record(_row(self.step.state))
+        return data | {
+            "source": self.source, "captured_s": round(self.captured_s, 4), "delay_s": round(self.delay_s, 4),
+            "behind_s": None if math.isnan(self.behind_s) else round(self.behind_s, 4), "dropped": self.dropped,
+        }  # fmt: skip
+
+    def line(self) -> str:
+        return json.dumps(self.record(), separators=(",", ":"), allow_nan=False)
+
+
+def _row(b: BallState) -> tuple:
+    return (b.frame, b.time_s, *b.xy, *b.velocity, b.radius_px, b.sd_px, str(b.status), b.score, b.candidates)
+
+
+def live_states(capture: Capture, model: BallModel, config: Config) -> Iterator[LiveState]:
+    """Tracks the ball in a started :class:`Capture`, a state per picture, until the source ends.
+
+    While no picture comes for ``live.stall_after_s``, a stall is said and said again as often. Frame numbers and times
+    rise strictly whatever the source does.
+    """
+    pipeline: Pipeline | None = None
+    size = (0, 0)
+    last = time.monotonic()
+    while True:
+        item = capture.get(config.live.stall_after_s)
+        if item is None:
+            if capture.ended:
+                return
+            now = time.monotonic()
+            source = STALLED if capture.connected else RECONNECTING
+            yield LiveState(None, source, time.time(), now - last, dropped=capture.dropped)
+            continue
+        last = item.monotonic_s
+        frame = item.frame
+        if pipeline is None or size != (frame.width, frame.height):
+            size = (frame.width, frame.height)
+            pipeline = Pipeline(model, config, *size)
+        step = pipeline.step(frame)
+        delay = time.monotonic() - item.monotonic_s
+        yield LiveState(step, LIVE, item.unix_s, delay, item.behind_s, capture.dropped)
