@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tracker.errors import TrackerError
-from tracker.files import keep_apart
+from tracker.core.errors import TrackerError
+from tracker.core.files import keep_apart
 
 
 @pytest.mark.parametrize("name", ["same", "hard link", "symbolic link", "other spelling", "inside a folder"])
