@@ -73,7 +73,11 @@ def painted(path: BallPath, background: Background, row: int) -> Image | None:
 
 
 def errors(
-    path: BallPath, background: Background, runs: Sequence[Sequence[int]], model: BallModel, settings: Sequence[str],
+    path: BallPath,
+    background: Background,
+    runs: Sequence[Sequence[int]],
+    model: BallModel,
+    settings: Sequence[str],
     keep: Path | None,
 ) -> list[np.ndarray]:
     """Per run float64 [n, 2]: seconds since the ball went, and the distance of the claim from where it would be, px at
