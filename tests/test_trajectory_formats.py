@@ -7,11 +7,11 @@ import time
 import numpy as np
 import pytest
 
-from tracker.core.errors import TrackerError
-from tracker.core.trajectory import COLUMNS, Trajectory
-from tracker.core.trajectory_formats import columns_of
-from tracker.labels.formats import FormatOptions
-from tracker.propagate.tracks import FORMS, from_labels, read_form, to_labels, write_form
+from tracker.errors import TrackerError
+from tracker.labels.formats import FormatOptions, read_format
+from tracker.labels.tracks import FORMS, from_labels, read_form, to_labels, write_form
+from tracker.trajectory import COLUMNS, Trajectory
+from tracker.trajectory_formats import columns_of
 
 
 def make(n: int = 60, seed: int = 0) -> Trajectory:
@@ -21,8 +21,9 @@ def make(n: int = 60, seed: int = 0) -> Trajectory:
     status[:3] = ["detected", "predicted", "lost"]
     lost, seen = status == "lost", status == "detected"
     xy = np.where(lost[:, None], np.nan, rng.uniform(0, 700, (n, 2)).round(2))
+    steps = rng.integers(1, 3, n)
     return Trajectory(
-        np.cumsum(rng.integers(1, 3, n)), (np.arange(n) / 25).round(6), xy,
+        np.cumsum(steps) - steps[0], (np.arange(n) / 25).round(6), xy,
         np.where(lost[:, None], np.nan, rng.normal(0, 400, (n, 2)).round(1)),
         np.where(lost, np.nan, rng.uniform(2, 6, n).round(2)), np.where(lost, np.nan, rng.uniform(1, 9, n).round(2)),
         status.astype("<U9"), np.where(seen, rng.uniform(0.3, 1, n).round(4), np.nan), rng.integers(0, 3, n),
@@ -92,6 +93,33 @@ def test_label_formats_keep_frames_and_positions(tmp_path, form):
     found = ~np.isnan(back.xy[:, 0])
     assert back.frame[found].tolist() == t.frame[here].tolist()
     np.testing.assert_allclose(back.xy[found], t.xy[here], atol=0.51 if form.startswith("tracknet_") else 0.02)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_lost_is_not_absent_in_any_form(tmp_path, form):
+    """A tracker without an answer does not say that there is no ball: read back, nothing is labelled absent."""
+    t, options = make(), FormatOptions(width=1280, height=720, fps=25.0)
+    lost = set(t.frame[t.status == "lost"].tolist())
+    write_form(tmp_path / FORMS[form], t, form, options)
+    back = read_form(tmp_path / FORMS[form], form, options)
+    assert {f for f, s in zip(back.frame.tolist(), back.status, strict=True) if s == "lost"} <= lost
+    assert not lost & set(back.frame[~np.isnan(back.xy[:, 0])].tolist())
+    if form not in ("csv", "jsonl", "parquet"):
+        labels = read_format(tmp_path / FORMS[form], None if form != "labels" else "oneball", options)
+        assert not (labels.visibility == 0).any()
+        assert labels.select(labels.judged).frame.tolist() == t.frame[t.status != "lost"].tolist()
+
+
+@pytest.mark.parametrize("first", [1, 60])
+def test_mot_frames_of_numbered_pictures_are_their_numbers(tmp_path, first):
+    t = make()
+    pictures = Trajectory(t.frame + first, *(getattr(t, c) for c in Trajectory.__slots__[1:]))
+    pictures.write(tmp_path / "mot.txt")
+    seen = t.status != "lost"
+    numbers = [int(line.split(",")[0]) for line in (tmp_path / "mot.txt").read_text().splitlines()]
+    assert numbers == pictures.frame[seen].tolist()
+    back = read_form(tmp_path / "mot.txt", None, FormatOptions(first_frame=0))
+    assert back.frame.tolist() == pictures.frame[seen].tolist()
 
 
 def test_labels_tell_detected_predicted_and_lost_apart():
@@ -185,4 +213,4 @@ def test_convert_writes_what_the_endings_ask_for(tmp_path):
     back = tmp_path / "back.csv"
     done = CliRunner().invoke(command, [str(tmp_path / "cvat.xml"), str(back)])
     assert done.exit_code == 0, done.output
-    assert Trajectory.read(back).frame.tolist() == t.frame.tolist()
+    assert Trajectory.read(back).frame.tolist() == t.frame[t.status != "lost"].tolist()

@@ -21,10 +21,16 @@ FORM_NAMES = (
 @click.option("--video", metavar="FILE", help="The video, for formats that need its size or frame rate.")
 @click.option("--size", metavar="WxH", help="Size of the picture, instead of --video.")
 @click.option("--fps", type=float, metavar="N", help="Frames per second, instead of --video.")
+@click.option(
+    "--first-frame", type=click.IntRange(0), metavar="N",
+    help="The number that a label file gives the video's first frame (default: by what the file says).",
+)
+@click.option("--track", metavar="N", help="Which track is the ball, in a label file with several.")
+@click.option("--task", metavar="N", help="Which video or task, in a label file with several.")
 @click.option("--quiet", is_flag=True, help="No notes.")
 def command(
     trajectory: str, out: str, source: str | None, target: str | None, video: str | None, size: str | None,
-    fps: float | None, quiet: bool,
+    fps: float | None, first_frame: int | None, track: str | None, task: str | None, quiet: bool,
 ) -> None:  # fmt: skip
     """Write TRAJECTORY (of tracker infer or live, or labels) to OUT in another form.
 
@@ -37,12 +43,18 @@ def command(
       tracker convert runs/match/trajectory.csv match.parquet
       tracker convert runs/match/trajectory.csv match.xml --to cvat --video match.mp4
     """
-    from tracker.core.trajectory_formats import form_of
-    from tracker.propagate.tracks import FORMS, format_options, read_form, write_form
+    from dataclasses import replace
+
+    from tracker.files import keep_apart
+    from tracker.labels.tracks import FORMS, format_options, read_form, write_form
+    from tracker.trajectory_formats import form_of
 
     assert set(FORM_NAMES) == set(FORMS)
-    options = format_options(video=video, size=size, fps=fps)
+    keep_apart([out], [trajectory, *([video] if video else [])])
+    options = replace(
+        format_options(video=video, size=size, fps=fps), first_frame=first_frame, track=track, task=task
+    )
     table = read_form(trajectory, source, options)
-    for note in write_form(Path(out), table, target or form_of(out), options):
+    for note in options.notes + write_form(Path(out), table, target or form_of(out), options):
         if not quiet:
             click.echo(note, err=True)

@@ -54,7 +54,13 @@ def command() -> None:
 @click.option("--to", "write_as", metavar="FORMAT", help="Format of TARGET (default: .csv ours, .xml CVAT).")
 @click.option("--size", type=_Size(), help="Size of the picture, e.g. 1920x1080 (YOLO and Label Studio need it).")
 @click.option("--video", type=click.Path(path_type=Path), help="Take size, frame rate and name from this video.")
-@click.option("--fps", type=click.FloatRange(0, 1000), default=0.0, help="Frames per second (Label Studio's times).")
+@click.option("--fps", type=click.FloatRange(0, 1000), default=0.0, help="Frames per second of the video.")
+@click.option(
+    "--first-frame", type=click.IntRange(0), metavar="N",
+    help="The number that SOURCE gives the video's first frame (default: by what the file says).",
+)
+@click.option("--track", metavar="N", help="Which track is the ball in play, in a file with several.")
+@click.option("--task", metavar="N", help="Which video or task, in a file with several (number or name).")
 @click.option("--label", default="ball", show_default=True, help="The ball's name among the objects of a file.")
 @click.option("--class-id", type=click.IntRange(0, 10_000), default=0, help="The ball's class in YOLO and MOT files.")
 @click.option("--source", "who", default="human", show_default=True, help="Who made the labels, if the file is silent.")
@@ -73,6 +79,9 @@ def convert(
     size: tuple[int, int] | None,
     video: Path | None,
     fps: float,
+    first_frame: int | None,
+    track: str | None,
+    task: str | None,
     label: str,
     class_id: int,
     who: str,
@@ -84,31 +93,38 @@ def convert(
 ) -> None:
     """Read labels in one format, write them in another.
 
-    Formats: oneball (our own CSV), cvat (video XML 1.1), tracknet (Label.csv), tracknet_ball (_ball.csv), wasb
-    (point files), yolo (a folder), coco, mot (gt.txt), labelstudio (video JSON). Frames without a label stay unknown.
+    Formats: oneball (our own CSV), cvat (XML 1.1), tracknet (Label.csv), tracknet_ball (_ball.csv), wasb (point
+    files), yolo (a folder), coco, mot (gt.txt), gamestate (SoccerNet, read only), labelstudio (video JSON). Frames
+    without a label stay unknown. Whether a file counts from 0 or from 1, and at which rate, is taken from the file,
+    the pictures beside it and --video, and said; TARGET beside its video (NAME.labels.csv) is compared with that.
 
     \b
     Examples:
       tracker labels convert job_17.xml match.labels.csv
       tracker labels convert match.labels.csv labels/ --to yolo --video match.mp4
     """
-    from tracker.core.types import LABEL_SOURCES
+    from tracker.files import keep_apart
     from tracker.labels.formats import read_format, write_format
+    from tracker.labels.numbering import Media, media_near
+    from tracker.types import LABEL_SOURCES
 
     if who not in LABEL_SOURCES:
         raise TrackerError(f"unknown source '{who}'; there are: {', '.join(LABEL_SOURCES)}")
-    width, height, media = *(size or (0, 0)), "video.mp4"
-    if video is not None:
-        info = _video_info(video)
-        width, height, fps, media = info.width, info.height, fps or info.fps, video.name
-    options = FormatOptions(
-        width, height, fps, label, class_id, who, sport, media, interpolate, empty_is_absent, shape
-    )  # fmt: skip
     write_as = write_as or OUT_FORMATS.get(target.suffix.lower())
     if write_as is None:
         raise TrackerError(f"'{target.name}' does not tell the format to write; name it with --to")
+    keep_apart([target], [source, *([video] if video is not None else [])])
+    clip = Media(video, fps or None) if video is not None else media_near(source, target)
+    width, height, media = *(size or (0, 0)), "video.mp4"
+    if clip is not None:
+        width, height = size or (clip.info.width, clip.info.height)
+        fps, media = fps or float(clip.info.fps or 0), clip.path.name
+    options = FormatOptions(
+        width, height, fps, label, class_id, who, sport, media, interpolate, empty_is_absent, shape, clip, first_frame,
+        track, task,
+    )  # fmt: skip
     table = read_format(source, read_as, options)
-    notes = write_format(target, table, write_as, options)
+    notes = options.notes + write_format(target, table, write_as, options)
     if as_json:
         click.echo(jsonlib.dumps({"labels": len(table), "out": str(target), "format": write_as, "notes": notes}))
     else:
@@ -154,13 +170,6 @@ def import_set(
     sides = ", ".join(f"{list(found.sides.values()).count(s)} {s}" for s in sorted(set(found.sides.values())))
     text = f"{counts['videos']} videos ({sides}), {counts['pictures']} pictures, {counts['labels']} labels -> {out}"
     click.echo(text)
-
-
-def _video_info(video: Path) -> Any:
-    from tracker.video import open_video
-
-    with open_video(video) as opened:
-        return opened.info
 
 
 @command.command(short_help="Find what looks wrong; exit code 1 if something does.")

@@ -199,6 +199,9 @@ def _arrow() -> tuple[Any, Any]:
 def to_mot(path: str | Path, trajectory: Trajectory) -> None:
     """MOTChallenge result file: ``frame,1,left,top,w,h,conf,-1,-1,-1``; frames and pixels count from 1.
 
+    Frames that are the numbers of pictures (the first is 1 or more and at time 0) keep them: picture 000060.jpg is
+    frame 60.
+
     The box is the ball's, or 12 px where its radius is unknown; conf -1 marks a predicted position. Lost frames have
     no row.
     """
@@ -211,13 +214,18 @@ def _mot_lines(t: Trajectory) -> Iterable[str]:
     corner = t.xy + 0.5 - side[:, None] / 2 + 1  # pixel 0 spans 0..1 on the axis of boxes
     predicted = t.status == str(Status.PREDICTED)
     conf = np.where(predicted, _MOT_UNSCORED, np.where(np.isnan(t.score), 1.0, t.score))
+    by_name = len(t) > 0 and t.frame[0] >= 1 and abs(t.time_s[0]) < 1e-6
+    shift = 0 if by_name else 1
     for i in np.flatnonzero(~np.isnan(t.xy).any(1)):
         box = f"{corner[i, 0]:.3f},{corner[i, 1]:.3f},{side[i]:.3f},{side[i]:.3f}"
-        yield f"{t.frame[i] + 1},1,{box},{conf[i]:.4f},-1,-1,-1\n"
+        yield f"{t.frame[i] + shift},1,{box},{conf[i]:.4f},-1,-1,-1\n"
 
 
-def from_mot(path: str | Path) -> Trajectory:
+def from_mot(path: str | Path, first: int = 1) -> Trajectory:
     """Reads a MOT result file of one object; times are unknown (NaN), frames without a row are not there.
+
+    Args:
+        first: the number that the file gives frame 0.
 
     Raises:
         TrackerError: names the row; two objects in one frame are refused.
@@ -234,10 +242,10 @@ def from_mot(path: str | Path) -> Trajectory:
                 frame, left, top, w, h, conf = (float(cells[i]) for i in (0, 2, 3, 4, 5, 6))
             except ValueError as e:
                 raise TrackerError(f"{path}, row {n}: {e}") from None
-            if not (frame >= 1 and w > 0 and h > 0):
-                raise TrackerError(f"{path}, row {n}: frames count from 1 and a box has a size")
+            if not (frame >= first and w > 0 and h > 0):
+                raise TrackerError(f"{path}, row {n}: frames count from {first} and a box has a size")
             lines.append(n)
-            values = (frame - 1, left - 1 + w / 2 - 0.5, top - 1 + h / 2 - 0.5, (w + h) / 4)
+            values = (frame - first, left - 1 + w / 2 - 0.5, top - 1 + h / 2 - 0.5, (w + h) / 4)
             for name, value in zip(columns, (*values, conf if conf >= 0 else None), strict=False):
                 columns[name].append(value)
             columns["status"].append("detected" if conf >= 0 else "predicted")

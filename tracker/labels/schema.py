@@ -14,13 +14,14 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
-from tracker.core.errors import TrackerError
-from tracker.core.files import atomic_write
-from tracker.core.types import LABEL_SOURCES, FloatArray, IntArray, Label, Visibility
+from tracker.errors import TrackerError
+from tracker.files import atomic_write
+from tracker.labels.tables import Dialect, header_of, is_blank, read_cells, skip_separator_line
+from tracker.types import LABEL_SOURCES, FloatArray, IntArray, Label, Visibility
 
 COLUMNS = ("frame", "visibility", "x", "y", "w", "h", "source", "sd_px", "reason")
 REQUIRED = COLUMNS[:4]
@@ -121,8 +122,8 @@ class LabelTable:
             TrackerError: one line naming the file and the row (the header is row 1) of what is wrong; a file over
                 2 million rows or 256 MB is refused as soon as that is seen.
         """
-        columns, body = _open_rows(path)
-        return _parse(columns, body, str(path))
+        columns, rows, first = _open_rows(path)
+        return _parse(columns, rows, first, str(path))
 
     def write(self, path: str | Path) -> None:
         """Writes all nine columns; the file appears only when it is whole.
@@ -189,39 +190,42 @@ def _too_large(path: str | Path, max_bytes: int) -> str:
 
 
 def decode_text(data: bytes, path: str | Path) -> str:
-    """UTF-8 text (a byte order mark is skipped).
+    """UTF-8 text, or UTF-16 that says so (a byte order mark is skipped).
 
     Raises:
         TrackerError: other bytes, or NUL characters.
     """
+    wide = data[:2] in (b"\xff\xfe", b"\xfe\xff")
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError as e:
-        raise TrackerError(f"{path} is not a text file (byte {e.start} is not UTF-8)") from e
+        raise TrackerError(
+            f"{path} is not a text file (byte {e.start} is not {'UTF-16' if wide else 'UTF-8; save it as UTF-8'})"
+        ) from e
     if "\0" in text:
         raise TrackerError(f"{path} is not a text file (it holds NUL characters)")
     return text
 
 
-def _open_rows(path: str | Path) -> tuple[list[str], IO[str]]:
-    """Header names and the open rest of the file; the header is judged before the rest is read."""
+def _open_rows(path: str | Path) -> tuple[list[str], Iterator[list[str]], int]:
+    """Names of the columns, the rows below, and the number of the first; the header is judged before the rest."""
     try:
         with open(path, "rb") as f:
             seekable = f.seekable()
             head = f.readline(10_000) if seekable else b""
     except OSError as e:
         raise TrackerError(f"cannot read {path}: {(e.strerror or str(e)).lower()}") from e
-    if seekable:
+    plain = head[:2] not in (b"\xff\xfe", b"\xfe\xff") and not head.lstrip(b"\xef\xbb\xbf").lower().startswith(b"sep=")
+    if seekable and plain:
         _header(decode_text(head, path), path)
-    text = io.StringIO(decode_text(read_bounded(path, max_rows=MAX_ROWS), path), newline="")
-    return _header(text.readline(), path), text
+    text, skipped = skip_separator_line(decode_text(read_bounded(path, max_rows=MAX_ROWS), path))
+    lines = io.StringIO(text, newline="")
+    names, dialect = _header(lines.readline(), path)
+    return names, csv.reader(lines) if dialect == Dialect() else read_cells(lines, dialect), skipped + 2
 
 
-def _header(line: str, path: str | Path) -> list[str]:
-    try:
-        names = [c.strip() for c in next(csv.reader([line.strip()]), [])]
-    except csv.Error as e:
-        raise TrackerError(f"{path}, row 1: not a CSV header ({e})") from e
+def _header(line: str, path: str | Path) -> tuple[list[str], Dialect]:
+    names, dialect = header_of(line, path)
     shown = ",".join(names)[:80]
     missing = [c for c in REQUIRED if c not in names]
     if missing:
@@ -236,13 +240,12 @@ def _header(line: str, path: str | Path) -> list[str]:
             raise TrackerError(f"{path}, row 1: unknown column '{name[:40]}'{hint}")
         if names.count(name) > 1:
             raise TrackerError(f"{path}, row 1: column '{name}' is there twice")
-    return names
+    return names, dialect
 
 
-def _parse(names: list[str], body: IO[str], where: str) -> LabelTable:
-    reader = csv.reader(body)
+def _parse(names: list[str], reader: Iterator[list[str]], first: int, where: str) -> LabelTable:
     parts: list[tuple[np.ndarray, ...]] = []
-    done = 0  # rows before this chunk, blank ones too
+    done = first - 2  # rows before this chunk, blank ones too
     cells = 0
     while True:
         try:
@@ -293,11 +296,11 @@ def _floats(texts: Sequence[str], numbers: IntArray, name: str, where: str) -> F
     except ValueError:
         for t, n in zip(texts, numbers, strict=True):
             try:
-                if t.strip():
+                if not is_blank(t):
                     float(t.replace("_", "?"))
             except ValueError:
                 raise TrackerError(f"{where}, row {n}: {name} '{t[:40]}' is not a number") from None
-        return np.array([float(t) if t.strip() else np.nan for t in texts])
+        return np.array([np.nan if is_blank(t) else float(t) for t in texts])
 
 
 def _whole(values: FloatArray, numbers: IntArray, name: str, where: str) -> IntArray:

@@ -12,7 +12,11 @@ from tracker.core.trajectory import Trajectory
 from tracker.core.trajectory_formats import read, write
 from tracker.core.types import Status, Visibility
 from tracker.labels.formats import FORMATS, FormatOptions, read_format, write_format
+from tracker.labels.numbering import Media
 from tracker.labels.schema import LabelTable
+from tracker.trajectory import Trajectory
+from tracker.trajectory_formats import from_mot, read, write
+from tracker.types import Status, Visibility
 
 # form -> name of the file (or folder) that `tracker infer --format` writes
 FORMS = {
@@ -21,36 +25,46 @@ FORMS = {
     "wasb": "wasb.txt", "yolo": "yolo", "coco": "coco.json", "labelstudio": "labelstudio.json",
 }  # fmt: skip
 _OWN = ("csv", "jsonl", "parquet", "mot")
-_MEANS = {Status.DETECTED: Visibility.VISIBLE, Status.PREDICTED: Visibility.OCCLUDED, Status.LOST: Visibility.ABSENT}
-_SAYS = {Visibility.ABSENT: Status.LOST, Visibility.OCCLUDED: Status.PREDICTED}
+# "Lost" says that the tracker has no answer, not that there is no ball.
+_MEANS = {
+    Status.DETECTED: Visibility.VISIBLE, Status.PREDICTED: Visibility.OCCLUDED, Status.LOST: Visibility.NOT_JUDGED,
+}  # fmt: skip
+_SAYS = {
+    Visibility.ABSENT: Status.LOST, Visibility.NOT_JUDGED: Status.LOST, Visibility.OCCLUDED: Status.PREDICTED,
+}  # fmt: skip
+LOST = "lost by the tracker"
 
 
 def to_labels(trajectory: Trajectory) -> LabelTable:
-    """Labels of source ``model``: detected is visible, predicted is occluded (position inferred), lost is absent.
+    """Labels of source ``model``: detected is visible, predicted is occluded (position inferred), lost is not judged.
 
     Speed, score and times are lost.
     """
     t = trajectory
-    visibility = np.zeros(len(t), dtype=np.int64)
+    visibility = np.full(len(t), int(Visibility.NOT_JUDGED), dtype=np.int64)
     for status, value in _MEANS.items():
         visibility[t.status == str(status)] = value
-    gone = visibility == Visibility.ABSENT
+    gone = visibility == Visibility.NOT_JUDGED
     side = np.where(gone, np.nan, 2 * t.radius_px)
     return LabelTable(
         t.frame, visibility, np.where(gone[:, None], np.nan, t.xy), np.stack([side, side], 1),
-        np.full(len(t), "model"), np.where(gone, np.nan, t.sd_px), np.full(len(t), "", dtype="<U1"),
+        np.full(len(t), "model"), np.where(gone, np.nan, t.sd_px), np.where(gone, LOST, ""),
     )  # fmt: skip
 
 
-def from_labels(table: LabelTable, fps: float = 0.0) -> Trajectory:
-    """The inverse of :func:`to_labels`; rows nobody judged are left out. Times are frame / fps (NaN without)."""
-    table = table.select(table.judged)
+def from_labels(table: LabelTable, options: FormatOptions | None = None) -> Trajectory:
+    """The inverse of :func:`to_labels`: what nobody judged, and what is absent, is lost.
+
+    Times are those of the media, else frame / fps, else NaN.
+    """
+    options = options or FormatOptions()
     status = [str(_SAYS.get(Visibility(v), Status.DETECTED)) for v in table.visibility.tolist()]
     n = len(table)
     nan = np.full(n, np.nan)
     return Trajectory(
-        table.frame, table.frame / fps if fps > 0 else nan, table.xy, np.full((n, 2), np.nan),
-        table.wh.mean(axis=1) / 2, table.sd_px, np.array(status, dtype="<U9"), nan.copy(), np.zeros(n, dtype=np.int64),
+        table.frame, options.times_of(table.frame), np.where(table.judged[:, None], table.xy, np.nan),
+        np.full((n, 2), np.nan), table.wh.mean(axis=1) / 2, table.sd_px, np.array(status, dtype="<U9"), nan,
+        np.zeros(n, dtype=np.int64),
     )  # fmt: skip
 
 
@@ -80,16 +94,21 @@ def write_form(path: str | Path, trajectory: Trajectory, form: str, options: For
 def read_form(path: str | Path, form: str | None = None, options: FormatOptions | None = None) -> Trajectory:
     """Reads a trajectory of any of :data:`FORMS`; without one, by the name's ending and the look of the file."""
     path = Path(path)
+    options = options or FormatOptions()
     if form is None:
         ending = path.suffix.lower()
+        form = "mot" if ending == ".txt" and options.first_frame is not None else None
+    if form == "mot":
+        usual = 0 if options.clip is not None and options.first >= 1 else 1
+        return from_mot(path, usual if options.first_frame is None else options.first_frame)
+    if form is None:
         if ending in (".jsonl", ".ndjson", ".parquet", ".pq"):
             return read(path)
         if ending == ".csv" and "status" in _head(path):
             return Trajectory.from_csv(path)
     elif form in _OWN:
         return read(path, form)
-    options = options or FormatOptions()
-    return from_labels(read_format(path, _checked(form) if form else None, options), options.fps)
+    return from_labels(read_format(path, _checked(form) if form else None, options), options)
 
 
 def _checked(form: str) -> str:
@@ -113,16 +132,14 @@ def format_options(*, video: str | None = None, size: str | None = None, fps: fl
         TrackerError: the video cannot be opened, or the size is none.
     """
     width = height = 0
-    media = "video.mp4"
+    media, clip = "video.mp4", None
     if video is not None:
-        from tracker.video import open_video
-
-        with open_video(video) as opened:
-            width, height, media = opened.info.width, opened.info.height, Path(video).name
-            fps = fps or opened.info.fps
+        clip = Media(Path(video), fps)
+        width, height, media = clip.info.width, clip.info.height, clip.path.name
+        fps = fps or clip.info.fps
     if size is not None:
         match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", size)
         if not match:
             raise TrackerError(f"'{size}' is no size; write for example 1920x1080")
         width, height = int(match[1]), int(match[2])
-    return FormatOptions(width=width, height=height, fps=fps or 0.0, media=media, source="model")
+    return FormatOptions(width=width, height=height, fps=fps or 0.0, media=media, source="model", clip=clip)

@@ -143,7 +143,7 @@ class _Page:
             {"name": c.name, "items": len(self.project.items.get(c.name, ())), "model": c.model is not None}
             for c in self.project.clips
         ]
-        formats = {OWN: "this project's CSV"} | {k: f.title for k, f in FORMATS.items()}
+        formats = {OWN: "this project's CSV"} | {k: f.title for k, f in FORMATS.items() if f.writes}
         return JSONResponse({"clips": clips, "formats": formats, "instance": self.project.instance})
 
     async def clip_info(self, request: Request) -> Response:

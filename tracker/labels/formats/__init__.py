@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import importlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,9 @@ from types import ModuleType
 from tracker.core.errors import TrackerError
 from tracker.labels.formats.common import FormatOptions, read_json
 from tracker.labels.schema import LabelTable, decode_text
+from tracker.labels.tables import header_of, skip_separator_line
 
-__all__ = ["FORMATS", "Format", "FormatOptions", "detect_format", "read_format", "write_format"]
+__all__ = ["FORMATS", "WRITABLE", "Format", "FormatOptions", "detect_format", "read_format", "write_format"]
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,14 @@ class Format:
     module: str
     title: str
     carries: frozenset[str]
+    writes: bool = True
 
     def load(self) -> ModuleType:
         return importlib.import_module(self.module)
 
 
-def _format(name: str, title: str, carries: str) -> Format:
-    return Format(f"tracker.labels.formats.{name}", title, frozenset(carries.split()))
+def _format(name: str, title: str, carries: str, *, writes: bool = True) -> Format:
+    return Format(f"tracker.labels.formats.{name}", title, frozenset(carries.split()), writes)
 
 
 FORMATS: dict[str, Format] = {
@@ -39,8 +40,10 @@ FORMATS: dict[str, Format] = {
     "yolo": _format("yolo", "YOLO text files (a folder)", "absent hard occluded wh source"),
     "coco": _format("coco", "COCO detection JSON", "absent hard occluded wh source sd_px reason"),
     "mot": _format("mot", "MOTChallenge gt.txt", "hard occluded wh"),
+    "gamestate": _format("gamestate", "SoccerNet game state JSON (read only)", "wh", writes=False),
     "labelstudio": _format("labelstudio", "Label Studio video JSON", "absent hard occluded wh source sd_px reason"),
 }
+WRITABLE = tuple(name for name, form in FORMATS.items() if form.writes)
 OWN = "oneball"
 
 
@@ -55,24 +58,78 @@ def detect_format(path: Path) -> str:
     suffix = path.suffix.lower()
     if suffix == ".xml":
         return "cvat"
-    if suffix == ".json":
-        return "coco" if isinstance(data := read_json(path), dict) and "images" in data else "labelstudio"
+    if suffix in (".json", ".ndjson"):
+        return _json_format(path)
     try:
         with open(path, "rb") as f:
-            lines = decode_text(f.read(4096).rpartition(b"\n")[0], path).splitlines()
+            data = f.read(4096)
     except OSError as e:
         raise TrackerError(f"cannot read {path}: {(e.strerror or str(e)).lower()}") from e
-    first = lines[0] if lines else ""
-    names = [c.strip().lower() for c in next(csv.reader([first]), [])]
+    if data[:2] not in (b"\xff\xfe", b"\xfe\xff"):
+        data = data.rpartition(b"\n")[0] or data
+    text, _ = skip_separator_line(decode_text(data[: len(data) // 2 * 2] if data[:1] > b"\xfd" else data, path))
+    first = text.splitlines()[0] if text.strip() else ""
+    names = [n.lower() for n in header_of(first, path)[0]]
     if {"frame", "visibility", "x", "y"} <= set(names):
-        return "tracknet_ball" if first.startswith("Frame") else OWN
+        return "tracknet_ball" if "Frame" in header_of(first, path)[0] else OWN
     if "file name" in names:
         return "tracknet"
-    if len(names) in (7, 8, 9, 10):
+    if len(names) in (7, 8, 9, 10) and _is_number(names[0]):
         return "mot"
     if len(first.split()) in (2, 3) and "," not in first:
         return "wasb"
-    raise TrackerError(f"{path}: no known label format; name it with --from ({', '.join((OWN, *FORMATS))})")
+    if known := _foreign_table(names):
+        raise TrackerError(f"{path}: this is {known}, which is not read; {_WAY_OUT}")
+    found = f" (its first row is '{first[:60]}')" if first.isprintable() and first else ""
+    raise TrackerError(
+        f"{path}: no known label format{found}; name it with --from ({', '.join((OWN, *FORMATS))})"
+    )
+
+
+_WAY_OUT = "export it as CVAT for video, COCO or MOT, or write a CSV with the columns frame,visibility,x,y"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _foreign_table(names: list[str]) -> str:
+    """What a table of another tool is called, "" for an unknown one."""
+    if names and names[0] == "scorer":
+        return "a DeepLabCut table"
+    if {"track", "frame_idx"} <= set(names):
+        return "a SLEAP analysis table"
+    if {"region_shape_attributes", "filename"} <= set(names):
+        return "a table of the VGG Image Annotator (VIA)"
+    if {"image_path", "bbox_x"} & set(names) and "label_name" in names:
+        return "a makesense.ai table"
+    return ""
+
+
+def _json_format(path: Path) -> str:
+    from tracker.labels.formats import gamestate
+
+    data = read_json(path)
+    if gamestate.is_one(data):
+        return "gamestate"
+    if isinstance(data, dict):
+        if "images" in data:
+            return "coco"
+        for keys, name in (
+            (("categories", "items"), "a Datumaro file"), (("item", "annotations"), "a Darwin (V7) file"),
+            (("_via_img_metadata",), "a project of the VGG Image Annotator (VIA)"),
+            (("framesCount", "objects"), "a Supervisely video file"), (("shapes", "imagePath"), "a LabelMe file"),
+            (("skeletons", "videos"), "a SLEAP file"), (("log", "openlabel"), "an OpenLABEL file"),
+        ):  # fmt: skip
+            if all(k in data for k in keys):
+                raise TrackerError(f"{path}: this is {name}, which is not read; {_WAY_OUT}")
+        if "openlabel" in data:
+            raise TrackerError(f"{path}: this is an OpenLABEL file, which is not read; {_WAY_OUT}")
+    return "labelstudio"
 
 
 def read_format(path: str | Path, name: str | None = None, options: FormatOptions | None = None) -> LabelTable:
@@ -102,6 +159,8 @@ def write_format(path: str | Path, table: LabelTable, name: str, options: Format
     if name == OWN:
         table.write(path)
         return []
+    if name in FORMATS and not FORMATS[name].writes:
+        raise TrackerError(f"{FORMATS[name].title.partition(' (')[0]} is read, not written; choose another --to")
     notes: list[str] = _module(name).write(Path(path), table, options or FormatOptions())
     return notes
 

@@ -12,14 +12,18 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tracker.core.errors import TrackerError
-from tracker.core.types import REFERENCE_WIDTH, FloatArray, Visibility
+from tracker.errors import TrackerError
+from tracker.geometry import REFERENCE_WIDTH
+from tracker.labels.numbering import Media
 from tracker.labels.schema import MAX_COORDINATE, MAX_ROWS, LabelTable, checked, decode_text, read_bounded
+from tracker.labels.tables import delimiter_of, header_of, is_blank, missing_columns, read_cells, skip_separator_line
+from tracker.types import FloatArray, IntArray, Visibility
 
 NAN = float("nan")
 MAX_JSON_BYTES = 64 << 20  # parsed JSON takes about ten times its size in memory
@@ -48,6 +52,10 @@ class FormatOptions:
         empty_is_absent: a picture that is listed without a ball was looked at and has none. Many tools also write
             such entries for pictures nobody looked at, hence off.
         shape: ``box`` or ``points`` for CVAT; None takes boxes where any is known.
+        clip: the media that the labels belong to, where they are known.
+        first_frame: the number that the file gives the first frame; None takes it from the file's evidence.
+        track: which track (or several, with commas) of a file with several; task: which of several videos.
+        notes: what the user should know about the reading.
     """
 
     width: int = 0
@@ -61,6 +69,55 @@ class FormatOptions:
     interpolate: bool = False
     empty_is_absent: bool = False
     shape: str | None = None
+    clip: Media | None = None
+    first_frame: int | None = None
+    track: str | None = None
+    task: str | None = None
+    notes: list[str] = field(default_factory=list, compare=False)
+
+    def note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+
+    @property
+    def first(self) -> int:
+        """Number of the media's first frame: 0 for a video, the first picture's number for a folder."""
+        return self.clip.first if self.clip is not None else 0
+
+    def positions(self, frames: IntArray) -> IntArray:
+        """int64 [N] positions (from 0) of frame numbers among the media's frames."""
+        if self.clip is None or not self.clip.path.is_dir():
+            return frames
+        return np.searchsorted(self.clip.frame, frames)
+
+    @property
+    def clip_fps(self) -> float:
+        """Frames a second of the media, or those stated; 0 when unknown."""
+        return float(self.clip.info.fps or 0) if self.clip is not None and not self.fps else self.fps
+
+    @cached_property
+    def variable_rate(self) -> bool:
+        """The media's frames are not evenly spaced in time (by more than a third of a frame)."""
+        if self.clip is None or len(self.clip.time_s) < 3:
+            return False
+        time_s = self.clip.time_s
+        even = np.linspace(time_s[0], time_s[-1], len(time_s))
+        return bool(np.abs(time_s - even).max() > (time_s[-1] - time_s[0]) / (3 * (len(time_s) - 1)))
+
+    @property
+    def length(self) -> int:
+        """Frames of the media, 0 when unknown."""
+        return len(self.clip.frame) if self.clip is not None else 0
+
+    def times_of(self, frames: IntArray) -> FloatArray:
+        """float64 [N] presentation times in seconds; NaN when unknown."""
+        if self.clip is not None:
+            return self.clip.time_of(frames)
+        return frames / self.fps if self.fps > 0 else np.full(len(frames), np.nan)
+
+    def frame_at(self, time_s: float) -> int:
+        """The frame that is shown at a moment."""
+        return self.clip.frame_at(time_s) if self.clip is not None else int(time_s * self.fps + 1e-3)
 
     def size(self, purpose: str) -> tuple[int, int]:
         """Width and height, or the error that asks for them."""
@@ -85,6 +142,8 @@ class Collector:
     values: list[tuple[float, float, float, float, float]] = field(default_factory=list)
     sources: list[str] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
+    repeated: int = 0  # rows that say again what another said (doubled end rows, overlapping parts)
+    _at: dict[int, int] = field(default_factory=dict)
 
     def add(
         self,
@@ -104,6 +163,10 @@ class Collector:
             raise TrackerError(f"{self.where}: more than {MAX_ROWS:,} labels; split it by clip")
         if abs(frame) > 1 << 40:
             raise TrackerError(f"{self.where}, {self.unit} {number}: {frame} is no frame number")
+        at = self._at.setdefault(frame, len(self.frames))
+        if at < len(self.frames) and self._same(at, visibility, (x, y, w, h)):
+            self.repeated += 1
+            return
         self.numbers.append(number)
         self.frames.append(frame)
         self.visibilities.append(visibility)
@@ -111,7 +174,13 @@ class Collector:
         self.sources.append(source)
         self.reasons.append(reason)
 
-    def table(self) -> LabelTable:
+    def _same(self, at: int, visibility: int, box: tuple[float, ...]) -> bool:
+        pairs = zip(self.values[at], box, strict=False)
+        return self.visibilities[at] == visibility and all(a == b or (a != a and b != b) for a, b in pairs)
+
+    def table(self, options: FormatOptions | None = None) -> LabelTable:
+        if self.repeated and options is not None:
+            options.note(f"{self.where}: {self.repeated} rows say the same as an earlier one and are left out")
         values = np.array(self.values, dtype=np.float64).reshape(-1, 5)
         with np.errstate(over="ignore", invalid="ignore"):
             values = np.where(np.abs(values) <= MAX_COORDINATE, np.round(values, 4), values)
@@ -142,19 +211,24 @@ def whole(text: Any, where: str, name: str) -> int:
     return int(value)
 
 
-def read_rows(path: Path, delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:
-    """Numbered rows (from 1, blank ones left out) of a small-celled text table, bounded.
+def read_rows(path: Path, delimiter: str | None = None) -> Iterator[tuple[int, list[str]]]:
+    """Numbered rows (from 1, blank ones left out) of a small-celled text table without a header, bounded.
+
+    Args:
+        delimiter: None takes what splits the first row (``,`` ``;`` tab ``|``).
 
     Raises:
         TrackerError: unreadable, not text, not CSV, more than 2 million rows.
     """
-    text = decode_text(read_bounded(path, max_rows=MAX_ROWS), path)
+    text, skipped = skip_separator_line(decode_text(read_bounded(path, max_rows=MAX_ROWS), path))
+    if delimiter is None:
+        delimiter = delimiter_of(text.lstrip().partition("\n")[0])
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
-    n = 0
+    n = skipped
     try:
-        for n, row in enumerate(reader, start=1):
+        for n, row in enumerate(reader, start=skipped + 1):
             if row and any(c.strip() for c in row):
-                yield n, row
+                yield n, row if delimiter in ", " else [c.replace(",", ".") for c in row]
     except csv.Error as e:
         raise TrackerError(f"{path}, row {n + 1}: not valid CSV ({e})") from e
 
@@ -162,20 +236,35 @@ def read_rows(path: Path, delimiter: str = ",") -> Iterator[tuple[int, list[str]
 def read_table(path: Path, required: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
     """Rows of a CSV with a header as dictionaries; names are compared without case and blanks around.
 
+    Cells that mean "nothing" (:data:`tracker.labels.tables.BLANKS`) come as "".
+
     Raises:
         TrackerError: also columns missing, rows of another length.
     """
-    rows = read_rows(path)
-    _, header = next(rows, (1, []))
-    names = [h.strip().lower() for h in header]
+    text, skipped = skip_separator_line(decode_text(read_bounded(path, max_rows=MAX_ROWS), path))
+    lines = io.StringIO(text, newline="")
+    header, dialect = header_of(lines.readline(), path)
+    names = [h.lower() for h in header]
     missing = [c for c in required if c.lower() not in names]
-    if missing or len(set(names)) < len(names):
-        what = f"columns missing: {','.join(missing)}" if missing else "a column is there twice"
-        raise TrackerError(f"{path}, row 1: {what} (found '{','.join(names)[:80]}')")
-    for n, row in rows:
-        if len(row) != len(names):
-            raise TrackerError(f"{path}, row {n}: {len(row)} fields, the header has {len(names)}")
-        yield n, dict(zip(names, (c.strip() for c in row), strict=True))
+    if missing:
+        raise missing_columns(path, names, missing, dialect.delimiter)
+    if len(set(names)) < len(names):
+        raise TrackerError(f"{path}, row 1: a column is there twice (found '{','.join(names)[:80]}')")
+    n = skipped + 1
+    try:
+        for n, row in enumerate(read_cells(lines, dialect), start=skipped + 2):
+            if not row or not any(c.strip() for c in row):
+                continue
+            if len(row) != len(names):
+                raise TrackerError(f"{path}, row {n}: {len(row)} fields, the header has {len(names)}")
+            yield n, dict(zip(names, ("" if is_blank(c) else c.strip() for c in row), strict=True))
+    except csv.Error as e:
+        raise TrackerError(f"{path}, row {n + 1}: not valid CSV ({e})") from e
+
+
+def no_position(x: float, y: float) -> bool:
+    """A pair that files write where there is no position: missing, 0,0 or negative ones (-1,-1)."""
+    return not (np.isfinite(x) and np.isfinite(y)) or (x, y) == (0, 0) or (x < 0 and y < 0 and x == y)
 
 
 def read_json(path: Path) -> Any:
@@ -224,6 +313,62 @@ def to_corner(xy: FloatArray, wh: FloatArray) -> FloatArray:
 def from_corner(left: float, top: float, w: float, h: float) -> tuple[float, float]:
     """Inverse of :func:`to_corner` for one box."""
     return left + w / 2 - 0.5, top + h / 2 - 0.5
+
+
+def spot(x: float, y: float, empty: tuple[str, str] = ("", "")) -> tuple[str, str]:
+    """A position as text for the formats whose word for "no ball" is 0,0: a ball just there moves by 0.01 px."""
+    if x != x:
+        return empty
+    return shortest(x if (shortest(x), shortest(y)) != ("0", "0") else 0.01), shortest(y)
+
+
+@dataclass
+class Track:
+    """What one track of a file holds, to choose by: a name (of a number or region) and its frames."""
+
+    name: str
+    frames: set[int]
+    title: str = ""
+
+
+def choose_tracks(
+    tracks: Sequence[Track], options: FormatOptions, where: str, *, join: bool = True, option: str = "--track"
+) -> set[str]:
+    """Names of the tracks to read: those asked for, the only one, or all where no two share a frame.
+
+    Args:
+        join: tracks that share no frame may be parts of one ball's (a track per flight).
+
+    Raises:
+        TrackerError: several that share frames (or may not be joined), and none is chosen; or none of that name.
+    """
+    names = [t.name for t in tracks]
+    if options.track is not None:
+        asked = [n.strip() for n in options.track.split(",") if n.strip()]
+        if odd := [n for n in asked if n not in names]:
+            raise TrackerError(f"{where}: no track {odd[0][:40]}; there are: {_told(tracks)}")
+        chosen = [t for t in tracks if t.name in asked]
+        if len(chosen) > 1 and _shared(chosen):
+            raise TrackerError(f"{where}: tracks {options.track[:40]} share frames: {_told(chosen)}; one ball per frame")
+        return set(asked)
+    if len(tracks) > 1 and (not join or _shared(tracks)):
+        raise TrackerError(f"{where}: {len(tracks)} tracks: {_told(tracks)}; choose the ball's with {option} N")
+    if len(tracks) > 1:
+        options.note(f"{where}: {len(tracks)} tracks that share no frame are read as one ball: {_told(tracks)}")
+    return set(names)
+
+
+def _shared(tracks: Sequence[Track]) -> bool:
+    return sum(len(t.frames) for t in tracks) > len(set().union(*(t.frames for t in tracks)))
+
+
+def _told(tracks: Sequence[Track], most: int = 6) -> str:
+    parts = []
+    for t in tracks[:most]:
+        title = f" '{t.title[:30]}'" if t.title else ""
+        span = f"{len(t.frames)} frames from {min(t.frames)} to {max(t.frames)}" if t.frames else "empty"
+        parts.append(f"{t.name[:40]}{title} ({span})")
+    return ", ".join(parts) + (f" and {len(tracks) - most} more" if len(tracks) > most else "")
 
 
 def frame_in_name(name: str) -> int | None:

@@ -7,7 +7,9 @@ Label Studio's export has interpolated (``auto``) come in as ``propagated``.
 
 "Absent", "hidden", sources and estimated boxes have no place in a keyframe; they go into the task's ``data.oneball``,
 which Label Studio keeps untouched. An estimated box that somebody has since resized is taken as known.
-The tool counts frames at the rate of its own ``<Video framerate="...">``: set it to the video's.
+The tool counts frames at the rate of its own ``<Video framerate="...">``. Where that is not the video's, the file tells
+it (``framesCount`` / ``duration``, the keyframes' ``time``), and labels are placed by time; so they are for a video of
+variable rate. Several tasks or regions in one file are chosen by ``--task`` and ``--track``.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +32,9 @@ from tracker.labels.formats.common import (
     VISIBILITY_NUMBERS,
     Collector,
     FormatOptions,
+    Track,
     boxes,
+    choose_tracks,
     from_corner,
     known,
     lost,
@@ -38,6 +43,7 @@ from tracker.labels.formats.common import (
     whole,
 )
 from tracker.labels.formats.common import number as parse
+from tracker.labels.numbering import placed
 from tracker.labels.schema import MAX_FRAME, MAX_ROWS, LabelTable
 
 INTERPOLATED = "interpolated linearly"
@@ -45,46 +51,127 @@ _SAME_BOX = 1e-3  # percent
 
 
 def read(path: Path, options: FormatOptions) -> LabelTable:
-    task = _task(read_json(path), path)
+    task, regions = _chosen(read_json(path), path, options)
     ours = _dict(_dict(task.get("data")).get("oneball"))
     said = _dict(ours.get("frames"))
     width, height = _size(ours, path, options)
     rows = Collector(str(path), "frame")
-    placed: set[int] = set()
-    for region in _regions(task, options.label, path):
-        keys = sorted(_keyframes(region, path), key=lambda k: k["frame"])
+    placed_at: set[int] = set()
+    keyed = [(value, sorted(_keyframes(value, path), key=lambda k: k["frame"])) for value in regions]
+    frame_of = _clock(keyed, options, str(path), own=bool(said))
+    for _, keys in keyed:
         for i, key in enumerate(keys):
-            _place(key, said, ours.get("estimated"), rows, (width, height), options)
-            placed.add(key["frame"] - 1)
+            frame = frame_of[key["frame"]]
+            _place(key, frame, said, ours.get("estimated"), rows, (width, height), options)
+            placed_at.add(frame)
             if not options.interpolate or i + 1 == len(keys) or not key["enabled"]:
                 continue
             after = keys[i + 1]
-            span = after["frame"] - key["frame"]
-            if span > MAX_ROWS:
-                raise TrackerError(f"{path}: {span:,} frames between two keyframes")
-            for frame in range(key["frame"] + 1, after["frame"]):
-                t = (frame - key["frame"]) / span
+            first, last = frame, frame_of[after["frame"]]
+            if last - first > MAX_ROWS:
+                raise TrackerError(f"{path}: {last - first:,} frames between two keyframes")
+            for between_frame in range(first + 1, last):
+                t = (between_frame - first) / (last - first)
                 between = {k: key[k] + t * (after[k] - key[k]) for k in ("x", "y", "width", "height")}
-                _place({**between, "frame": frame, "auto": True}, {}, None, rows, (width, height), options)
-                placed.add(frame - 1)
+                _place({**between, "auto": True}, between_frame, {}, None, rows, (width, height), options)
+                placed_at.add(between_frame)
     for text, entry in said.items():
         if isinstance(entry, dict) and entry.get("visibility") == "absent":
             frame = whole(text, f"{path}, data.oneball", "frame")
-            if frame not in placed:
+            if frame not in placed_at:
                 rows.add(frame, frame, int(Visibility.ABSENT), source=_source(entry, options))
-    return rows.table()
+    return rows.table(options)
+
+
+def _clock(
+    keyed: list[tuple[dict[str, Any], list[dict[str, Any]]]], options: FormatOptions, where: str, *, own: bool
+) -> dict[int, int]:  # fmt: skip
+    """Frame of the video for each frame of the tool, which counts at a rate of its own.
+
+    The rate is told by ``framesCount`` and ``duration``, the moment by the keyframe's ``time``: that of the picture
+    shown, or the end of the tool's own frame (frame / rate), which some versions write.
+    """
+    keys = [k for _, ks in keyed for k in ks]
+    numbers = {k["frame"] for k in keys}
+    rates = {round(r, 3) for value, _ in keyed if (r := _rate(value))}
+    if len(rates) > 1:
+        raise TrackerError(f"{where}: regions counted at {', '.join(f'{r:g}' for r in sorted(rates))} frames a second")
+    times = {k["frame"]: k["time"] for k in keys if k["time"] is not None}
+    rate = next(iter(rates), 0.0) or _rate_of_times(times)
+    clip_fps = options.clip_fps
+    if own and options.clip is not None and times:  # our own file: the times are those of the frames
+        return {n: options.clip.frame_at(times[n]) if n in times else n - 1 for n in numbers}
+    if not rate or not clip_fps or options.first_frame is not None:
+        if rate and not own and options.first_frame is None:
+            options.note(f"{where}: counted at {rate:g} frames a second; if the video has another rate, give --video")
+        return placed(numbers, replace(options, notes=[]), where, counts_from=1)
+    if times and not all(-0.05 < t * rate - n + 1 < 1.05 for n, t in times.items()):
+        n = next(n for n, t in times.items() if not -0.05 < t * rate - n + 1 < 1.05)
+        raise TrackerError(
+            f"{where}: keyframe at frame {n} has the time {times[n]:g} s, but frames are counted at {rate:g} a second; "
+            "--first-frame 1 takes the numbers as they stand"
+        )
+    if abs(rate - clip_fps) < 0.005 * clip_fps and not options.variable_rate:
+        return placed(numbers, replace(options, notes=[]), where, counts_from=1)
+    late = bool(times) and all(abs(t * rate - n) < 0.01 for n, t in times.items())
+    moments = {n: (n - 1) / rate if late or n not in times else times[n] for n in numbers}
+    has = "uneven times" if options.variable_rate else f"{clip_fps:g}"
+    options.note(f"{where}: counted at {rate:g} a second, the video has {has}: placed by time")
+    return {n: options.frame_at(t) for n, t in moments.items()}
+
+
+def _rate(value: dict[str, Any]) -> float:
+    """Frames a second that a region says it was counted at, 0 where it is silent."""
+    count, duration = value.get("framesCount"), value.get("duration")
+    if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in (count, duration)):
+        return 0.0
+    rate = count / duration if count > 0 and duration > 0 else 0.0  # type: ignore[operator]
+    near = round(rate)
+    return float(near) if near and abs(rate - near) * duration < 1 and abs(rate - near) < 0.02 * near else rate  # type: ignore[operator]
+
+
+def _rate_of_times(times: dict[int, float]) -> float:
+    """The rate that the times of two or more keyframes tell, 0 where there are none."""
+    if len(times) < 2:
+        return 0.0
+    first, last = min(times), max(times)
+    span = times[last] - times[first]
+    return round((last - first) / span, 1) if span > 0 else 0.0
 
 
 def _dict(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _task(data: Any, path: Path) -> dict[str, Any]:
-    tasks = data if isinstance(data, list) else [data]
-    tasks = [t for t in tasks if isinstance(t, dict) and ("annotations" in t or "predictions" in t)]
-    if len(tasks) != 1:
-        raise TrackerError(f"{path}: a Label Studio export of one video task is needed, here are {len(tasks)}")
-    return tasks[0]
+def _chosen(data: Any, path: Path, options: FormatOptions) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The task and its regions to read: the only ones, or those asked for."""
+    tasks = [_full(t) for t in (data if isinstance(data, list) else [data]) if isinstance(t, dict)]
+    tasks = [t for t in tasks if "annotations" in t or "predictions" in t]
+    if not tasks:
+        raise TrackerError(f"{path}: a Label Studio export of one video task is needed; no task here has annotations")
+    if options.task is not None:
+        tasks = [t for t in tasks if options.task in (str(t.get("id", "")), _video(t))] or tasks
+    if len(tasks) > 1:
+        told = ", ".join(f"{t.get('id', '?')} '{_video(t)[:40]}'" for t in tasks[:6])
+        more = f" and {len(tasks) - 6} more" if len(tasks) > 6 else ""
+        raise TrackerError(f"{path}: {len(tasks)} tasks: {told}{more}; choose one with --task N")
+    return tasks[0], _regions(tasks[0], path, options)
+
+
+def _full(task: dict[str, Any]) -> dict[str, Any]:
+    """A task of the short form (JSON-MIN: control names beside the data) in the full one."""
+    if "annotations" in task or "predictions" in task:
+        return task
+    regions = [v for items in task.values() if isinstance(items, list) for v in items]
+    regions = [v for v in regions if isinstance(v, dict) and isinstance(v.get("sequence"), list)]
+    if not regions:
+        return task
+    result = [{"type": "videorectangle", "value": v, "id": str(i)} for i, v in enumerate(regions)]
+    return {"id": task.get("id"), "data": {"video": task.get("video")}, "annotations": [{"result": result}]}
+
+
+def _video(task: dict[str, Any]) -> str:
+    return str(_dict(task.get("data")).get("video", "")).replace("\\", "/").rpartition("/")[2]
 
 
 def _size(ours: dict[str, Any], path: Path, options: FormatOptions) -> tuple[int, int]:
@@ -95,21 +182,31 @@ def _size(ours: dict[str, Any], path: Path, options: FormatOptions) -> tuple[int
     return options.size("reading Label Studio's percentages")
 
 
-def _regions(task: dict[str, Any], label: str, path: Path) -> list[dict[str, Any]]:
+def _regions(task: dict[str, Any], path: Path, options: FormatOptions) -> list[dict[str, Any]]:
+    label = options.label
     done = [a for a in task.get("annotations") or [] if isinstance(a, dict) and not a.get("was_cancelled")]
     if not done:
         raise TrackerError(f"{path}: the task has no finished annotation")
+    if len(done) > 1:
+        options.note(f"{path}: {len(done)} annotations of the task; the last, {done[-1].get('id', '?')}, is read")
     result = done[-1].get("result")
     found = [r for r in result if isinstance(r, dict)] if isinstance(result, list) else []
     found = [r for r in found if str(r.get("type", "")).lower() == "videorectangle"]
-    values = [r["value"] for r in found if isinstance(r.get("value"), dict)]
-    names = {n for v in values for n in _labels(v)}
+    found = [r for r in found if isinstance(r.get("value"), dict)]
+    names = {n for r in found for n in _labels(r["value"])}
     wanted = {n for n in names if n.lower() == label.lower()} or (names if len(names) <= 1 else set())
     if names and not wanted:
         raise TrackerError(
             f"{path}: no region is called '{label}'; there are {', '.join(sorted(names))[:80]} (--label)"
         )
-    return [v for v in values if not names or wanted & set(_labels(v))]
+    found = [r for r in found if not names or wanted & set(_labels(r["value"]))]
+    ids = [str(r.get("id", i)) for i, r in enumerate(found)]
+    tracks = [
+        Track(i, {k["frame"] for k in _keyframes(r["value"], path)}, ",".join(_labels(r["value"])))
+        for i, r in zip(ids, found, strict=True)
+    ]
+    chosen = choose_tracks(tracks, options, str(path))
+    return [r["value"] for i, r in zip(ids, found, strict=True) if i in chosen]
 
 
 def _labels(value: dict[str, Any]) -> list[str]:
@@ -132,7 +229,11 @@ def _keyframes(value: dict[str, Any], path: Path) -> Iterator[dict[str, Any]]:
             continue  # a switch without a box
         numbers = {k: parse(item.get(k), where, k) for k in ("x", "y", "width", "height")}
         enabled, auto = item.get("enabled", True) is not False, item.get("auto") is True
-        yield {**numbers, "frame": frame, "enabled": enabled, "auto": auto}
+        time = item.get("time")
+        time_s = float(time) if isinstance(time, int | float) and not isinstance(time, bool) else None
+        if time_s is not None and not (math.isfinite(time_s) and 0 <= time_s < 1e7):
+            raise TrackerError(f"{where}: time {str(time)[:40]} is no moment in seconds")
+        yield {**numbers, "frame": frame, "enabled": enabled, "auto": auto, "time": time_s}
 
 
 def _source(entry: dict[str, Any], options: FormatOptions) -> str:
@@ -142,13 +243,13 @@ def _source(entry: dict[str, Any], options: FormatOptions) -> str:
 
 def _place(
     key: dict[str, Any],
+    frame: int,
     said: dict[str, Any],
     estimated: Any,
     rows: Collector,
     size: tuple[int, int],
     options: FormatOptions,
 ) -> None:
-    frame = key["frame"] - 1
     entry = _dict(said.get(str(frame)))
     number = VISIBILITY_NUMBERS.get(str(entry.get("visibility")), 1)
     w, h = key["width"] * size[0] / 100, key["height"] * size[1] / 100
@@ -182,6 +283,10 @@ def write(path: Path, table: LabelTable, options: FormatOptions) -> list[str]:
     corner, extent = to_corner(table.xy, wh) * percent, wh * percent
     frames = table.frame.tolist()
     placed = table.has_position
+    times = options.times_of(table.frame)
+    rate = options.fps if options.variable_rate else 0.0  # the tool counts evenly: there a frame's place is its time
+    shown = np.floor(times * rate + 0.5) if rate else options.positions(table.frame)
+    count_of = [int(n) + 1 if n == n else int(f) + 1 for n, f in zip(shown, frames, strict=True)]
     sequence, said = [], {}
     for i, frame in enumerate(frames):
         entry: dict[str, Any] = {
@@ -198,15 +303,15 @@ def write(path: Path, table: LabelTable, options: FormatOptions) -> list[str]:
         if table.reason[i]:
             entry["reason"] = str(table.reason[i])
         x, y, w, h = (round(float(v), 6) for v in (*corner[i], *extent[i]))
-        key = {"frame": frame + 1, "enabled": lives, "rotation": 0, "x": x, "y": y, "width": w, "height": h}
-        if options.fps > 0:
-            key["time"] = round(frame / options.fps, 6)
+        key = {"frame": count_of[i], "enabled": lives, "rotation": 0, "x": x, "y": y, "width": w, "height": h}
+        if times[i] == times[i]:
+            key["time"] = round(float(times[i]), 6)
         sequence.append(key)
     ours: dict[str, Any] = {"width": width, "height": height, "frames": said}
     if (estimated & placed).any():
         ours["estimated"] = [round(float(v), 6) for v in extent[np.argmax(estimated & placed)]]
         notes.append(f"{int((estimated & placed).sum())} boxes are estimated (data.oneball)")
-    count = frames[-1] + 1 if frames else 0
+    count = options.length or (count_of[-1] if frames else 0)
     value: dict[str, Any] = {"framesCount": count, "sequence": sequence, "labels": [options.label]}
     if options.fps > 0:
         value["duration"] = round(count / options.fps, 6)

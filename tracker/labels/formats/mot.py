@@ -2,6 +2,10 @@
 
 conf 0 means "ignore this row" (read as unknown), any other value is active: an estimated box gets 0.5 and is read back
 as a box nobody knows. Visibility is the share that can be seen: 1 visible, 0.5 hard, 0 occluded. Absent cannot be said.
+A box without extent, or -1 in all of it, is no box (unknown).
+
+Of several tracks the ball's is the one that ``gameinfo.ini`` names (SoccerNet: ``trackletID_17= ball;1``), or the one
+chosen. ``seqinfo.ini`` tells the pictures, whose names are frame numbers. SoccerNet's pixels count from 0.
 """
 
 from __future__ import annotations
@@ -15,7 +19,9 @@ from tracker.labels.formats.common import (
     NAN,
     Collector,
     FormatOptions,
+    Track,
     boxes,
+    choose_tracks,
     from_corner,
     known,
     lost,
@@ -25,6 +31,7 @@ from tracker.labels.formats.common import (
     whole,
 )
 from tracker.labels.formats.common import number as parse
+from tracker.labels.numbering import placed, read_ini, sequence_info
 from tracker.labels.schema import LabelTable
 
 ESTIMATED = 0.5  # conf
@@ -32,18 +39,16 @@ _SEEN = {Visibility.VISIBLE: "1", Visibility.HARD: "0.5", Visibility.OCCLUDED: "
 
 
 def read(path: Path, options: FormatOptions) -> LabelTable:
-    rows = Collector(str(path))
+    found: list[tuple[int, int, str, int, tuple[float, float, float, float]]] = []
     for n, fields in read_rows(path):
         where = f"{path}, row {n}"
         if not 7 <= len(fields) <= 10:
             raise TrackerError(f"{where}: a MOT row has 7 to 10 fields, here are {len(fields)}")
-        frame = whole(fields[0], where, "frame") - 1
+        frame, track = whole(fields[0], where, "frame"), str(whole(fields[1], where, "id"))
         names = ("left", "top", "w", "h", "conf")
         left, top, w, h, conf = (parse(v, where, c) for v, c in zip(fields[2:7], names, strict=True))
-        if conf == 0:
+        if conf == 0 or (w <= 0 and h <= 0):
             continue
-        if frame < 0:
-            raise TrackerError(f"{where}: frame {frame + 1}; MOT frames count from 1")
         seen = 1.0
         if len(fields) in (8, 9):  # ten fields are the 2015 form: world coordinates instead of class and visibility
             if options.class_id and whole(fields[7], where, "class") != options.class_id:
@@ -53,10 +58,47 @@ def read(path: Path, options: FormatOptions) -> LabelTable:
         if seen < 0:  # -1 is "not stated"
             visibility = Visibility.VISIBLE
         x, y = from_corner(left - 1, top - 1, w, h)
-        if conf == ESTIMATED:
-            w = h = NAN
-        rows.add(n, frame, int(visibility), x, y, w, h, source=options.source)
-    return rows.table()
+        box = (x, y, NAN, NAN) if conf == ESTIMATED else (x, y, w, h)
+        found.append((n, frame, track, int(visibility), box))
+    sequence = sequence_info(path)
+    if _info(path) is not None or (sequence is not None and sequence.name.startswith("SN")):
+        found = [(*r[:4], (r[4][0] + 1, r[4][1] + 1, *r[4][2:])) for r in found]  # SoccerNet's pixels count from 0
+    wanted = _ball(path, found, options)
+    found = [r for r in found if r[2] in wanted]
+    frame_of = placed(
+        (r[1] for r in found), options, str(path), counts_from=1, length=sequence.length if sequence else 0
+    )
+    rows = Collector(str(path))
+    for n, number, _, visibility_, (x, y, w, h) in found:
+        rows.add(n, frame_of[number], visibility_, x, y, w, h, source=options.source)
+    return rows.table(options)
+
+
+def _info(path: Path) -> Path | None:
+    """SoccerNet's list of who is who, beside the labels or one folder up."""
+    places = (path.parent / "gameinfo.ini", path.resolve().parent.parent / "gameinfo.ini")
+    return next((f for f in places if f.is_file()), None)
+
+
+def _ball(path: Path, found: list[tuple], options: FormatOptions) -> set[str]:
+    """Ids of the tracks to read."""
+    held: dict[str, set[int]] = {}
+    for _, frame, track, *_ in found:
+        held.setdefault(track, set()).add(frame)
+    titles: dict[str, str] = {}
+    info = _info(path)
+    if info is not None:
+        for key, value in read_ini(info, "Sequence").items():
+            if key.startswith("trackletid_"):
+                titles[key.removeprefix("trackletid_")] = value.strip().partition(";")[0]
+    tracks = [Track(t, frames, titles.get(t, "")) for t, frames in held.items()]
+    balls = [t for t in tracks if t.title.lower() == options.label.lower()]
+    if balls and options.track is None:
+        chosen = choose_tracks(balls, options, str(path))
+        if len(tracks) > len(chosen):
+            options.note(f"{path}: track {', '.join(sorted(chosen))} is the {options.label} ({info})")
+        return chosen
+    return choose_tracks(tracks, options, str(path), join=False)
 
 
 def write(path: Path, table: LabelTable, options: FormatOptions) -> list[str]:
@@ -65,12 +107,13 @@ def write(path: Path, table: LabelTable, options: FormatOptions) -> list[str]:
     table = table.select(table.has_position)
     wh, estimated = boxes(table, options)
     corner = to_corner(table.xy, wh) + 1
+    shift = 1 if options.first == 0 else 0  # frames count from 1; pictures that do so already keep their numbers
     with atomic_write(path) as f:
         for i in range(len(table)):
             conf = ESTIMATED if estimated[i] else 1
             seen = _SEEN[Visibility(int(table.visibility[i]))]
             numbers = ",".join(shortest(v) for v in (*corner[i], *wh[i]))
-            f.write(f"{table.frame[i] + 1},1,{numbers},{conf},{options.class_id or 1},{seen}\n")
+            f.write(f"{table.frame[i] + shift},1,{numbers},{conf},{options.class_id or 1},{seen}\n")
     if estimated.any():
         notes.append(f"{int(estimated.sum())} boxes are estimated (conf {ESTIMATED})")
     return notes

@@ -1,7 +1,8 @@
 """TrackNet's ``Label.csv``: ``file name,visibility,x-coordinate,y-coordinate,status``, a row per picture.
 
 Visibility 0 not in the picture, 1 easy, 2 hard, 3 occluded: the same words as ours. Positions are pixel indices.
-``status`` (flying, hit, bouncing) is written empty and not kept.
+``status`` (flying, hit, bouncing) is written empty and not kept; a sixth column ``frame`` is ours and says that the
+names count from 0. Visible without a position (empty, nan, 0,0 or -1,-1) is unknown.
 """
 
 from __future__ import annotations
@@ -14,37 +15,51 @@ from tracker.core.files import atomic_write
 from tracker.labels.formats.common import (
     Collector,
     FormatOptions,
-    frame_in_name,
     known,
     lost,
+    no_position,
     read_table,
-    shortest,
+    spot,
     whole,
 )
 from tracker.labels.formats.common import number as parse
+from tracker.labels.numbering import frames_in_names, placed
 from tracker.labels.schema import LabelTable
 
-COLUMNS = ("file name", "visibility", "x-coordinate", "y-coordinate", "status")
+COLUMNS = ("file name", "visibility", "x-coordinate", "y-coordinate", "status", "frame")
 
 
 def read(path: Path, options: FormatOptions) -> LabelTable:
-    rows = Collector(str(path))
-    for n, row in read_table(path, COLUMNS[:4]):
-        where = f"{path}, row {n}"
-        frame = frame_in_name(row["file name"])
-        if frame is None:
-            raise TrackerError(f"{where}: no frame number in the file name '{row['file name'][:40]}'")
+    found = list(read_table(path, COLUMNS[:4]))
+    for n, row in found:
         if row["file name"].startswith("-"):
-            raise TrackerError(f"{where}: negative frame number; frames count from 0")
+            raise TrackerError(f"{path}, row {n}: negative frame number; frames count from 0")
+    own = bool(found) and all("frame" in row for _, row in found)
+    if own:
+        numbers: list[int | None] = [whole(row["frame"], f"{path}, row {n}", "frame") for n, row in found]
+    else:
+        numbers = frames_in_names([row["file name"] for _, row in found], str(path), options.task)
+    stated = [k for k in numbers if k is not None]
+    frame_of = placed(stated, options, str(path), counts_from=0, names=not own, own=own)
+    rows, empty = Collector(str(path)), 0
+    for (n, row), k in zip(found, numbers, strict=True):
+        where = f"{path}, row {n}"
+        if k is None:
+            continue
         visibility = whole(row["visibility"], where, "visibility")
         if not 0 <= visibility <= 3:
             raise TrackerError(f"{where}: unknown visibility {visibility}; TrackNet has 0 to 3")
         if visibility == 0:
-            rows.add(n, frame, 0, source=options.source)
+            rows.add(n, frame_of[k], 0, source=options.source)
             continue
-        x, y = (parse(row[c], where, c) for c in COLUMNS[2:4])
-        rows.add(n, frame, visibility, x, y, source=options.source)
-    return rows.table()
+        x, y = (parse(row[c] or "-1", where, c) for c in COLUMNS[2:4])
+        if no_position(x, y):
+            empty += 1
+            continue
+        rows.add(n, frame_of[k], visibility, x, y, source=options.source)
+    if empty:
+        options.note(f"{path}: {empty} rows say visible without a position (empty, 0,0 or -1,-1); left unknown")
+    return rows.table(options)
 
 
 def write(path: Path, table: LabelTable, options: FormatOptions) -> list[str]:
@@ -54,6 +69,5 @@ def write(path: Path, table: LabelTable, options: FormatOptions) -> list[str]:
         out = csv.writer(f, lineterminator="\n")
         out.writerow(COLUMNS)
         for frame, visibility, (x, y) in zip(table.frame, table.visibility, table.xy, strict=True):
-            spot = (shortest(x), shortest(y)) if x == x else ("", "")
-            out.writerow((f"{frame:04d}.jpg", int(visibility), *spot, ""))
+            out.writerow((f"{frame:04d}.jpg", int(visibility), *spot(x, y), "", int(frame)))
     return notes

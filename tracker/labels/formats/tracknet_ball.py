@@ -1,7 +1,8 @@
 """TrackNetV2's ``_ball.csv`` (badminton): ``Frame,Visibility,X,Y`` with visibility 1 seen and 0 not seen.
 
-"Not seen" with a position is a hidden ball; at 0,0 the file does not say whether the ball is hidden or gone, and it
-is read as absent with that as the reason. Positions are pixel indices.
+"Not seen" with a position is a hidden ball; without one (empty, nan, 0,0 or -1,-1) the file does not say whether the
+ball is hidden or gone, and it is read as absent with that as the reason. "Seen" without one is unknown. Positions are
+pixel indices.
 """
 
 from __future__ import annotations
@@ -9,11 +10,20 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from tracker.core.errors import TrackerError
-from tracker.core.files import atomic_write
-from tracker.core.types import Visibility
-from tracker.labels.formats.common import Collector, FormatOptions, known, lost, read_table, shortest, whole
+from tracker.errors import TrackerError
+from tracker.files import atomic_write
+from tracker.labels.formats.common import (
+    Collector,
+    FormatOptions,
+    known,
+    lost,
+    no_position,
+    read_table,
+    spot,
+    whole,
+)
 from tracker.labels.formats.common import number as parse
+from tracker.labels.numbering import placed
 from tracker.labels.schema import LabelTable
 
 COLUMNS = ("Frame", "Visibility", "X", "Y")
@@ -21,20 +31,27 @@ NOT_SEEN = "not seen: absent or hidden"
 
 
 def read(path: Path, options: FormatOptions) -> LabelTable:
-    rows = Collector(str(path))
+    found = []
     for n, row in read_table(path, COLUMNS):
         where = f"{path}, row {n}"
         seen = whole(row["visibility"], where, "Visibility")
         if seen not in (0, 1):
             raise TrackerError(f"{where}: unknown Visibility {seen}; it is 0 or 1")
-        x, y = (parse(row[c] or (0 if not seen else ""), where, c.upper()) for c in ("x", "y"))
-        frame = whole(row["frame"], where, "Frame")
-        if seen or (x, y) != (0, 0):
+        x, y = (parse(row[c] or "-1", where, c.upper()) for c in ("x", "y"))
+        found.append((n, whole(row["frame"], where, "Frame"), seen, x, y))
+    frame_of = placed((r[1] for r in found), options, str(path), counts_from=0)
+    rows, empty = Collector(str(path)), 0
+    for n, number, seen, x, y in found:
+        if not no_position(x, y):
             visibility = Visibility.VISIBLE if seen else Visibility.OCCLUDED
-            rows.add(n, frame, int(visibility), x, y, source=options.source)
+            rows.add(n, frame_of[number], int(visibility), x, y, source=options.source)
+        elif not seen:
+            rows.add(n, frame_of[number], int(Visibility.ABSENT), source=options.source, reason=NOT_SEEN)
         else:
-            rows.add(n, frame, int(Visibility.ABSENT), source=options.source, reason=NOT_SEEN)
-    return rows.table()
+            empty += 1
+    if empty:
+        options.note(f"{path}: {empty} rows say seen without a position (empty, 0,0 or -1,-1); left unknown")
+    return rows.table(options)
 
 
 def write(path: Path, table: LabelTable, options: FormatOptions) -> list[str]:
@@ -43,7 +60,6 @@ def write(path: Path, table: LabelTable, options: FormatOptions) -> list[str]:
     with atomic_write(path) as f:
         out = csv.writer(f, lineterminator="\n")
         out.writerow(COLUMNS)
-        for frame, visibility, (x, y) in zip(table.frame, table.visibility, table.xy, strict=True):
-            spot = (shortest(x), shortest(y)) if x == x else ("0", "0")
-            out.writerow((int(frame), int(visibility in (1, 2)), *spot))
+        for frame, visibility, (x, y) in zip(options.positions(table.frame), table.visibility, table.xy, strict=True):
+            out.writerow((int(frame), int(visibility in (1, 2)), *spot(x, y, ("0", "0"))))
     return notes

@@ -23,7 +23,6 @@ from tracker.labels.formats.common import (
     FormatOptions,
     atomic_folder,
     boxes,
-    frame_in_name,
     known,
     lost,
     read_table,
@@ -31,6 +30,7 @@ from tracker.labels.formats.common import (
     whole,
 )
 from tracker.labels.formats.common import number as parse
+from tracker.labels.numbering import frames_in_names, placed
 from tracker.labels.schema import MAX_ROWS, LabelTable, decode_text, read_bounded
 
 META = "labels_meta.csv"
@@ -44,21 +44,25 @@ def read(path: Path, options: FormatOptions) -> LabelTable:
         raise TrackerError(f"{path}: YOLO labels are a folder of text files, one per picture")
     width, height = options.size("reading YOLO labels")
     meta = dict(_meta(path / META)) if (path / META).is_file() else {}
+    class_id = _class_of(path, options)
     rows = Collector(str(path), "picture")
-    seen: dict[int, str] = {}
     files = sorted(p for p in path.iterdir() if p.suffix == ".txt" and p.name != "classes.txt")
     if len(files) > MAX_FILES:
         raise TrackerError(f"{path}: more than {MAX_FILES:,} label files; split it by clip")
     if not files:
         raise TrackerError(f"{path}: no .txt label file in it")
-    for file in files:
-        frame = frame_in_name(file.name)
-        if frame is None:
-            raise TrackerError(f"{file}: no frame number in the file name")
+    numbers = frames_in_names([f.name for f in files], str(path), options.task)
+    known_numbers = [k for k in numbers if k is not None]
+    frame_of = placed(known_numbers, options, str(path), counts_from=0, names=True, own=bool(meta))
+    seen: dict[int, str] = {}
+    for file, number_ in zip(files, numbers, strict=True):
+        if number_ is None:
+            continue
+        frame = frame_of[number_]
         if frame in seen:
             raise TrackerError(f"{file}: frame {frame} is already in {seen[frame]}")
         seen[frame] = file.name
-        best = max(_lines(file, options.class_id), default=None)
+        best = max(_lines(file, class_id), default=None)
         visibility, source, estimated = meta.get(frame, (None, options.source, False))
         if best is None:
             if visibility == 0 or (visibility is None and options.empty_is_absent):
@@ -69,7 +73,17 @@ def read(path: Path, options: FormatOptions) -> LabelTable:
         rows.add(
             frame, frame, visibility or 1, x * width - 0.5, y * height - 0.5, *size, source=source
         )  # fmt: skip
-    return rows.table()
+    return rows.table(options)
+
+
+def _class_of(path: Path, options: FormatOptions) -> int:
+    """The class asked for, else the ball's in ``classes.txt``."""
+    names = path / "classes.txt"
+    if options.class_id or not names.is_file():
+        return options.class_id
+    lines = decode_text(read_bounded(names, max_bytes=1 << 20), names).splitlines()
+    found = [i for i, n in enumerate(lines) if n.strip().lower() == options.label.lower()]
+    return found[0] if len(found) == 1 else 0
 
 
 def _lines(file: Path, class_id: int) -> Iterator[tuple[float, float, float, float, float]]:
