@@ -1,4 +1,4 @@
-"""Which frame a number is, which of several tracks and videos is read, what means "no position", and dialects of CSV."""
+"""Which frame a number is, which of several tracks and videos is read, what means "no position", dialects of CSV."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 import pytest
 
-from tracker.errors import TrackerError
+from tracker.core.errors import TrackerError
+from tracker.core.types import Label
 from tracker.labels.formats import FormatOptions, read_format, write_format
 from tracker.labels.numbering import Media, frames_in_names, media_near
 from tracker.labels.schema import LabelTable
-from tracker.types import Label
 
 SIZE = FormatOptions(width=1280, height=720)
 
@@ -90,7 +90,9 @@ def coco(path: Path, names: list[str], **more: object) -> Path:
 
 
 def label_csv(path: Path, names: list[str]) -> Path:
-    path.write_text("file name,visibility,x-coordinate,y-coordinate,status\n" + "".join(f"{n},1,5,6,0\n" for n in names))
+    path.write_text(
+        "file name,visibility,x-coordinate,y-coordinate,status\n" + "".join(f"{n},1,5,6,0\n" for n in names)
+    )
     return path
 
 
@@ -147,8 +149,8 @@ def test_yolo_finds_the_images_beside_it(tmp_path: Path) -> None:
 
 
 CVAT = """<annotations><meta><task><id>7</id><name>a</name><size>20</size><start_frame>{start}</start_frame>
-<stop_frame>{stop}</stop_frame><frame_filter>{filter}</frame_filter></task></meta><track id="0" label="ball">{boxes}</track>
-</annotations>"""
+<stop_frame>{stop}</stop_frame><frame_filter>{filter}</frame_filter></task></meta>
+<track id="0" label="ball">{boxes}</track></annotations>"""
 BOX = '<box frame="{f}" outside="{o}" occluded="0" keyframe="1" xtl="10" ytl="20" xbr="14" ybr="26"/>'
 
 
@@ -279,7 +281,9 @@ def two_videos(form: str, folder: Path) -> Path:
         return yolo(folder / "y", [0, 1], "south_{:04d}.txt")
     if form == "coco":
         videos = [{"id": 4, "name": "north"}, {"id": 5, "name": "south"}]
-        return coco(folder / "a.json", [f"{i:03d}.jpg" for i in (0, 1, 2, 3, 4)], video_id=[4, 4, 4, 5, 5], videos=videos)
+        return coco(
+            folder / "a.json", [f"{i:03d}.jpg" for i in (0, 1, 2, 3, 4)], video_id=[4, 4, 4, 5, 5], videos=videos
+        )
     if form == "tracknet":
         names = [f"north/{i:04d}.jpg" for i in (0, 1, 2)] + [f"south/{i:04d}.jpg" for i in (0, 1)]
         return label_csv(folder / "Label.csv", names)
@@ -379,7 +383,9 @@ def dialect(rows: list[tuple[str, ...]], name: str) -> bytes:
     comma = name in ("semicolon", "tab", "excel")
     lines = [delimiter.join(c.replace(".", ",") if comma else c for c in row) for row in rows]
     if name in ("index", "unnamed"):
-        lines = [("" if name == "index" else "Unnamed: 0") + "," + lines[0]] + [f"{i},{r}" for i, r in enumerate(lines[1:])]
+        lines = [("" if name == "index" else "Unnamed: 0") + "," + lines[0]] + [
+            f"{i},{r}" for i, r in enumerate(lines[1:])
+        ]
     if name == "excel":
         lines.insert(0, "sep=;")
     text = "\r\n".join(lines) + "\r\n"

@@ -7,11 +7,11 @@ import time
 import numpy as np
 import pytest
 
-from tracker.errors import TrackerError
+from tracker.core.errors import TrackerError
+from tracker.core.trajectory import COLUMNS, Trajectory
+from tracker.core.trajectory_formats import columns_of
 from tracker.labels.formats import FormatOptions, read_format
-from tracker.labels.tracks import FORMS, from_labels, read_form, to_labels, write_form
-from tracker.trajectory import COLUMNS, Trajectory
-from tracker.trajectory_formats import columns_of
+from tracker.propagate.tracks import FORMS, from_labels, read_form, to_labels, write_form
 
 
 def make(n: int = 60, seed: int = 0) -> Trajectory:
@@ -178,6 +178,20 @@ def test_odd_but_valid_csv_is_read(tmp_path):
     assert t.frame.tolist() == [0, 3, 7]
     assert t.status.tolist() == ["detected", "lost", "detected"]
     assert t.candidates.tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("name", ["semicolon", "index", "bom", "utf16", "excel"])
+def test_dialects_of_csv(tmp_path, name):
+    t = make()
+    t.to_csv(tmp_path / "t.csv")
+    text = (tmp_path / "t.csv").read_text()
+    if name in ("semicolon", "excel"):
+        text = "sep=;\n" * (name == "excel") + text.replace(",", ";").replace(".", ",")
+    elif name == "index":
+        text = "".join(f"{i - 1 if i else ''},{line}\n" for i, line in enumerate(text.splitlines()))
+    data = text.encode({"bom": "utf-8-sig", "utf16": "utf-16"}.get(name, "utf-8"))
+    (tmp_path / "t.csv").write_bytes(data)
+    assert_equal(Trajectory.read(tmp_path / "t.csv"), t)
 
 
 def test_a_parquet_file_of_texts_is_refused(tmp_path):

@@ -22,7 +22,9 @@ FORM_NAMES = (
 @click.option("--size", metavar="WxH", help="Size of the picture, instead of --video.")
 @click.option("--fps", type=float, metavar="N", help="Frames per second, instead of --video.")
 @click.option(
-    "--first-frame", type=click.IntRange(0), metavar="N",
+    "--first-frame",
+    type=click.IntRange(0),
+    metavar="N",
     help="The number that a label file gives the video's first frame (default: by what the file says).",
 )
 @click.option("--track", metavar="N", help="Which track is the ball, in a label file with several.")
@@ -45,15 +47,13 @@ def command(
     """
     from dataclasses import replace
 
-    from tracker.files import keep_apart
-    from tracker.labels.tracks import FORMS, format_options, read_form, write_form
-    from tracker.trajectory_formats import form_of
+    from tracker.core.files import keep_apart
+    from tracker.core.trajectory_formats import form_of
+    from tracker.propagate.tracks import FORMS, format_options, read_form, write_form
 
     assert set(FORM_NAMES) == set(FORMS)
     keep_apart([out], [trajectory, *([video] if video else [])])
-    options = replace(
-        format_options(video=video, size=size, fps=fps), first_frame=first_frame, track=track, task=task
-    )
+    options = replace(format_options(video=video, size=size, fps=fps), first_frame=first_frame, track=track, task=task)
     table = read_form(trajectory, source, options)
     for note in options.notes + write_form(Path(out), table, target or form_of(out), options):
         if not quiet:

@@ -56,7 +56,9 @@ def command() -> None:
 @click.option("--video", type=click.Path(path_type=Path), help="Take size, frame rate and name from this video.")
 @click.option("--fps", type=click.FloatRange(0, 1000), default=0.0, help="Frames per second of the video.")
 @click.option(
-    "--first-frame", type=click.IntRange(0), metavar="N",
+    "--first-frame",
+    type=click.IntRange(0),
+    metavar="N",
     help="The number that SOURCE gives the video's first frame (default: by what the file says).",
 )
 @click.option("--track", metavar="N", help="Which track is the ball in play, in a file with several.")
@@ -103,10 +105,10 @@ def convert(
       tracker labels convert job_17.xml match.labels.csv
       tracker labels convert match.labels.csv labels/ --to yolo --video match.mp4
     """
-    from tracker.files import keep_apart
+    from tracker.core.files import keep_apart
+    from tracker.core.types import LABEL_SOURCES
     from tracker.labels.formats import read_format, write_format
     from tracker.labels.numbering import Media, media_near
-    from tracker.types import LABEL_SOURCES
 
     if who not in LABEL_SOURCES:
         raise TrackerError(f"unknown source '{who}'; there are: {', '.join(LABEL_SOURCES)}")

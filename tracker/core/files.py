@@ -81,14 +81,31 @@ def prepare_folder(path: str | Path) -> Path:
     return path
 
 
+def decode_text(data: bytes, path: str | Path) -> str:
+    """UTF-8 text, or UTF-16 that says so (a byte order mark is skipped).
+
+    Raises:
+        TrackerError: other bytes, or NUL characters.
+    """
+    wide = data[:2] in (b"\xff\xfe", b"\xfe\xff")
+    try:
+        text = data.decode("utf-16" if wide else "utf-8-sig")
+    except UnicodeDecodeError as e:
+        raise TrackerError(
+            f"{path} is not a text file (byte {e.start} is not {'UTF-16' if wide else 'UTF-8; save it as UTF-8'})"
+        ) from e
+    if "\0" in text:
+        raise TrackerError(f"{path} is not a text file (it holds NUL characters)")
+    return text
+
+
 def read_text(path: str | Path, max_bytes: int = 64 << 20) -> str:
     """A text file from a stranger, within bounds."""
     path = Path(path)
     try:
         if path.stat().st_size > max_bytes:
             raise TrackerError(f"{path} is larger than {max_bytes >> 20} MiB; that is no file of this kind")
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as e:
-        raise TrackerError(f"{path} is not a text file (byte {e.start} is not UTF-8)") from e
+        data = path.read_bytes()
     except OSError as e:
         raise TrackerError(f"cannot read {path}: {(e.strerror or str(e)).lower()}") from e
+    return decode_text(data, path)

@@ -14,6 +14,7 @@ import numpy as np
 
 from tracker.core.errors import TrackerError
 from tracker.core.files import atomic_write, read_text
+from tracker.core.tables import Dialect, header_of, is_blank, skip_separator_line
 from tracker.core.types import BallState, FloatArray, IntArray, Status
 
 if TYPE_CHECKING:
@@ -87,17 +88,21 @@ class Trajectory:
         Raises:
             TrackerError: names the file and the row of what is wrong (order, repeats, numbers, columns).
         """
-        reader = csv.reader(read_text(path, MAX_BYTES).splitlines())
+        text, skipped = skip_separator_line(read_text(path, MAX_BYTES))
+        lines = text.splitlines()
+        names, dialect = header_of(lines[0] if lines else "", path)
+        if not {"frame", "x", "y"} <= set(names):
+            raise TrackerError(f"{path}: a trajectory needs the columns frame,x,y; found {names}")
+        reader = csv.reader(lines[1:], delimiter=dialect.delimiter)
         try:
-            names = next(reader, None)
-            if names is None or not {"frame", "x", "y"} <= set(names):
-                raise TrackerError(f"{path}: a trajectory needs the columns frame,x,y; found {names}")
-            rows = [row for row in reader if row]
+            rows = [row for row in reader if row] if dialect == Dialect() else [dialect.cells(r) for r in reader if r]
         except csv.Error as e:
-            raise TrackerError(f"{path}, row {reader.line_num}: not valid CSV ({e})") from e
+            raise TrackerError(f"{path}, row {reader.line_num + 1}: not valid CSV ({e})") from e
         # column by column: making a dictionary of every row would cost more than parsing its numbers
         columns = dict(zip(names, itertools.zip_longest(*rows, fillvalue=""), strict=False))
-        return cls.from_columns({c: columns[c] for c in COLUMNS if c in columns}, str(path), range(2, len(rows) + 2))
+        return cls.from_columns(
+            {c: columns[c] for c in COLUMNS if c in columns}, str(path), range(2 + skipped, len(rows) + 2 + skipped)
+        )
 
     @classmethod
     def from_columns(
@@ -247,7 +252,7 @@ def _located(read: Callable[[object], float], cell: object, where: str, row: int
 
 
 def _number(cell: object) -> float:
-    if cell is None or (isinstance(cell, str) and not cell.strip()):
+    if cell is None or (isinstance(cell, str) and is_blank(cell)):
         return math.nan
     try:
         return float(cell)  # type: ignore[arg-type]

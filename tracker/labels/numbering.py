@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tracker.errors import TrackerError
-from tracker.types import FloatArray, IntArray
+from tracker.core.errors import TrackerError
+from tracker.core.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
     from tracker.labels.formats.common import FormatOptions

@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from tracker.errors import TrackerError
-from tracker.files import atomic_write
-from tracker.labels.tables import Dialect, header_of, is_blank, read_cells, skip_separator_line
-from tracker.types import LABEL_SOURCES, FloatArray, IntArray, Label, Visibility
+from tracker.core.errors import TrackerError
+from tracker.core.files import atomic_write, decode_text
+from tracker.core.tables import Dialect, header_of, is_blank, read_cells, skip_separator_line
+from tracker.core.types import LABEL_SOURCES, FloatArray, IntArray, Label, Visibility
 
 COLUMNS = ("frame", "visibility", "x", "y", "w", "h", "source", "sd_px", "reason")
 REQUIRED = COLUMNS[:4]
@@ -187,24 +187,6 @@ def read_bounded(path: str | Path, *, max_bytes: int = MAX_BYTES, max_rows: int 
 
 def _too_large(path: str | Path, max_bytes: int) -> str:
     return f"{path}: larger than {max_bytes >> 20} MB; that is no label file, or it must be split by clip"
-
-
-def decode_text(data: bytes, path: str | Path) -> str:
-    """UTF-8 text, or UTF-16 that says so (a byte order mark is skipped).
-
-    Raises:
-        TrackerError: other bytes, or NUL characters.
-    """
-    wide = data[:2] in (b"\xff\xfe", b"\xfe\xff")
-    try:
-        text = data.decode("utf-16" if wide else "utf-8-sig")
-    except UnicodeDecodeError as e:
-        raise TrackerError(
-            f"{path} is not a text file (byte {e.start} is not {'UTF-16' if wide else 'UTF-8; save it as UTF-8'})"
-        ) from e
-    if "\0" in text:
-        raise TrackerError(f"{path} is not a text file (it holds NUL characters)")
-    return text
 
 
 def _open_rows(path: str | Path) -> tuple[list[str], Iterator[list[str]], int]:

@@ -9,14 +9,11 @@ import numpy as np
 
 from tracker.core.errors import TrackerError
 from tracker.core.trajectory import Trajectory
-from tracker.core.trajectory_formats import read, write
+from tracker.core.trajectory_formats import from_mot, read, write
 from tracker.core.types import Status, Visibility
 from tracker.labels.formats import FORMATS, FormatOptions, read_format, write_format
 from tracker.labels.numbering import Media
 from tracker.labels.schema import LabelTable
-from tracker.trajectory import Trajectory
-from tracker.trajectory_formats import from_mot, read, write
-from tracker.types import Status, Visibility
 
 # form -> name of the file (or folder) that `tracker infer --format` writes
 FORMS = {

@@ -8,9 +8,9 @@ from pathlib import Path
 from types import ModuleType
 
 from tracker.core.errors import TrackerError
+from tracker.core.tables import header_of, skip_separator_line
 from tracker.labels.formats.common import FormatOptions, read_json
 from tracker.labels.schema import LabelTable, decode_text
-from tracker.labels.tables import header_of, skip_separator_line
 
 __all__ = ["FORMATS", "WRITABLE", "Format", "FormatOptions", "detect_format", "read_format", "write_format"]
 
@@ -81,9 +81,7 @@ def detect_format(path: Path) -> str:
     if known := _foreign_table(names):
         raise TrackerError(f"{path}: this is {known}, which is not read; {_WAY_OUT}")
     found = f" (its first row is '{first[:60]}')" if first.isprintable() and first else ""
-    raise TrackerError(
-        f"{path}: no known label format{found}; name it with --from ({', '.join((OWN, *FORMATS))})"
-    )
+    raise TrackerError(f"{path}: no known label format{found}; name it with --from ({', '.join((OWN, *FORMATS))})")
 
 
 _WAY_OUT = "export it as CVAT for video, COCO or MOT, or write a CSV with the columns frame,visibility,x,y"

@@ -1,8 +1,9 @@
 """COCO detection JSON: pictures, and boxes ``[left, top, w, h]`` on the axis where pixel 0 spans 0..1.
 
 A picture without a box is read as unknown unless it says otherwise (our ``attributes.visibility``) or the caller does.
-Several videos in one file are chosen by ``--task``, several tracks (``track_id``) by ``--track``. Our own fields sit in ``attributes``, which COCO readers skip: visibility, source, box (known or estimated), sd_px,
-reason. CVAT's ``attributes.occluded`` is understood.
+Several videos in one file are chosen by ``--task``, several tracks (``track_id``) by ``--track``. Our own fields sit in
+``attributes``, which COCO readers skip: visibility, source, box (known or estimated), sd_px, reason. CVAT's
+``attributes.occluded`` is understood.
 """
 
 from __future__ import annotations
@@ -43,9 +44,7 @@ def read(path: Path, options: FormatOptions) -> LabelTable:
     for n, image in enumerate(images, start=1):
         whole(image.get("id"), f"{path}, image {n}", "id")
     numbers, own = _numbers(images, options, path)
-    frame_of = placed(
-        (k for k in numbers if k is not None), options, str(path), counts_from=0, names=not own, own=own
-    )
+    frame_of = placed((k for k in numbers if k is not None), options, str(path), counts_from=0, names=not own, own=own)
     frames: dict[int, int] = {}
     taken: dict[int, int] = {}
     rows = Collector(str(path), "annotation")

@@ -18,12 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from tracker.errors import TrackerError
-from tracker.geometry import REFERENCE_WIDTH
+from tracker.core.errors import TrackerError
+from tracker.core.tables import delimiter_of, header_of, is_blank, missing_columns, read_cells, skip_separator_line
+from tracker.core.types import REFERENCE_WIDTH, FloatArray, IntArray, Visibility
 from tracker.labels.numbering import Media
 from tracker.labels.schema import MAX_COORDINATE, MAX_ROWS, LabelTable, checked, decode_text, read_bounded
-from tracker.labels.tables import delimiter_of, header_of, is_blank, missing_columns, read_cells, skip_separator_line
-from tracker.types import FloatArray, IntArray, Visibility
 
 NAN = float("nan")
 MAX_JSON_BYTES = 64 << 20  # parsed JSON takes about ten times its size in memory
@@ -236,7 +235,7 @@ def read_rows(path: Path, delimiter: str | None = None) -> Iterator[tuple[int, l
 def read_table(path: Path, required: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
     """Rows of a CSV with a header as dictionaries; names are compared without case and blanks around.
 
-    Cells that mean "nothing" (:data:`tracker.labels.tables.BLANKS`) come as "".
+    Cells that mean "nothing" (:data:`tracker.core.tables.BLANKS`) come as "".
 
     Raises:
         TrackerError: also columns missing, rows of another length.
@@ -349,7 +348,9 @@ def choose_tracks(
             raise TrackerError(f"{where}: no track {odd[0][:40]}; there are: {_told(tracks)}")
         chosen = [t for t in tracks if t.name in asked]
         if len(chosen) > 1 and _shared(chosen):
-            raise TrackerError(f"{where}: tracks {options.track[:40]} share frames: {_told(chosen)}; one ball per frame")
+            raise TrackerError(
+                f"{where}: tracks {options.track[:40]} share frames: {_told(chosen)}; one ball per frame"
+            )
         return set(asked)
     if len(tracks) > 1 and (not join or _shared(tracks)):
         raise TrackerError(f"{where}: {len(tracks)} tracks: {_told(tracks)}; choose the ball's with {option} N")

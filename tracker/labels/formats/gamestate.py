@@ -9,12 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tracker.errors import TrackerError
+from tracker.core.errors import TrackerError
+from tracker.core.types import Visibility
 from tracker.labels.formats.common import Collector, FormatOptions, Track, choose_tracks, from_corner, read_json
 from tracker.labels.formats.common import number as parse
 from tracker.labels.numbering import frames_in_names, placed
 from tracker.labels.schema import LabelTable
-from tracker.types import Visibility
 
 
 def is_one(data: Any) -> bool:

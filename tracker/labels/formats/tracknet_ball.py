@@ -10,8 +10,9 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from tracker.errors import TrackerError
-from tracker.files import atomic_write
+from tracker.core.errors import TrackerError
+from tracker.core.files import atomic_write
+from tracker.core.types import Visibility
 from tracker.labels.formats.common import (
     Collector,
     FormatOptions,

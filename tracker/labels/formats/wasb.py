@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tracker.errors import TrackerError
-from tracker.files import atomic_write
+from tracker.core.errors import TrackerError
+from tracker.core.files import atomic_write
+from tracker.core.tables import is_blank
 from tracker.labels.formats.common import (
     NAN,
     Collector,
@@ -27,7 +28,6 @@ from tracker.labels.formats.common import number as parse
 from tracker.labels.formats.tracknet_ball import NOT_SEEN
 from tracker.labels.numbering import placed
 from tracker.labels.schema import MAX_ROWS, LabelTable
-from tracker.labels.tables import is_blank
 
 
 def read(path: Path, options: FormatOptions) -> LabelTable:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tracker.errors import TrackerError
+from tracker.core.errors import TrackerError
 
 DELIMITERS = ",;\t|"
 BLANKS = frozenset(("", "nan", "none", "null", "na", "n/a", "#n/a", "-", "nil"))
