@@ -1,0 +1,663 @@
+"""The faults of benchmarks/mutations.py, by the package they break.
+
+A fault is a short text that stands once in its file, and what it becomes (several pairs where one edit alone cannot
+break the thing). Texts are kept short so that renames around them do not touch them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A patch.
+
+    Attributes:
+        breaks: what goes wrong for the user.
+        edits: (find, replace) pairs, each found exactly once in ``file``.
+        tests: files that should notice, the quickest first.
+        survives: why it is not noticed, where that is known and accepted.
+    """
+
+    name: str
+    breaks: str
+    file: str
+    edits: tuple[tuple[str, str], ...]
+    tests: tuple[str, ...]
+    survives: str = ""
+
+
+def group(file: str, tests: str, *faults: tuple[str, ...], survives: dict[str, str] | None = None) -> list[Fault]:
+    """Faults (name, what it breaks, find, replace, find, replace ...) of one file with the same tests."""
+    files = tuple(f"tests/test_{t}.py" for t in tests.split())
+    made = []
+    for name, breaks, *texts in faults:
+        edits = tuple(zip(texts[::2], texts[1::2], strict=True))
+        made.append(Fault(name, breaks, file, edits, files, (survives or {}).get(name, "")))
+    return made
+
+
+COORDINATES = [
+    *group(
+        "tracker/geometry.py", "detect_views video_planes commands_accuracy",
+        ("half-pixel-one-way", "half a pixel is lost on the way back to source px",
+         "return (uv + 0.5) * scale + [region.x0, region.y0]", "return uv * scale + [region.x0, region.y0]"),
+        ("half-pixel-both-ways", "half a pixel is lost on the way there and back, so that round trips still close",
+         "return (xy - [region.x0, region.y0]) * scale - 0.5", "return (xy - [region.x0, region.y0]) * scale",
+         "return (uv + 0.5) * scale + [region.x0, region.y0]", "return uv * scale + [region.x0, region.y0]"),
+        ("half-cell-both-ways", "half a pixel is lost between network px and heatmap cells, there and back",
+         "dtype=np.float64) + 0.5) / stride - 0.5", "dtype=np.float64)) / stride",
+         "dtype=np.float64) + 0.5) * stride - 0.5", "dtype=np.float64)) * stride"),
+        ("whole-without-half-pixel", "the whole picture begins at 0 in place of -0.5",
+         "return Region(-0.5, -0.5, float(width), float(height))", "return Region(0.0, 0.0, float(width), float(height))"),
+        ("normalised-without-half-pixel", "CoordConv's place is half a pixel off",
+         "(region.x0 + 0.5) / width,", "(region.x0 + 8.5) / width,"),
+        ("nearest-when-shrinking", "a small ball falls between the samples of a shrunken picture",
+         "cv2.INTER_AREA if shrinks", "cv2.INTER_NEAREST if shrinks"),
+        ("warp-half-pixel", "a region between pixels is shown half a pixel off when enlarged",
+         "-region.x0 * sx - 0.5]", "-region.x0 * sx]"),
+    ),
+    *group(
+        "tracker/types.py", "track_online types_states",
+        ("sd-of-one-axis", "sd_px leaves the vertical variance out",
+         "(self.cov[0, 0] + self.cov[1, 1]) / 2", "self.cov[0, 0] / 2"),
+        ("camera-apply-sign", "points are carried against the camera's motion",
+         "@ self.matrix[:, :2].T + self.matrix[:, 2]", "@ self.matrix[:, :2].T - self.matrix[:, 2]"),
+    ),
+]  # fmt: skip
+
+DETECT = [
+    *group(
+        "tracker/detect/views.py", "detect_views detect_around bench_speed commands_accuracy",
+        ("frames-oldest-first", "the network sees the pictures in the wrong order",
+         "out[i] = kept.crop(", "out[self.n - 1 - i] = kept.crop("),
+        ("roi-whole-picture", "CoordConv is told that every view is the whole picture",
+         "return out, normalised(r, newest.width, newest.height)", "return out, np.array([0, 0, 1, 1], np.float32)"),
+        ("history-against-camera", "older pictures are moved against a panning camera",
+         "r.x0 + round(was[0] - centre[0]), r.y0 + round(was[1] - centre[1])",
+         "r.x0 - round(was[0] - centre[0]), r.y0 - round(was[1] - centre[1])"),
+        ("history-at-60-fps", "60 fps material is seen at 60",
+         ">= self.min_step_s", ">= 0"),
+        ("close-look-beside-the-ball", "the close look is not centred on the prediction",
+         "xy[0] + 0.5 - w / 2, xy[1] + 0.5 - h / 2", "xy[0] + 0.5, xy[1] + 0.5"),
+        ("close-look-outside", "the close look reaches over the picture's edge",
+         "x0 = min(max(x0, 0.0), width - w) if w <= width", "x0 = x0 if w <= width"),
+    ),
+    *group(
+        "tracker/detect/detector.py", "detect_views detect_slices detect_around bench_speed",
+        ("counted-from-keep-threshold", "detections are counted from the keep threshold: every weak peak is a ball",
+         "sum(claims[i][0] >= self.start_threshold for i in rows)",
+         "sum(claims[i][0] >= self.keep_threshold for i in rows)"),
+        ("same-ball-not-scaled", "peaks 12 px apart are one ball, whatever the picture's size",
+         "SAME_BALL_PX * self.width / REFERENCE_WIDTH", "SAME_BALL_PX"),
+        ("radius-in-network-px", "radii are those of the network's view, not of the source",
+         "[r * v.source_px for v, r in", "[r for v, r in"),
+        ("wide-look-wins", "a coarse detection stays where a close look found none",
+         "outside = np.array([not any(r.contains(x, y) for r in regions) for x, y in wide.xy], dtype=bool)",
+         "outside = np.ones(len(wide), dtype=bool)"),
+        ("unsorted", "detections are not handed on best first",
+         "claims.sort(key=_falling)", "claims.sort(key=_falling, reverse=True)"),
+        ("part-counts-everything", "parts of a scan count the overlap twice",
+         "own = counting(part.counts, places[0])", "own = np.ones(len(places[0]), bool)"),
+        ("outside-the-picture", "peaks in the black border are detections",
+         " and -0.5 < x < right and -0.5 < y < below", ""),
+        ("threshold-setting-ignored", "detect.threshold has no effect",
+         "info.threshold if config.threshold is None else config.threshold", "info.threshold"),
+        ("keep-above-start", "a start threshold below the model's keep threshold is refused by the tracker",
+         "min(info.keep_threshold, self.start_threshold)", "info.keep_threshold"),
+    ),
+    *group(
+        "tracker/detect/slices.py", "detect_slices detect_around",
+        ("border-not-in-the-middle", "a detection counts where its window cuts the ball",
+         "((a + window + b) / 2 for a, b in", "(b for a, b in"),
+    ),
+    *group(
+        "tracker/detect/model.py", "detect_model commands_accuracy detect_slices eval_stamp",
+        ("roi-axes-swapped", "CoordConv gets y for x",
+         "np.asarray(roi, np.float32)}", "np.asarray(roi, np.float32)[:, [1, 0, 3, 2]]}"),
+        ("keep-for-threshold", "the operating threshold is read from the wrong key",
+         'threshold=float(op["threshold"])', 'threshold=float(op["keep_threshold"])'),
+    ),
+    *group(
+        "tracker/detect/stamp.py", "eval_stamp",
+        ("stamp-keeps-the-old-point", "a chosen operating point is not stored in the model",
+         '"operating_point": point}', '"operating_point": model.info.extra["operating_point"]}'),
+        ("stamp-raises-keep", "storing an operating point loses the keep threshold",
+         'min(model.info.keep_threshold, point["threshold"])', 'point["threshold"]'),
+    ),
+]  # fmt: skip
+
+TRACK = [
+    *group(
+        "tracker/track/hypothesis.py", "track_filter track_online",
+        ("gravity-up", "balls fall upwards", "self.vy += gravity * dt", "self.vy -= gravity * dt"),
+        ("noise-by-the-frame", "the process noise depends on the frame rate", "q * dt**3 / 3", "q * dt / 3"),
+        ("track-camera-sign", "the track moves against the camera", "+ b * self.y + tx,", "+ b * self.y - tx,"),
+        ("hits-do-not-end-coasting", "a detection does not end coasting",
+         "self.hits += 1\n        self.coast_s = 0.0", "self.hits += 1"),
+    ),
+    *group(
+        "tracker/track/online.py", "track_online track_rules",
+        ("gate-not-squared", "a squared distance is compared with the gate itself",
+         "else c.gate**2)", "else c.gate)"),
+        ("contact-gate-not-squared", "the same after a hit", "[0] <= c.gate**2:", "[0] <= c.gate:"),
+        ("coast-limit-ignored", "predictions are reported for as long as the track lives",
+         " and h.coast_s <= limit", ""),
+        ("sd-limit-ignored", "predictions are reported however unsure", " and math.sqrt(h.p00) <= c.report_sd_px", ""),
+        ("tentative-coasts-long", "a track of one detection is reported as long as a confirmed one",
+         "c.report_coast_s if h.hits >= c.confirm_hits else c.tentative_coast_s", "c.report_coast_s"),
+        ("track-never-dropped", "a track without detections lives for ever",
+         "if h.coast_s <= self.config.max_coast_s and", "if"),
+        ("track-leaves-the-picture", "a track goes on outside the picture",
+         "self.config.max_coast_s and self._inside(h)", "self.config.max_coast_s"),
+        ("misses-are-free", "a missing detection is no evidence", "m.llr += self._miss", "m.llr += 0.0"),
+        ("keep-threshold-ignored", "detections below the keep threshold continue tracks",
+         "if score >= self._keep and", "if score >= 0 and"),
+        ("cut-ignored", "the track goes on over a cut", "if cut or dt > self.config.gap_s:", "if dt > self.config.gap_s:"),
+        ("gap-ignored", "the track goes on over a gap in time", "if cut or dt > self.config.gap_s:", "if cut:"),
+        ("repeats-are-evidence", "a repeated picture is a second detection",
+         "if repeated and not cut and", "if False and"),
+        ("tracker-camera-sign", "the tracker turns the camera's motion round",
+         "tx * self._scale, ty * self._scale", "-tx * self._scale, -ty * self._scale"),
+        ("camera-not-scaled", "the camera's motion is taken for px of a 1280-wide picture",
+         "tx * self._scale, ty * self._scale", "tx, ty"),
+        ("unseen-is-a-miss", "where nobody looked the ball is missed", "if looked_at(h.x, h.y):", "if True:"),
+        ("velocity-not-scaled", "velocities are those of a 1280-wide picture",
+         "np.array([h.vx * k, h.vy * k]),\n            cov", "np.array([h.vx, h.vy]),\n            cov"),
+        ("covariance-scaled-once", "the variance is scaled like a length",
+         "cov[0, 0] = cov[1, 1] = h.p00 * k * k", "cov[0, 0] = cov[1, 1] = h.p00 * k"),
+        ("anything-starts-a-track", "tracks start at any detection",
+         "if claim.score >= c.birth_share * self._start and", "if"),
+        ("clutter-stays-behind", "known places of clutter do not move with the camera",
+         "self._spots.carry(*self._reference_motion(camera))", "pass"),
+        ("tracker-counts-all", "the count of detections is lost in the tracker",
+         "self._last = self._report(frame, time_s, detections.candidates)",
+         "self._last = self._report(frame, time_s, len(detections))"),
+    ),
+    *group(
+        "tracker/track/static.py", "track_filter track_online",
+        ("clutter-never-forgotten", "a place of clutter is never forgotten", "spot[2] -= dt", "spot[2] -= 0.0"),
+    ),
+    *group(
+        "tracker/track/clock.py", "track_filter track_online",
+        ("repeat-costs-no-time", "a stalled picture's time is lost", "return dt + pending", "return dt"),
+        ("rhythm-ignored", "25 fps shown at 30: the ball stumbles five times a second",
+         "return dt * self._total / self._distinct", "return dt + pending"),
+        ("falling-stamps-believed", "equal time stamps stop the ball",
+         "if not dt > 0:", "if False:"),
+    ),
+    *group(
+        "tracker/track/pipeline.py", "pipeline_parts detect_around",
+        ("camera-not-told", "the tracker does not hear of the camera's motion",
+         "detections, camera=camera, cut=cut)", "detections, cut=cut)"),
+        ("gap-not-reset", "history is carried over a gap", "if frame.gap:", "if False:"),
+        ("cut-keeps-pictures", "pictures of the scene before a cut are shown to the network",
+         "if cut:\n            self.detector.history.clear()", "if False:\n            self.detector.history.clear()"),
+        ("camera-in-small-px", "the camera's motion is in px of the small grey picture",
+         "(width / self._grey[0], height / self._grey[1])", "(1.0, 1.0)"),
+        ("stills-report-anything", "the best peak of a still is a ball however weak",
+         "if not len(d) or d.score[0] < threshold:", "if not len(d):"),
+        ("stills-scanned-coarsely", "stills are looked at as coarsely as a scan", "scan(fine=True)", "scan()"),
+        ("repeat-count-lost", "the count of detections of a repeated frame is 0",
+         "_counted(nothing, self._candidates), repeated=True", "_counted(nothing, 0), repeated=True"),
+    ),
+    *group(
+        "tracker/track/offline.py", "track_offline",
+        ("offline-camera-sign", "the path is put back against the camera",
+         "xy = view[:2, :2] @ x[:2] + view[:2, 2]", "xy = view[:2, :2] @ x[:2] - view[:2, 2]"),
+        ("offline-bridges-anything", "the path is bridged however long the ball is away",
+         "- at[pieces[-1][-1]] > settings.bridge_s", "- at[pieces[-1][-1]] > 1e9",
+         "- at[known[after - 1]] > settings.bridge_s", "- at[known[after - 1]] > 1e9"),
+        ("offline-score-sign", "the path prefers weak detections", "-llr - settings.bonus", "llr - settings.bonus"),
+        ("offline-gaps-ignored", "the path goes over cuts", "(gaps is not None and gaps[i]) or", ""),
+        ("offline-repeats-lost", "repeated frames have no state", "if k != i and out[k]", "if False and out[k]"),
+    ),
+]  # fmt: skip
+
+MOTION = [
+    *group(
+        "tracker/motion/models.py", "motion_models motion_imm",
+        ("model-camera-sign", "states are carried against the camera",
+         "moved[:2] += camera.matrix[:, 2]", "moved[:2] -= camera.matrix[:, 2]"),
+        ("noise-without-cross-term", "position and velocity noise are independent",
+         "q * dt**2 / 2\n    noise[2, 2]", "0.0\n    noise[2, 2]"),
+        ("drag-speeds-up", "drag makes the ball faster", "decay = np.exp(-k * dt)", "decay = np.exp(k * dt)"),
+    ),
+    *group(
+        "tracker/motion/kalman.py", "motion_models",
+        ("motion-gate-not-squared", "a squared distance is compared with its root", "<= gate\n", "<= gate**0.5\n"),
+    ),
+    *group(
+        "tracker/motion/imm.py", "motion_imm",
+        ("imm-mixing-transposed", "the mixing weights are those of the wrong mode",
+         "change * self.weight[:, None]", "change * self.weight[None, :]"),
+    ),
+    *group(
+        "tracker/motion/smooth.py", "motion_imm track_offline",
+        ("smoother-forgets-the-future", "the backward pass compares with the filtered state",
+         "(x[k + 1] - after.x_predicted)", "(after.x - after.x_predicted)"),
+    ),
+    *group(
+        "tracker/motion/camera.py", "camera_motion",
+        ("camera-backwards", "the camera's motion has the wrong sign",
+         "before, grey, corners, None,", "grey, before, corners, None,"),
+        ("camera-half-pixel", "half a pixel of the small picture is lost: a zoom drags the picture",
+         "[sx, 0, (sx - 1) / 2]", "[sx, 0, 0]"),
+        ("cuts-unseen", "no cut is ever seen", "CameraMotion(confident=False), left < CUT_STRUCTURE",
+         "CameraMotion(confident=False), False"),
+        ("still-camera-trembles", "a camera at rest is not recognised",
+         "return median < STILL_DIFFERENCE", "return median < 0"),
+    ),
+    *group(
+        "tracker/motion/path.py", "motion_path track_offline",
+        ("misses-free-in-path", "the path may skip frames for nothing", "(k - s - 1) * costs.miss", "0.0"),
+        ("births-free-in-path", "the path may start anew anywhere", "0.0 if k == 0 else costs.birth", "0.0"),
+        ("no-contacts-in-path", "the path knows no hit", "min(0.5, costs.contact * steps_spanned)", "1e-12"),
+    ),
+    *group(
+        "tracker/motion/contacts.py", "motion_path labels_propagate",
+        ("bridge-without-gravity", "bridges between keyframes fly straight", "+ offset + fall[n:]", "+ offset"),
+    ),
+]  # fmt: skip
+
+LABELS = [
+    *group(
+        "tracker/labels/schema.py", "labels_schema labels_check",
+        ("sd-not-read", "the labels' standard deviations are dropped",
+         'np.array(source), values["sd_px"],', 'np.array(source), nan,'),
+    ),
+    *group(
+        "tracker/labels/filled.py", "labels_propagate",
+        ("sd-not-written", "filled labels do not say how sure they are",
+         "sd = round(float(self.sd_px[i]), 2)", 'sd = float("nan")'),
+        ("absent-filled-as-unknown", "frames between absent keyframes come out as not judged",
+         "Label(int(number), Visibility.ABSENT,", "Label(int(number), Visibility.NOT_JUDGED,"),
+        ("unknown-filled-as-absent", "frames that nobody can judge come out as absent",
+         "Label(int(number), Visibility.NOT_JUDGED,", "Label(int(number), Visibility.ABSENT,"),
+    ),
+    *group(
+        "tracker/labels/propagate.py", "labels_propagate",
+        ("absent-keyframes-ignored", "an absent keyframe says nothing",
+         "state[at] = ABSENT\n            continue", "pass\n            continue"),
+        ("conversion-unseen", "25 fps shown at 30: propagated balls stumble",
+         "return np.interp(np.arange(len(times)), distinct, even)", "return times"),
+        ("models-word-is-law", "a model's row is taken as given",
+         'KEY_SOURCES = ("human",', 'KEY_SOURCES = ("model", "human",'),
+    ),
+    *group(
+        "tracker/labels/judging.py", "labels_propagate",
+        ("fill-camera-sign", "places are carried against the camera when filling",
+         "map_points(np.linalg.inv(self.to_first[at]), xy)", "map_points(self.to_first[at], xy)"),
+    ),
+    *group(
+        "tracker/labels/evidence.py", "labels_propagate",
+        ("evidence-half-pixel", "candidates in large pictures are half a work px off",
+         "centre * scale + to_source,", "centre * scale,"),
+        ("evidence-camera-sign", "a pan is added up backwards",
+         "last.scene, step @ last.to_first", "last.scene, np.linalg.inv(step) @ last.to_first"),
+    ),
+    *group(
+        "tracker/labels/pseudo.py", "pseudolabel_filter",
+        ("backward-camera-sign", "the backward reading follows the camera the wrong way",
+         "camera=_undone(motion)", "camera=motion"),
+        ("one-reading-is-enough", "a frame is kept although a reading is far off",
+         "near.any(axis=0) & ~far.any(axis=0)", "near.any(axis=0)"),
+    ),
+    *group(
+        "tracker/labels/formats/common.py", "labels_formats trajectory_formats",
+        ("corner-half-pixel-both-ways", "boxes are half a pixel off in every format, though round trips close",
+         "return xy + 0.5 - wh / 2", "return xy - wh / 2",
+         "return left + w / 2 - 0.5, top + h / 2 - 0.5", "return left + w / 2, top + h / 2"),
+        ("unjudged-rows-written", "rows nobody judged are written as labels",
+         "return table.select(table.judged)", "return table"),
+    ),
+    *group(
+        "tracker/labels/formats/cvat.py", "labels_formats",
+        ("cvat-frame", "CVAT frames are one off", 'frame = whole(shape.get("frame"), where, "frame")',
+         'frame = whole(shape.get("frame"), where, "frame") + 1'),
+        ("cvat-absent-is-unknown", "an outside row says nothing", "absent.setdefault(frame, (n, source))", "pass"),
+    ),
+    *group(
+        "tracker/labels/formats/coco.py", "labels_formats",
+        ("coco-frame", "COCO frames are one off", "return whole(image[key], where, key)",
+         "return whole(image[key], where, key) - 1"),
+        ("coco-unknown-is-absent", "a picture without a box is a picture without a ball",
+         'said.get("visibility") == "absent" or options.empty_is_absent', "True"),
+        ("coco-sd-dropped", "COCO's sd_px is dropped", 'sd = said.get("sd_px")', "sd = None"),
+    ),
+    *group(
+        "tracker/labels/formats/yolo.py", "labels_formats",
+        ("yolo-frame", "YOLO frames are one off", "frame = frame_in_name(file.name)\n        if frame is None:",
+         "frame = (frame_in_name(file.name) or 0) + 1\n        if frame is None:"),
+        ("yolo-half-pixel-both-ways", "YOLO places are half a pixel off, though round trips close",
+         "x * width - 0.5, y * height - 0.5", "x * width, y * height", "(table.xy + 0.5) / [width", "table.xy / [width"),
+        ("yolo-unknown-is-absent", "an empty file is a picture without a ball",
+         "visibility == 0 or (visibility is None and options.empty_is_absent)", "True"),
+    ),
+    *group(
+        "tracker/labels/formats/mot.py", "labels_formats trajectory_formats",
+        ("mot-frame-both-ways", "MOT frames count from 0, though round trips close",
+         'frame = whole(fields[0], where, "frame") - 1', 'frame = whole(fields[0], where, "frame")',
+         "{table.frame[i] + 1},1,", "{table.frame[i]},1,"),
+        ("mot-hidden-is-visible", "hidden balls are read as visible", "Visibility.HARD if seen > 0 else",
+         "Visibility.HARD if seen >= 0 else"),
+    ),
+    *group(
+        "tracker/labels/formats/labelstudio.py", "labels_formats",
+        ("labelstudio-frame-both-ways", "Label Studio frames count from 0, though round trips close",
+         'frame = key["frame"] - 1\n', 'frame = key["frame"]\n', '{"frame": frame + 1, "enabled"',
+         '{"frame": frame, "enabled"'),
+    ),
+    *group(
+        "tracker/labels/formats/tracknet.py", "labels_formats",
+        ("tracknet-frame", "TrackNet frames are one off", 'frame = frame_in_name(row["file name"])\n',
+         'frame = (frame_in_name(row["file name"]) or 0) + 1\n'),
+    ),
+    *group(
+        "tracker/labels/formats/tracknet_ball.py", "labels_formats",
+        ("ball-csv-frame-both-ways", "_ball.csv frames count from 1, though round trips close",
+         'frame = whole(row["frame"], where, "Frame")', 'frame = whole(row["frame"], where, "Frame") - 1',
+         "out.writerow((int(frame), int(visibility", "out.writerow((int(frame) + 1, int(visibility"),
+        ("ball-csv-absent-at-zero", "a ball that is not seen lies at 0,0", "if seen or (x, y) != (0, 0):", "if True:"),
+    ),
+    *group(
+        "tracker/labels/formats/wasb.py", "labels_formats",
+        ("wasb-frame", "WASB lines are one frame off", "rows.add(n, n - 1, visibility, x, y",
+         "rows.add(n, n, visibility, x, y"),
+    ),
+]  # fmt: skip
+
+TRAJECTORY = [
+    *group(
+        "tracker/trajectory.py", "trajectory_formats infer_command",
+        ("csv-velocity-swapped", "vx and vy change places in the CSV file",
+         "{_text(vx, 1)},{_text(vy, 1)}", "{_text(vy, 1)},{_text(vx, 1)}"),
+        ("csv-sd-dropped", "the CSV file loses sd_px", "{_text(sd, 2)},{status}", "{_text(math.nan, 2)},{status}"),
+        ("csv-time-rounded", "times in the CSV file are whole hundredths", "_text(time_s, 6)", "_text(time_s, 2)"),
+    ),
+    *group(
+        "tracker/trajectory_formats.py", "trajectory_formats",
+        ("mot-trajectory-frame-both-ways", "MOT results count from 0, though round trips close",
+         "{t.frame[i] + 1},1,", "{t.frame[i]},1,", "values = (frame - 1, left", "values = (frame, left",
+         "if not (frame >= 1 and", "if not (frame >= 0 and"),
+        ("mot-trajectory-half-pixel", "MOT results are half a pixel off, though round trips close",
+         "corner = t.xy + 0.5 - side", "corner = t.xy - side", "w / 2 - 0.5, top - 1 + h / 2 - 0.5", "w / 2, top - 1 + h / 2"),
+        ("json-places-rounded", "JSON lines keep whole px", '"x": 2, "y": 2', '"x": 0, "y": 0'),
+        ("predicted-reads-as-detected", "a predicted place of a MOT file is a detection",
+         '"detected" if conf >= 0 else "predicted"', '"detected"'),
+    ),
+    *group(
+        "tracker/track/run.py", "infer_command run_counts",
+        ("one-is-a-multi-ball-frame", "every frame with a ball is a multi-ball frame",
+         "self.multi += step.state.candidates > 1", "self.multi += step.state.candidates >= 1"),
+    ),
+    *group(
+        "tracker/live/states.py", "live_states trajectory_formats",
+        ("live-axes-swapped", "live lines have x and y exchanged", "b.time_s, *b.xy,", "b.time_s, *b.xy[::-1],"),
+        ("live-size-change-ignored", "a live source that changes its size breaks the tracker",
+         "if pipeline is None or size != (frame.width, frame.height):", "if pipeline is None:"),
+    ),
+]  # fmt: skip
+
+EVALUATE = [
+    *group(
+        "tracker/evaluate/counts.py", "evaluate_scenarios evaluate_protocol",
+        ("precision-forgets-far", "precision of the rates forgets balls in the wrong place",
+         'c["tp"] + c["far"] + c["false_alarms"]', 'c["tp"] + c["false_alarms"]'),
+        ("recall-forgets-far", "recall leaves out the frames with a ball in the wrong place",
+         'recall = c["tp"] / np.maximum(one, c["visible"])', 'recall = c["tp"] / np.maximum(one, c["tp"] + c["fn"])'),
+        ("one-detection-is-multi", "one detection counts as two balls", "counted & (table.claims > 1)",
+         "counted & (table.claims >= 1)"),
+    ),
+    *group(
+        "tracker/evaluate/protocol.py", "evaluate_protocol evaluate_scenarios",
+        ("protocol-precision-forgets-far", "precision of a clip forgets balls in the wrong place",
+         "p, r = tp / max(1, tp + far + fa)", "p, r = tp / max(1, tp + fa)"),
+        ("pooled-precision-forgets-far", "precision of several clips forgets balls in the wrong place",
+         "p, rc = tp / max(1, tp + far + fa)", "p, rc = tp / max(1, tp + fa)"),
+        ("worst-is-best", "the longest false track is the shortest",
+         'max(r["wrong_lock"] for r in rows)', 'min(r["wrong_lock"] for r in rows)'),
+    ),
+    *group(
+        "tracker/evaluate/curves.py", "evaluate_curves",
+        ("curve-precision-forgets-far", "precision of the curve counts found balls only",
+         "claims = grid.score[counted]\n", "claims = np.where(near, grid.score, -np.inf)[counted]\n"),
+        ("curve-excludes-its-threshold", "a score equal to the threshold does not count",
+         'side="left")).astype', 'side="right")).astype'),
+        ("target-rate-ignored", "--at-fpr takes any threshold", "allowed = usable & (rate <= target)", "allowed = usable"),
+        ("occluded-is-false", "a report on a hidden ball is a false alarm of the curve",
+         "near | ~counted[:, None]", "near"),
+    ),
+    *group(
+        "tracker/evaluate/frames.py", "evaluate_scenarios evaluate_protocol",
+        ("tolerance-doubled", "a ball twice as far counts as found",
+         "self.reported & (self.error_px <= tolerance_px)", "self.reported & (self.error_px <= 2 * tolerance_px)"),
+        ("errors-not-scaled", "errors are in source px", "k = reference_scale(width)\n    delta", "k = 1.0\n    delta"),
+        ("hidden-counts-as-visible", "hidden balls count for recall",
+         "return (self.visibility == 1) | (self.visibility == 2)", "return self.visibility >= 1"),
+        ("absent-read-as-unknown", "frames without a ball are not judged", "keep = v != -1", "keep = v > 0"),
+        ("unknown-read-as-absent", "frames nobody judged are frames without a ball",
+         "keep = v != -1", "v = np.maximum(v, 0)\n    keep = v != -1"),
+        ("far-is-not-wrong", "a ball reported 100 px off is not wrong",
+         "((self.visibility == 0) | (self.error_px > WRONG_PX))", "(self.visibility == 0)"),
+    ),
+    *group(
+        "tracker/evaluate/candidates.py", "evaluate_curves",
+        ("separation-not-scaled", "two balls are told apart in source px",
+         "limit = separation_px / reference_scale(width)", "limit = separation_px"),
+    ),
+    *group(
+        "tracker/evaluate/bootstrap.py", "evaluate_curves",
+        ("bootstrap-not-paired", "a comparison does not draw the same footage for both",
+         "draws[m][:, 0] - draws[m][:, 1]", "draws[m][:, 0] - rng.permutation(draws[m][:, 1])"),
+    ),
+]  # fmt: skip
+
+LEARN = [
+    *group(
+        "tracker/learn/network.py", "learn learn_path",
+        ("coordconv-scale", "CoordConv's scale channel has another constant", "SCALE_WIDTH = 192", "SCALE_WIDTH = 320"),
+        ("coordconv-corner", "CoordConv's x is that of the cell's corner",
+         "(torch.arange(w, device=x.device, dtype=roi.dtype) + 0.5) / w",
+         "torch.arange(w, device=x.device, dtype=roi.dtype) / w"),
+        ("differences-sign", "differences of pictures are the other way round",
+         "now - frames[:, 1:]], 1)\n        return frames.flatten", "frames[:, 1:] - now], 1)\n        return frames.flatten"),
+    ),
+    *group(
+        "tracker/learn/crops.py", "learn_crops learn_path learn_occlusion learn",
+        ("flip-keeps-roi", "the place on the picture is not mirrored with a flip",
+         "roi = np.array([1 - roi[2], roi[1], 1 - roi[0], roi[3]], np.float32)", "roi = np.array(roi, np.float32)"),
+        ("flip-off-by-one", "a mirrored ball is one pixel off", "self.width - 1 - xy[0]", "self.width - xy[0]"),
+        ("flip-keeps-label", "pictures are mirrored and labels are not", "[self.width - 1 - xy[0], xy[1]]", "xy"),
+        ("train-oldest-first", "training shows the pictures in the wrong order",
+         "return np.stack(out), np.array(drift", "return np.stack(out[::-1]), np.array(drift"),
+        ("train-roi-whole", "training tells CoordConv that every crop is the whole picture",
+         "roi = normalised(region, w, h)", "roi = np.array([0, 0, 1, 1], np.float32)"),
+        ("train-camera-sign", "training moves older pictures against the camera",
+         "Region(region.x0 + round(dx), region.y0 + round(dy)", "Region(region.x0 - round(dx), region.y0 - round(dy)"),
+        ("diameter-for-radius", "the radius that is learnt is the diameter",
+         "np.nanmin(clip.wh[row]) / 2 * scale", "np.nanmin(clip.wh[row]) * scale"),
+        ("hidden-taught-as-absent", "a hidden ball is taught as no ball",
+         "xy if inside and hidden else nan", "nan"),
+        ("hard-not-taught", "faint balls are taught as no ball",
+         "in (Visibility.VISIBLE, Visibility.HARD)", "in (Visibility.VISIBLE,)"),
+        ("pasted-label-of-the-oldest", "a pasted ball's label is that of the oldest picture",
+         "truth[-1, :2]", "truth[0, :2]"),
+        ("trust-ignored", "all labels are trusted alike", "float(clip.trust[row]),\n        )", "1.0,\n        )"),
+    ),
+    *group(
+        "tracker/learn/augment.py", "learn_crops learn",
+        ("ghost-in-the-newest", "the newest picture of a ghosted crop is mostly the one before",
+         "frames[k], 1 - a, frames[k + 1], a, 0)", "frames[k], a, frames[k + 1], 1 - a, 0)"),
+        ("colour-by-frame", "every picture of a crop gets another exposure, so that differences show it",
+         "out = flat.reshape(frames.shape)",
+         "out = flat.reshape(frames.shape).copy()\n    out[1:] = np.clip(out[1:] * 0.8, 0, 255).astype(np.uint8)"),
+    ),
+    *group(
+        "tracker/learn/loss.py", "learn learn_path",
+        ("offset-sign", "offsets are learnt with the wrong sign",
+         "(off[:, 0] - dx).abs() + (off[:, 1] - dy).abs()", "(off[:, 0] + dx).abs() + (off[:, 1] + dy).abs()"),
+        ("offset-in-px", "offsets are learnt in network px in place of cells",
+         "(off[:, 0] - dx).abs() + (off[:, 1] - dy).abs()",
+         "(off[:, 0] - STRIDE * dx).abs() + (off[:, 1] - STRIDE * dy).abs()"),
+        ("target-half-pixel", "the target peak is half a cell off",
+         "cell = (t.xy + 0.5) / STRIDE - 0.5", "cell = t.xy / STRIDE"),
+        ("weights-ignored", "the trust in a label has no effect on the loss",
+         "return (x * t.weight).sum() / t.weight.sum().clamp_min(1e-6)", "return x.mean()"),
+        ("hidden-place-judged", "a peak at a hidden ball costs", "abs() ** 2 * judged)", "abs() ** 2)",
+         "heat.masked_fill(~judged, -20.0)", "heat"),
+    ),
+    *group(
+        "tracker/learn/cache.py", "learn_crops learn_path learn_occlusion learn",
+        ("cache-half-pixel", "cached labels are half a pixel off", "(labels.xy[k] + 0.5) * scale - 0.5",
+         "labels.xy[k] * scale"),
+        ("cache-camera-not-scaled", "cached camera motion is in source px", "motion[:, 2] *= scale", "pass"),
+        ("history-of-repeats", "a repeated picture is a step of the history", "if not self.repeated[k] and", "if"),
+        ("history-over-cuts", "the history goes over a cut", "while k > 0 and not self.gap[k]:", "while k > 0:"),
+        ("shift-sign", "the background's way back has the wrong sign", "p - m[:, 2])", "p + m[:, 2])"),
+        ("unlabelled-taught-as-absent", "frames nobody looked at are taught as no ball",
+         "visibility = np.full(n, int(Visibility.NOT_JUDGED))", "visibility = np.full(n, int(Visibility.ABSENT))"),
+        ("absent-not-taught", "frames without a ball are taken for unlabelled",
+         "visibility[row] = labels.visibility[k]\n", "visibility[row] = labels.visibility[k] or -1\n"),
+        ("model-labels-trusted", "a model's labels weigh as much as a person's",
+         'model_trust if labels.source[k] in ("model", "propagated") else 1.0', "1.0"),
+        ("label-one-frame-late", "labels belong to the frame after theirs",
+         "row_of.get(int(labels.frame[k]))", "row_of.get(int(labels.frame[k]) + 1)"),
+    ),
+    *group(
+        "tracker/learn/trainer.py", "learn_path learn",
+        ("ema-takes-the-newest", "the average forgets instead of remembering", "lerp_(v, 1 - d)", "lerp_(v, d)"),
+        ("rate-rises", "the learning rate rises to the end", "0.5 * (1 + math.cos(", "0.5 * (1 - math.cos("),
+        ("validated-while-training", "validation uses the statistics of the batch",
+         "model.load_state_dict(ema.state)\n    model.eval()", "model.load_state_dict(ema.state)"),
+        ("averaging-replaces-the-model", "validation leaves the averaged weights in the model",
+         "model.load_state_dict(kept)\n", "pass\n"),
+    ),
+    *group(
+        "tracker/learn/checkpoint.py", "learn_path learn",
+        ("last-weights-exported", "the last weights are exported, not the averaged ones",
+         'model.load_state_dict(state["ema"])', 'model.load_state_dict(state["model"])'),
+    ),
+    *group(
+        "tracker/learn/run.py", "learn_path evaluate_folds",
+        ("left-out-venue-is-learnt", "a venue left out for validation is trained on",
+         "c.split in config.data.splits and c.venue not in out]", "c.split in config.data.splits]"),
+    ),
+    *group(
+        "tracker/learn/mining.py", "learn",
+        ("ball-mined-as-negative", "the ball itself is a hard negative", "> BALL_REACH_PX * w", "> -1 * w"),
+    ),
+]  # fmt: skip
+
+EXPORT = [
+    *group(
+        "tracker/learn/export.py", "learn_export learn",
+        ("export-half-pixel", "the exported file's places are half a pixel off",
+         "(cx.float() + picked[:, 0] + 0.5) * STRIDE - 0.5", "(cx.float() + picked[:, 0]) * STRIDE"),
+        ("export-offset-axes", "the exported file adds the x offset to y",
+         "cy.float() + picked[:, 1]", "cy.float() + picked[:, 0]"),
+        ("export-no-maxima", "every cell around a ball is a peak of its own",
+         "torch.where(F.max_pool2d(heat, 3, 1, 1) == heat, heat, torch.full_like(heat, -30.0)).flatten(1)",
+         "heat.flatten(1)"),
+        ("export-worst-peaks", "the exported file gives the lowest cells",
+         "torch.topk(peaks, self.top_k, dim=1)", "torch.topk(peaks, self.top_k, dim=1, largest=False)"),
+        ("export-not-normalised", "pixels are not divided by 255", "copy_(weight / 255)", "copy_(weight)"),
+        ("export-log-radius", "the exported file gives the radius' logarithm",
+         "torch.exp(picked[:, 2].clamp(-2, 6))", "picked[:, 2].clamp(-2, 6).abs() + 0.1"),
+        ("export-differences-not-folded", "the newest picture's share in the differences is lost",
+         "parts[0] = sum(parts[1:], parts[0].clone())", "parts[0] = parts[0].clone()"),
+        ("export-tells-folders", "the model file names folders of the machine it was made on",
+         "plain[section][key] = Path(value).name", "plain[section][key] = value"),
+    ),
+    *group(
+        "tracker/learn/yolo_onnx.py", "yolo_onnx",
+        ("letterbox-offset", "the letterbox's margins are not taken off",
+         "(xy + 0.5 - place[1:]) / place[0] - 0.5", "(xy + 0.5) / place[0] - 0.5"),
+        ("letterbox-half-pixel", "half a pixel is lost between letterbox and view",
+         "(xy + 0.5 - place[1:]) / place[0] - 0.5", "(xy - place[1:]) / place[0]"),
+        ("letterbox-radius", "radii are those of the letterboxed picture", "score, radius / place[0]", "score, radius"),
+    ),
+]  # fmt: skip
+
+VIDEO = [
+    *group(
+        "tracker/video/container.py", "video_read",
+        ("times-are-nominal", "a variable frame rate is read as a constant one",
+         "clock.feed(_time_of(picture))", "clock.feed(index / rate)"),
+        ("turned-the-wrong-way", "portrait clips are turned upside down",
+         "1: (0, -1, 1, 0), 2: (-1, 0, 0, -1), 3: (0, 1, -1, 0)}", "3: (0, -1, 1, 0), 2: (-1, 0, 0, -1), 1: (0, 1, -1, 0)}"),
+        ("mirror-lost", "mirrored clips are not mirrored back", "    return best\n", "    return best[0], False\n"),
+    ),
+    *group(
+        "tracker/video/source.py", "video_read",
+        ("long-pause-is-no-gap", "a long pause is no gap", "max(self.GAP_S, 10 * self.interval):\n            gap = True",
+         "max(self.GAP_S, 10 * self.interval):\n            gap = False"),
+    ),
+    *group(
+        "tracker/video/planes.py", "video_planes video_read",
+        ("crop-of-a-turned-picture", "views of turned clips show another part",
+         "return sw - y0 - h, x0, h, w", "return y0, x0, h, w"),
+        ("grey-range", "grey pictures keep the limited range",
+         "small if self._full else cv2.LUT(small, _EXPAND)", "small"),
+        ("red-for-blue", "red and blue change places", "[[sy, 0, rv, 0], [sy, -bu * kb / kg, -rv * kr / kg, 0], [sy, bu, 0, 0]]",
+         "[[sy, bu, 0, 0], [sy, -bu * kb / kg, -rv * kr / kg, 0], [sy, 0, rv, 0]]"),
+    ),
+    *group(
+        "tracker/video/folder.py", "video_folder",
+        ("pictures-are-bgr", "pictures of a folder are BGR", "return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)", "return bgr"),
+        ("missing-numbers-are-no-gap", "a gap in the numbering is no gap in time",
+         "(stills or number != last + 1)", "stills"),
+        ("folder-time", "times of a folder count files, not frame numbers", "(number - origin) / fps",
+         "(numbers.index(number)) / fps"),
+    ),
+    *group(
+        "tracker/video/repeats.py", "video_repeats",
+        ("copies-unseen", "repeated pictures are new ones", "return now <= self.threshold and", "return False and"),
+        ("stillness-is-a-copy", "faint footage is taken for repeats", "(now <= USUAL_SHARE * usual or now == 0)", "True"),
+    ),
+    *group(
+        "tracker/video/writer.py", "video_writer render_sound",
+        ("written-bgr", "written videos have red and blue exchanged", 'format="rgb24")\n        frame = frame.ref',
+         'format="bgr24")\n        frame = frame.ref'),
+        ("written-nominal-times", "written videos lose their times", "tick = max(round(time_s / float(self._base))",
+         "tick = max(round(self.frames * self._interval / float(self._base))"),
+    ),
+    *group(
+        "tracker/video/seek.py", "page_frames",
+        ("seek-one-late", "the label page shows the frame after", "if stamp >= target:", "if stamp > target:"),
+    ),
+]  # fmt: skip
+
+RENDER = [
+    *group(
+        "tracker/render/overlay.py", "render_overlay",
+        ("ring-beside-the-ball", "the ring is drawn 8 px beside the ball",
+         "return round(float(x)), round(float(y))", "return round(float(x)) + 128, round(float(y))"),
+        ("trail-camera-sign", "the trail does not stay in the scene",
+         "(t, camera.apply(xy), status)", "(t, xy, status)"),
+    ),
+    *group(
+        "tracker/render/sink.py", "render_masks",
+        ("mask-beside-the-ball", "masks are one column off",
+         "frame.time_s, x0, y0, part, told)", "frame.time_s, x0 + 1, y0, part, told)"),
+    ),
+    *group(
+        "tracker/render/rle.py", "render_masks",
+        ("masks-by-rows", "COCO masks run along the rows", "+ mask.x0) * height + rows", "+ mask.x0) * width + rows"),
+    ),
+    *group(
+        "tracker/render/follow.py", "follow_plan",
+        ("follow-half-pixel", "the follow camera's picture is half a pixel off", "-x0 * sx - 0.5]", "-x0 * sx + 3.5]"),
+    ),
+    *group(
+        "tracker/labels/page/frames.py", "page_frames",
+        ("label-page-bgr", "the label page shows red for blue",
+         "cv2.cvtColor(image, cv2.COLOR_RGB2BGR)", "image"),
+    ),
+]  # fmt: skip
+
+FAULTS: list[Fault] = [
+    *COORDINATES, *DETECT, *TRACK, *MOTION, *LABELS, *TRAJECTORY, *EVALUATE, *LEARN, *EXPORT, *VIDEO, *RENDER,
+]  # fmt: skip
+assert len({f.name for f in FAULTS}) == len(FAULTS), "two faults of one name"
