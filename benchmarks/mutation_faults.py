@@ -40,7 +40,7 @@ def group(file: str, tests: str, *faults: tuple[str, ...], survives: dict[str, s
 
 COORDINATES = [
     *group(
-        "tracker/geometry.py", "detect_views video_planes commands_accuracy",
+        "tracker/core/types.py", "detect_views video_planes commands_accuracy",
         ("half-pixel-one-way", "half a pixel is lost on the way back to source px",
          "return (uv + 0.5) * scale + [region.x0, region.y0]", "return uv * scale + [region.x0, region.y0]"),
         ("half-pixel-both-ways", "half a pixel is lost on the way there and back, so that round trips still close",
@@ -59,7 +59,7 @@ COORDINATES = [
          "-region.x0 * sx - 0.5]", "-region.x0 * sx]"),
     ),
     *group(
-        "tracker/types.py", "track_online types_states",
+        "tracker/core/types.py", "track_online types_states",
         ("sd-of-one-axis", "sd_px leaves the vertical variance out",
          "(self.cov[0, 0] + self.cov[1, 1]) / 2", "self.cov[0, 0] / 2"),
         ("camera-apply-sign", "points are carried against the camera's motion",
@@ -268,7 +268,7 @@ LABELS = [
          'np.array(source), values["sd_px"],', 'np.array(source), nan,'),
     ),
     *group(
-        "tracker/labels/filled.py", "labels_propagate",
+        "tracker/propagate/filled.py", "labels_propagate",
         ("sd-not-written", "filled labels do not say how sure they are",
          "sd = round(float(self.sd_px[i]), 2)", 'sd = float("nan")'),
         ("absent-filled-as-unknown", "frames between absent keyframes come out as not judged",
@@ -277,7 +277,7 @@ LABELS = [
          "Label(int(number), Visibility.NOT_JUDGED,", "Label(int(number), Visibility.ABSENT,"),
     ),
     *group(
-        "tracker/labels/propagate.py", "labels_propagate",
+        "tracker/propagate/keyframes.py", "labels_propagate",
         ("absent-keyframes-ignored", "an absent keyframe says nothing",
          "state[at] = ABSENT\n            continue", "pass\n            continue"),
         ("conversion-unseen", "25 fps shown at 30: propagated balls stumble",
@@ -286,19 +286,19 @@ LABELS = [
          'KEY_SOURCES = ("human",', 'KEY_SOURCES = ("model", "human",'),
     ),
     *group(
-        "tracker/labels/judging.py", "labels_propagate",
+        "tracker/propagate/judging.py", "labels_propagate",
         ("fill-camera-sign", "places are carried against the camera when filling",
          "map_points(np.linalg.inv(self.to_first[at]), xy)", "map_points(self.to_first[at], xy)"),
     ),
     *group(
-        "tracker/labels/evidence.py", "labels_propagate",
+        "tracker/propagate/evidence.py", "labels_propagate",
         ("evidence-half-pixel", "candidates in large pictures are half a work px off",
          "centre * scale + to_source,", "centre * scale,"),
         ("evidence-camera-sign", "a pan is added up backwards",
          "last.scene, step @ last.to_first", "last.scene, np.linalg.inv(step) @ last.to_first"),
     ),
     *group(
-        "tracker/labels/pseudo.py", "pseudolabel_filter",
+        "tracker/propagate/pseudo.py", "pseudolabel_filter",
         ("backward-camera-sign", "the backward reading follows the camera the wrong way",
          "camera=_undone(motion)", "camera=motion"),
         ("one-reading-is-enough", "a frame is kept although a reading is far off",
@@ -370,14 +370,14 @@ LABELS = [
 
 TRAJECTORY = [
     *group(
-        "tracker/trajectory.py", "trajectory_formats infer_command",
+        "tracker/core/trajectory.py", "trajectory_formats infer_command",
         ("csv-velocity-swapped", "vx and vy change places in the CSV file",
          "{_text(vx, 1)},{_text(vy, 1)}", "{_text(vy, 1)},{_text(vx, 1)}"),
         ("csv-sd-dropped", "the CSV file loses sd_px", "{_text(sd, 2)},{status}", "{_text(math.nan, 2)},{status}"),
         ("csv-time-rounded", "times in the CSV file are whole hundredths", "_text(time_s, 6)", "_text(time_s, 2)"),
     ),
     *group(
-        "tracker/trajectory_formats.py", "trajectory_formats",
+        "tracker/core/trajectory_formats.py", "trajectory_formats",
         ("mot-trajectory-frame-both-ways", "MOT results count from 0, though round trips close",
          "{t.frame[i] + 1},1,", "{t.frame[i]},1,", "values = (frame - 1, left", "values = (frame, left",
          "if not (frame >= 1 and", "if not (frame >= 0 and"),
@@ -388,12 +388,12 @@ TRAJECTORY = [
          '"detected" if conf >= 0 else "predicted"', '"detected"'),
     ),
     *group(
-        "tracker/track/run.py", "infer_command run_counts",
+        "tracker/app/infer.py", "infer_command run_counts",
         ("one-is-a-multi-ball-frame", "every frame with a ball is a multi-ball frame",
          "self.multi += step.state.candidates > 1", "self.multi += step.state.candidates >= 1"),
     ),
     *group(
-        "tracker/live/states.py", "live_states trajectory_formats",
+        "tracker/track/live.py", "live_states trajectory_formats",
         ("live-axes-swapped", "live lines have x and y exchanged", "b.time_s, *b.xy,", "b.time_s, *b.xy[::-1],"),
         ("live-size-change-ignored", "a live source that changes its size breaks the tracker",
          "if pipeline is None or size != (frame.width, frame.height):", "if pipeline is None:"),
@@ -540,7 +540,7 @@ LEARN = [
          'model.load_state_dict(state["ema"])', 'model.load_state_dict(state["model"])'),
     ),
     *group(
-        "tracker/learn/run.py", "learn_path evaluate_folds",
+        "tracker/app/train.py", "learn_path evaluate_folds",
         ("left-out-venue-is-learnt", "a venue left out for validation is trained on",
          "c.split in config.data.splits and c.venue not in out]", "c.split in config.data.splits]"),
     ),
@@ -651,7 +651,7 @@ RENDER = [
         ("follow-half-pixel", "the follow camera's picture is half a pixel off", "-x0 * sx - 0.5]", "-x0 * sx + 3.5]"),
     ),
     *group(
-        "tracker/labels/page/frames.py", "page_frames",
+        "tracker/web/frames.py", "page_frames",
         ("label-page-bgr", "the label page shows red for blue",
          "cv2.cvtColor(image, cv2.COLOR_RGB2BGR)", "image"),
     ),
