@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a table
 """The faults of benchmarks/mutations.py, by the package they break.
 
 A fault is a short text that stands once in its file, and what it becomes (several pairs where one edit alone cannot
@@ -314,22 +315,19 @@ LABELS = [
     ),
     *group(
         "tracker/labels/formats/cvat.py", "labels_formats",
-        ("cvat-frame", "CVAT frames are one off", 'frame = whole(shape.get("frame"), where, "frame")',
-         'frame = whole(shape.get("frame"), where, "frame") + 1'),
+        ("cvat-frame", "CVAT frames are one off", "frame = frame_of[number_]", "frame = frame_of[number_] + 1"),
         ("cvat-absent-is-unknown", "an outside row says nothing", "absent.setdefault(frame, (n, source))", "pass"),
     ),
     *group(
         "tracker/labels/formats/coco.py", "labels_formats",
-        ("coco-frame", "COCO frames are one off", "return whole(image[key], where, key)",
-         "return whole(image[key], where, key) - 1"),
+        ("coco-frame", "COCO frames are one off", "frame = frame_of[k]", "frame = frame_of[k] + 1"),
         ("coco-unknown-is-absent", "a picture without a box is a picture without a ball",
          'said.get("visibility") == "absent" or options.empty_is_absent', "True"),
         ("coco-sd-dropped", "COCO's sd_px is dropped", 'sd = said.get("sd_px")', "sd = None"),
     ),
     *group(
         "tracker/labels/formats/yolo.py", "labels_formats",
-        ("yolo-frame", "YOLO frames are one off", "frame = frame_in_name(file.name)\n        if frame is None:",
-         "frame = (frame_in_name(file.name) or 0) + 1\n        if frame is None:"),
+        ("yolo-frame", "YOLO frames are one off", "frame = frame_of[number_]", "frame = frame_of[number_] + 1"),
         ("yolo-half-pixel-both-ways", "YOLO places are half a pixel off, though round trips close",
          "x * width - 0.5, y * height - 0.5", "x * width, y * height", "(table.xy + 0.5) / [width", "table.xy / [width"),
         ("yolo-unknown-is-absent", "an empty file is a picture without a ball",
@@ -338,33 +336,35 @@ LABELS = [
     *group(
         "tracker/labels/formats/mot.py", "labels_formats trajectory_formats",
         ("mot-frame-both-ways", "MOT frames count from 0, though round trips close",
-         'frame = whole(fields[0], where, "frame") - 1', 'frame = whole(fields[0], where, "frame")',
-         "{table.frame[i] + 1},1,", "{table.frame[i]},1,"),
-        ("mot-hidden-is-visible", "hidden balls are read as visible", "Visibility.HARD if seen > 0 else",
+         "counts_from=1, length", "counts_from=0, length", "shift = 1 if options.first == 0 else 0", "shift = 0"),
+        ("mot-hidden-is-visible", "hidden balls are read as hard ones", "Visibility.HARD if seen > 0 else",
          "Visibility.HARD if seen >= 0 else"),
     ),
     *group(
         "tracker/labels/formats/labelstudio.py", "labels_formats",
-        ("labelstudio-frame-both-ways", "Label Studio frames count from 0, though round trips close",
-         'frame = key["frame"] - 1\n', 'frame = key["frame"]\n', '{"frame": frame + 1, "enabled"',
-         '{"frame": frame, "enabled"'),
+        ("labelstudio-frame", "Label Studio frames are one off",
+         'frame = frame_of[key["frame"]]', 'frame = frame_of[key["frame"]] + 1'),
     ),
     *group(
         "tracker/labels/formats/tracknet.py", "labels_formats",
-        ("tracknet-frame", "TrackNet frames are one off", 'frame = frame_in_name(row["file name"])\n',
-         'frame = (frame_in_name(row["file name"]) or 0) + 1\n'),
+        ("tracknet-frame", "TrackNet frames are one off", "rows.add(n, frame_of[k], visibility, x",
+         "rows.add(n, frame_of[k] + 1, visibility, x"),
     ),
     *group(
         "tracker/labels/formats/tracknet_ball.py", "labels_formats",
-        ("ball-csv-frame-both-ways", "_ball.csv frames count from 1, though round trips close",
-         'frame = whole(row["frame"], where, "Frame")', 'frame = whole(row["frame"], where, "Frame") - 1',
-         "out.writerow((int(frame), int(visibility", "out.writerow((int(frame) + 1, int(visibility"),
-        ("ball-csv-absent-at-zero", "a ball that is not seen lies at 0,0", "if seen or (x, y) != (0, 0):", "if True:"),
+        ("ball-csv-frame", "_ball.csv frames are one off", "rows.add(n, frame_of[number], int(visibility), x",
+         "rows.add(n, frame_of[number] + 1, int(visibility), x"),
+        ("ball-csv-absent-at-zero", "a ball that is not seen lies at 0,0", "if not no_position(x, y):", "if True:"),
     ),
     *group(
         "tracker/labels/formats/wasb.py", "labels_formats",
-        ("wasb-frame", "WASB lines are one frame off", "rows.add(n, n - 1, visibility, x, y",
-         "rows.add(n, n, visibility, x, y"),
+        ("wasb-frame", "WASB lines are one frame off", "rows.add(n, frame_of[n - 1], visibility, x",
+         "rows.add(n, frame_of[n - 1] + 1, visibility, x"),
+    ),
+    *group(
+        "tracker/labels/numbering.py", "labels_numbering labels_formats",
+        ("origin-not-applied", "numbers that count from 1 are taken as they are",
+         "frames = {n: n + shift for n in wanted}", "frames = {n: n for n in wanted}"),
     ),
 ]  # fmt: skip
 
@@ -379,8 +379,8 @@ TRAJECTORY = [
     *group(
         "tracker/core/trajectory_formats.py", "trajectory_formats",
         ("mot-trajectory-frame-both-ways", "MOT results count from 0, though round trips close",
-         "{t.frame[i] + 1},1,", "{t.frame[i]},1,", "values = (frame - 1, left", "values = (frame, left",
-         "if not (frame >= 1 and", "if not (frame >= 0 and"),
+         "shift = 0 if by_name else 1", "shift = 0", "values = (frame - first, left", "values = (frame, left",
+         "if not (frame >= first and", "if not (frame >= 0 and"),
         ("mot-trajectory-half-pixel", "MOT results are half a pixel off, though round trips close",
          "corner = t.xy + 0.5 - side", "corner = t.xy - side", "w / 2 - 0.5, top - 1 + h / 2 - 0.5", "w / 2, top - 1 + h / 2"),
         ("json-places-rounded", "JSON lines keep whole px", '"x": 2, "y": 2', '"x": 0, "y": 0'),

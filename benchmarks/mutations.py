@@ -181,7 +181,7 @@ def report(outcomes: Sequence[Outcome], commit: str) -> str:
         "# Faults put in on purpose, and what noticed them", "",
         f"`python benchmarks/mutations.py` at commit {commit}: {seen} of {len(outcomes)} faults noticed "
         f"({100 * seen / max(1, len(outcomes)):.1f} %). Each is a patch to a copy of the tree (benchmarks/mutation_"
-        "faults.py); the named test files run until one fails. Seconds are wall clock and depend on the machine's load.",
+        "faults.py); its test files run until one fails. Seconds are wall clock and depend on the machine's load.",
         "", "| fault | what it breaks | file | noticed | s | first failing test |", "|---|---|---|---|---|---|",
     ]  # fmt: skip
     for o in outcomes:
@@ -216,7 +216,9 @@ def main() -> int:
                 print(f"{f.name:34s} {f.file:36s} {f.breaks}")
             print(f"{len(faults)} faults, every text found")
             return 0
-        outcomes = try_all(faults, options.tree, max(1, options.jobs), options.limit_s, baseline=not options.no_baseline)
+        outcomes = try_all(
+            faults, options.tree, max(1, options.jobs), options.limit_s, baseline=not options.no_baseline
+        )
     except ListError as e:
         print(f"error: {e}", file=sys.stderr)
         return 2
