@@ -19,8 +19,9 @@ import onnxruntime as ort
 import torch
 
 from tracker.core.config import load_config
+from tracker.learn.backbones import build
 from tracker.learn.export import export_onnx
-from tracker.learn.network import build, count_macs, count_parameters
+from tracker.learn.network import count_macs, count_parameters
 
 NETWORKS: dict[str, list[str]] = {
     "16,32,64,96": [],

@@ -24,7 +24,8 @@ from tracker.core.trajectory import Trajectory
 from tracker.core.types import BallState
 from tracker.labels.dataset import Clip, load_dataset
 from tracker.labels.schema import LabelTable
-from tracker.render.follow import ASPECTS, CropBounds, LiveFollow, plan_follow
+from tracker.render.follow import ASPECTS, CropBounds, LiveFollow
+from tracker.render.follow_plan import plan_follow
 from tracker.render.replay import states_of
 
 CLIPS = ("facup_300", "miami_blue", "paris_indoor")

@@ -125,8 +125,8 @@ def test_claims_are_those_that_arrays_would_choose():
 def test_parted_convolutions_are_the_same_function():
     torch = pytest.importorskip("torch")
     from tracker.core.config import ModelConfig
+    from tracker.learn.backbones import build
     from tracker.learn.export import PeakModel
-    from tracker.learn.network import build
 
     torch.manual_seed(0)
     model = build(ModelConfig(widths=(8, 8, 16, 16))).eval()

@@ -7,7 +7,8 @@ import pytest
 
 from tracker.core.config import FollowConfig
 from tracker.core.types import BallState, Status
-from tracker.render.follow import ASPECTS, Crop, CropBounds, LiveFollow, plan_follow, show
+from tracker.render.follow import ASPECTS, Crop, CropBounds, LiveFollow, show
+from tracker.render.follow_plan import plan_follow
 
 W, H = 1280, 720
 FPS = 30.0

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tracker.core.trajectory import COLUMNS, Trajectory
+from tracker.core.trajectory import Trajectory
+from tracker.core.trajectory_formats import COLUMNS
 
 
 def run(*args: object, cwd: Path | None = None, code: str | None = None, **kwargs) -> subprocess.CompletedProcess[str]:

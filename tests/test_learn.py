@@ -18,13 +18,14 @@ from tracker.core.config import ModelConfig, load_config  # noqa: E402
 from tracker.core.errors import TrackerError  # noqa: E402
 from tracker.detect.model import bundled_model  # noqa: E402
 from tracker.labels.dataset import load_dataset  # noqa: E402
+from tracker.learn.backbones import build  # noqa: E402
 from tracker.learn.cache import cache_clips  # noqa: E402
 from tracker.learn.checkpoint import load_checkpoint, model_from  # noqa: E402
 from tracker.learn.crops import CropSampler  # noqa: E402
 from tracker.learn.export import export_onnx, parity, parity_views  # noqa: E402
 from tracker.learn.loss import Targets, one_ball_loss  # noqa: E402
 from tracker.learn.mining import HardPlaces, mine  # noqa: E402
-from tracker.learn.network import Maps, build, coordinates  # noqa: E402
+from tracker.learn.network import Maps, coordinates  # noqa: E402
 from tracker.learn.trainer import train  # noqa: E402
 
 SMALL = [

@@ -14,12 +14,13 @@ torch = pytest.importorskip("torch")
 from tracker.core.config import ModelConfig, load_config  # noqa: E402
 from tracker.core.errors import TrackerError  # noqa: E402
 from tracker.labels.dataset import load_dataset  # noqa: E402
+from tracker.learn.backbones import build  # noqa: E402
 from tracker.learn.cache import cache_clips  # noqa: E402
 from tracker.learn.checkpoint import load_checkpoint, model_from  # noqa: E402
 from tracker.learn.crops import CropSampler  # noqa: E402
 from tracker.learn.export import export_onnx, parity, parity_views  # noqa: E402
 from tracker.learn.frames import FramePredictor, FrameSampler, collate_frames, copied, frame_loss  # noqa: E402
-from tracker.learn.network import build, count_macs, count_parameters  # noqa: E402
+from tracker.learn.network import count_macs, count_parameters  # noqa: E402
 from tracker.learn.synthetic import SYNTHETIC, synthetic_clips  # noqa: E402
 from tracker.learn.trainer import start_from, train  # noqa: E402
 

@@ -17,7 +17,7 @@ import pytest
 from video_clips import encode, scene
 
 from tracker.app.batch import assign_folders, find_videos, infer_many
-from tracker.app.jobs import LocalRunner
+from tracker.app.local_jobs import LocalRunner
 from tracker.core.config import Config, load_config
 from tracker.core.errors import TrackerError
 from tracker.core.trajectory import Trajectory

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tracker.core.errors import TrackerError
-from tracker.core.trajectory import COLUMNS, Trajectory
-from tracker.core.trajectory_formats import columns_of
+from tracker.core.trajectory import Trajectory
+from tracker.core.trajectory_formats import COLUMNS
 from tracker.labels.formats import FormatOptions, read_format
 from tracker.propagate.tracks import FORMS, from_labels, read_form, to_labels, write_form
 
@@ -31,7 +31,7 @@ def make(n: int = 60, seed: int = 0) -> Trajectory:
 
 
 def assert_equal(a: Trajectory, b: Trajectory, only: tuple[str, ...] = COLUMNS, atol: float = 0.0) -> None:
-    left, right = columns_of(a), columns_of(b)
+    left, right = a.columns(), b.columns()
     for c in only:
         if c == "status":
             assert left[c].tolist() == right[c].tolist()

@@ -14,53 +14,16 @@ import glob
 import hashlib
 import json
 import os
-import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from tracker.app.infer import infer, safe_name
-from tracker.core.config import Config, config_from_dict
+from tracker.app.job import INTERRUPTED, SKIPPED, Job, Outcome, finished, outcome_of, summary_in
+from tracker.app.local_jobs import LocalRunner
+from tracker.core.config import Config
 from tracker.core.errors import TrackerError
-from tracker.core.files import atomic_write, prepare_folder, read_text
-
-_MAX_SUMMARY = 1 << 20
-DONE, SKIPPED, FAILED, INTERRUPTED = "done", "skipped", "failed", "interrupted"
-
-
-@dataclass(frozen=True)
-class Job:
-    """One video's work as plain values, fit for another process or machine (which must see the same paths).
-
-    Attributes:
-        video: absolute path. folder: where the results go. model: of the ONNX file, None for the bundled one.
-        config: :meth:`Config.to_dict`. options: further arguments of :func:`tracker.app.infer.infer`.
-        key: what the results depend on besides the video (model, settings, options).
-        again: do it even if it is done.
-    """
-
-    video: str
-    folder: str
-    config: dict[str, Any]
-    model: str | None
-    options: dict[str, Any]
-    key: str
-    again: bool = False
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one video: done, skipped (was done before), failed or interrupted."""
-
-    video: str
-    folder: str
-    state: str
-    reason: str = ""
-    frames: int = 0
-    fps_achieved: float = 0.0
-    share: dict[str, float] = field(default_factory=dict)
+from tracker.core.files import atomic_write, prepare_folder, safe_name
 
 
 class Runner(Protocol):
@@ -116,42 +79,6 @@ def assign_folders(videos: Sequence[str], out: Path) -> list[Path]:
     return folders
 
 
-def run_job(job: Job) -> Outcome:
-    """Does one video unless it is done. Never raises but for KeyboardInterrupt outside of tracking."""
-    video, folder = job.video, Path(job.folder)
-    before = None if job.again else finished(job)
-    if before is not None:
-        return _outcome(job, SKIPPED, before)
-    try:
-        for leftover in folder.glob(".*.part"):  # of a process that was killed here
-            leftover.unlink(missing_ok=True)
-        config = config_from_dict(job.config)
-        marks = {"source": video, "key": job.key}
-        summary = infer(Path(video), config, out=folder, model=job.model, marks=marks, **job.options)
-    except (TrackerError, OSError, MemoryError) as e:
-        return Outcome(video, job.folder, FAILED, str(e) or type(e).__name__)
-    except Exception as e:  # one bad file must not stop the others; what happened is kept for a report
-        with contextlib.suppress(TrackerError), atomic_write(folder / "error.txt") as f:
-            f.write(traceback.format_exc())
-        return Outcome(video, job.folder, FAILED, f"unexpected {type(e).__name__}: {' '.join(str(e).split())[:200]}")
-    return _outcome(job, INTERRUPTED if summary["interrupted"] else DONE, summary)
-
-
-def finished(job: Job) -> dict[str, Any] | None:
-    """The summary of a video that is done, else None."""
-    path = Path(job.folder) / "summary.json"
-    summary = _summary(path.parent)
-    if not summary or summary.get("interrupted") is not False or not (path.parent / "trajectory.csv").is_file():
-        return None
-    if summary.get("source") != job.video or summary.get("key") != job.key:
-        return None
-    try:
-        newer = path.stat().st_mtime >= os.stat(job.video).st_mtime
-    except OSError:
-        return None
-    return summary if newer else None
-
-
 def infer_many(
     videos: Sequence[str], config: Config, *, out: str | Path = "runs", model: str | Path | None = None,
     options: dict[str, Any] | None = None, runner: Runner | None = None, again: bool = False,
@@ -172,7 +99,6 @@ def infer_many(
     Raises:
         TrackerError: a bad model, nowhere to write, or another run at work in the same folder.
     """
-    from tracker.app.jobs import LocalRunner
     from tracker.detect.model import BallModel
 
     digest = BallModel(model).info.digest  # a bad model is told at once, not once per video
@@ -210,28 +136,13 @@ def _run(jobs: Sequence[Job], runner: Runner) -> Iterator[Outcome]:
         if before is None:
             rest.append(job)
         else:
-            yield _outcome(job, SKIPPED, before)
+            yield outcome_of(job, SKIPPED, before)
     if rest:
         yield from runner(rest)
 
 
-def _outcome(job: Job, state: str, summary: dict[str, Any]) -> Outcome:
-    return Outcome(
-        job.video, job.folder, state, "", int(summary.get("frames", 0)), float(summary.get("fps_achieved", 0)),
-        dict(summary.get("share", {})),
-    )  # fmt: skip
-
-
-def _summary(folder: Path) -> dict[str, Any]:
-    try:
-        loaded = json.loads(read_text(folder / "summary.json", _MAX_SUMMARY))
-    except (TrackerError, ValueError, RecursionError):
-        return {}
-    return loaded if isinstance(loaded, dict) else {}
-
-
 def _source_of(folder: Path) -> Any:
-    return _summary(folder).get("source")
+    return summary_in(folder).get("source")
 
 
 def _write_results(path: Path, rows: Sequence[Outcome]) -> None:
@@ -255,7 +166,3 @@ def _alone(folder: Path) -> Iterator[None]:
         except OSError:
             raise TrackerError(f"another run is at work in {folder}; wait for it or give another --out") from None
         yield
-
-
-def to_dict(item: Job | Outcome) -> dict[str, Any]:
-    return asdict(item)

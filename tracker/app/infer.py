@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,13 +12,14 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from tracker import __version__
 from tracker.core.config import Config
 from tracker.core.errors import TrackerError
-from tracker.core.files import atomic_write, prepare_folder
+from tracker.core.files import atomic_write, prepare_folder, safe_name
+from tracker.core.progress import Progress, silent
 from tracker.core.trajectory import Trajectory, TrajectoryWriter
-from tracker.core.trajectory_formats import FILES, check_form, write
+from tracker.core.trajectory_formats import FILES, check_form
 from tracker.core.types import BallState, Status
+from tracker.core.version import __version__
 from tracker.detect.model import BallModel
 from tracker.track.pipeline import ClipRecord, Step, offline_config, track_video
 from tracker.video import VideoSource, open_video
@@ -53,7 +53,7 @@ def infer(
     video: str | Path, config: Config, *, out: str | Path | None = None, model: str | Path | None = None,
     overlay: bool = False, highlight: bool = False, follow: bool = False, events: bool = False,
     offline: bool = False, stills: bool = False, fps: float | None = None,
-    max_frames: int | None = None, quiet: bool = True, formats: Sequence[str] = (),
+    max_frames: int | None = None, progress: Progress = silent, formats: Sequence[str] = (),
     marks: dict[str, Any] | None = None, monitor: str | Path | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Tracks the ball through ``video`` and writes trajectory.csv, summary.json and what is asked for into ``out``.
@@ -67,6 +67,7 @@ def infer(
         offline: two passes: every claim of the whole clip first, then the best path through them, smoothed.
         formats: forms to write the trajectory in besides CSV (jsonl, parquet, mot).
         marks: further entries of the summary.
+        progress: shows how far it has come (default: nothing).
         monitor: folder of the event log and the kept pictures (tracker/monitor); not with ``offline`` or ``stills``.
 
     Returns:
@@ -98,12 +99,12 @@ def infer(
             raise TrackerError(f"{source.info.name}: --offline needs a whole video; record the stream to a file first")
         if offline:
             now, later = Modes(), Modes(overlay, highlight, follow)
-            counts, interrupted, states = _track_offline(source, video, net, config, folder, max_frames, quiet)
+            counts, interrupted, states = _track_offline(source, video, net, config, folder, max_frames, progress)
         else:
             now, later = Modes(overlay, highlight, follow and not again), Modes(follow=follow and again)
             watch = _watch(monitor, source, net, config)
             each = watch.observe if watch else None
-            counts, interrupted = _track(source, video, net, config, folder, now, stills, max_frames, quiet, each)
+            counts, interrupted = _track(source, video, net, config, folder, now, stills, max_frames, progress, each)
         seconds = time.perf_counter() - began
         stats = source.stats
         n = counts.frames
@@ -123,14 +124,14 @@ def infer(
     if formats or events or (later and not interrupted):
         trajectory = Trajectory.from_csv(folder / "trajectory.csv")
         for form in formats:
-            write(folder / FILES[form], trajectory, form)
+            trajectory.write(folder / FILES[form], form)
         if events:
             from tracker.motion.events import find_events, write_events
 
             write_events(folder / "events.csv", find_events(trajectory, source.info.width, cuts=counts.cuts))
         if later and not interrupted:
             summary["interrupted"] = _show(
-                video, config, fps, folder, later, trajectory, states, counts.cuts, max_frames is not None, quiet
+                video, config, fps, folder, later, trajectory, states, counts.cuts, max_frames is not None, progress
             )
     with atomic_write(folder / "summary.json") as f:
         json.dump(summary, f, indent=1)
@@ -147,10 +148,8 @@ def _watch(monitor: str | Path | None, source: VideoSource, net: BallModel, conf
 
 def _track(
     source: VideoSource, video: str | Path, net: BallModel, config: Config, folder: Path, modes: Modes, stills: bool,
-    max_frames: int | None, quiet: bool, each: Callable[[Step], None] | None = None,
+    max_frames: int | None, progress: Progress, each: Callable[[Step], None] | None = None,
 ) -> tuple[Counts, bool]:  # fmt: skip
-    from tracker.commands.common import progress
-
     counts, interrupted = Counts(), False
     info = source.info
     steps = track_video(source, net, config, stills=stills)
@@ -164,7 +163,7 @@ def _track(
 
             sinks = open_sinks(stack, modes, folder, info, video, config)
         try:
-            for step in progress(steps, total=total, quiet=quiet, desc=info.name):
+            for step in progress(steps, total=total, desc=info.name):
                 writer.write(step.state)
                 counts.add(step)
                 for sink in sinks:
@@ -194,14 +193,12 @@ def _nothing(video: str | Path, interrupted: bool) -> BaseException:
 
 def _track_offline(
     source: VideoSource, video: str | Path, net: BallModel, config: Config, folder: Path, max_frames: int | None,
-    quiet: bool,
+    progress: Progress,
 ) -> tuple[Counts, bool, list[BallState]]:  # fmt: skip
-    from tracker.commands.common import progress
-
     counts, record, interrupted = Counts(), ClipRecord(), False
     total = min((v for v in (source.info.frames_hint, max_frames) if v), default=None)
     try:
-        for step in progress(track_video(source, net, config), total=total, quiet=quiet, desc=source.info.name):
+        for step in progress(track_video(source, net, config), total=total, desc=source.info.name):
             record.add(step)
             counts.add(step)
             if counts.frames == max_frames:
@@ -218,10 +215,10 @@ def _track_offline(
 
 def _show(
     video: str | Path, config: Config, fps: float | None, folder: Path, modes: Modes, trajectory: Trajectory,
-    states: Sequence[BallState], cuts: Sequence[int], shortened: bool, quiet: bool,
+    states: Sequence[BallState], cuts: Sequence[int], shortened: bool, progress: Progress,
 ) -> bool:  # fmt: skip
     """What is known only at the end is shown at the end: the video is read once more. True: Ctrl-C ended it."""
-    from tracker.render.follow import plan_follow
+    from tracker.render.follow_plan import plan_follow
     from tracker.render.replay import replay
 
     camera = None
@@ -233,9 +230,4 @@ def _show(
         camera = plan_follow(trajectory.time_s, trajectory.xy, seen, size, config.follow, fresh)
     until = int(trajectory.frame[-1]) if shortened else None
     by_frame = {s.frame: s for s in states}
-    return replay(video, by_frame, config, folder, modes, fps=fps, camera=camera, until=until, quiet=quiet)[1]
-
-
-def safe_name(name: str) -> str:
-    """A file name out of anything: no separators, no leading dots."""
-    return re.sub(r"[^\w.-]+", "_", Path(name).stem or name).strip("._") or "video"
+    return replay(video, by_frame, config, folder, modes, fps=fps, camera=camera, until=until, progress=progress)[1]

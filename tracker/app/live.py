@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 from tracker.app.live_sinks import Sink, open_sink
 from tracker.core.config import Config
@@ -18,7 +18,13 @@ from tracker.detect.model import BallModel
 from tracker.track.live import LiveState, live_states
 from tracker.video.capture import Capture
 
-Preview = tuple[str, int]  # host, port
+Address = tuple[str, int]  # host, port
+
+
+class Page(Protocol):
+    """Shows picture and ball; see :class:`tracker.web.preview.Preview`."""
+
+    def show(self, live: LiveState, line: str) -> None: ...
 
 
 @dataclass
@@ -41,10 +47,10 @@ class Totals:
 
 def live(
     source: str, config: Config, *, model: str | Path | None = None, to: Sequence[str] = ("-",), append: bool = False,
-    paced: bool = False, wait: bool = False, fps: float | None = None, preview: Preview | None = None,
+    paced: bool = False, wait: bool = False, fps: float | None = None, page: Page | None = None,
     max_frames: int | None = None, seconds: float | None = None, say: Callable[[str], None] | None = None,
     each: Callable[[LiveState], None] | None = None, monitor: str | Path | None = None,
-    metrics: Preview | None = None,
+    metrics: Address | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Tracks the ball in a live source and sends a JSON line per state until it ends, or Ctrl-C.
 
@@ -52,9 +58,9 @@ def live(
         source: camera number, address, ``-``, or a file (``paced``: replayed at its own pace).
         to: targets of the lines, see :func:`tracker.app.live_sinks.open_sink`. append: continue files.
         wait: do not fail when the source cannot be opened at first.
-        preview: host and port of the page that shows the picture.
+        page: shows every state; it stays the caller's to close.
         max_frames, seconds: end after so many.
-        say: is told the preview's address.
+        say: is told the address of the metrics.
         each: is called with every state.
         monitor: folder of the event log and the kept pictures (tracker/monitor).
         metrics: host and port of the Prometheus metrics.
@@ -74,14 +80,6 @@ def live(
         for target in to:
             sinks.append(open_sink(target, config.live, append=append))
             stack.callback(sinks[-1].close)
-        page = None
-        if preview is not None:
-            from tracker.web.preview import Preview as Page
-
-            page = Page(*preview, config.live)
-            stack.callback(page.close)
-            if say:
-                say(f"preview at {page.address}")
         watch = None
         if monitor is not None or metrics is not None:
             from tracker.monitor.live import LiveWatch

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from tracker.app.batch import FAILED, Job, Outcome, run_job, to_dict
+from tracker.app.job import FAILED, Job, Outcome, run_job, to_dict
 from tracker.core.errors import TrackerError, missing_extra
 
 _KNOCK_S = 10.0

@@ -19,7 +19,7 @@ def describe() -> dict[str, Any]:
     import numpy as np
     import onnxruntime as ort
 
-    from tracker import __version__
+    from tracker.core.version import __version__
 
     model, flags = _processor()
     try:

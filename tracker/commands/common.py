@@ -12,7 +12,10 @@ from typing import Any, TypeVar
 
 import click
 
+from tracker.core.progress import Progress
+
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 
 def config_options(f: F) -> F:
@@ -35,6 +38,15 @@ def progress(
     from tqdm import tqdm
 
     yield from tqdm(items, total=total, unit=unit, desc=desc, smoothing=0.1, file=sys.stderr)
+
+
+def bar(quiet: bool) -> Progress:
+    """What the packages take to show how far they have come."""
+
+    def show(items: Iterable[T], *, total: int | None = None, desc: str = "") -> Iterator[T]:
+        return progress(items, total=total, quiet=quiet, desc=desc)
+
+    return show
 
 
 @dataclass

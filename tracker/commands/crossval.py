@@ -122,8 +122,8 @@ def _describe(fold: Fold) -> str:
 
 def _train(fold: Fold, config: Config, folder: Path, resume: bool, quiet: bool) -> Path:
     """Trains on the fold's clips and exports; the validation curve shows the venue left out."""
-    from tracker.app.infer import safe_name
     from tracker.core.errors import missing_extra
+    from tracker.core.files import safe_name
 
     out = folder / safe_name(fold.venue)
     model = out / "model.onnx"

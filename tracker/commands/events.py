@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from tracker.commands.common import config_options, ending_in_order
+from tracker.commands.common import bar, config_options, ending_in_order
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -49,7 +49,7 @@ def command(
 
         with ending_in_order():
             config = load_config(config_path, overrides)
-            summary = infer(source, config, model=model, offline=True, quiet=quiet or as_json)
+            summary = infer(source, config, model=model, offline=True, progress=bar(quiet or as_json))
         path, width, cuts = Path(summary["out"]) / "trajectory.csv", summary["width"], summary["cuts"]
     elif width is None:
         width, cuts = _known(path.parent / "summary.json")

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from tracker.commands.common import config_options, ending_in_order
+from tracker.commands.common import bar, config_options, ending_in_order
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -83,7 +83,7 @@ def command(
                 quiet=quiet,
             )  # fmt: skip
             return
-        summary = infer(videos[0], config, out=out, model=model, quiet=quiet or as_json, **options)
+        summary = infer(videos[0], config, out=out, model=model, progress=bar(quiet or as_json), **options)
     if as_json:
         import json
 

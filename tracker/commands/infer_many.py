@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from tracker.app.batch import DONE, FAILED, SKIPPED, Outcome, Runner, find_videos, infer_many, to_dict
+from tracker.app.batch import Runner, find_videos, infer_many
+from tracker.app.job import DONE, FAILED, SKIPPED, Outcome, to_dict
 from tracker.core.config import Config
 
 
@@ -59,7 +60,7 @@ def _runner(jobs: int, ray: str | None, config: Config) -> Runner:
         from tracker.app.ray_jobs import RayRunner
 
         return RayRunner(ray, config.detect.threads)
-    from tracker.app.jobs import LocalRunner
+    from tracker.app.local_jobs import LocalRunner
 
     return LocalRunner(jobs)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 
 import click
@@ -54,11 +55,19 @@ def command(
     if sample_rate is not None:
         overrides = (*overrides, f"monitor.sample_rate={sample_rate}")
     config = load_config(config_path, overrides)
-    totals = live(
-        source, config, model=model, to=to or ("-",), append=append, paced=paced, wait=wait, fps=fps,
-        preview=_address(preview, "--preview"), monitor=monitor, metrics=_address(metrics_port, "--metrics-port"),
-        max_frames=max_frames, seconds=seconds, say=None if quiet else _say,
-    )  # fmt: skip
+    with contextlib.ExitStack() as stack:
+        page = None
+        if (at := _address(preview, "--preview")) is not None:
+            from tracker.web.preview import Preview
+
+            page = stack.enter_context(contextlib.closing(Preview(*at, config.live)))
+            if not quiet:
+                _say(f"preview at {page.address}")
+        totals = live(
+            source, config, model=model, to=to or ("-",), append=append, paced=paced, wait=wait, fps=fps, page=page,
+            monitor=monitor, metrics=_address(metrics_port, "--metrics-port"), max_frames=max_frames, seconds=seconds,
+            say=None if quiet else _say,
+        )  # fmt: skip
     if not quiet:
         mean = f"{1000 * totals['delay_mean_s']:.0f}" if totals["states"] else "-"
         _say(

@@ -11,8 +11,8 @@ from typing import NoReturn
 
 import click
 
-from tracker import __version__
 from tracker.core.errors import TrackerError
+from tracker.core.version import __version__
 
 # name -> (module with a click command called `command`, one line for --help)
 COMMANDS: dict[str, tuple[str, str]] = {

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from tracker.commands.common import config_options, ending_in_order
+from tracker.commands.common import bar, config_options, ending_in_order
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -46,7 +46,7 @@ def command(
     with ending_in_order() as ended:
         frames, interrupted = render(
             video, Trajectory.read(trajectory), config, out=folder, modes=modes, look_ahead=not no_look_ahead, fps=fps,
-            quiet=quiet,
+            progress=bar(quiet),
         )  # fmt: skip
     if not quiet:
         click.echo(f"{frames} frames; written to {folder}: {', '.join(modes.files)}")

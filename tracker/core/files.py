@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -97,6 +98,11 @@ def decode_text(data: bytes, path: str | Path) -> str:
     if "\0" in text:
         raise TrackerError(f"{path} is not a text file (it holds NUL characters)")
     return text
+
+
+def safe_name(name: str) -> str:
+    """A file name out of anything: no separators, no leading dots."""
+    return re.sub(r"[^\w.-]+", "_", Path(name).stem or name).strip("._") or "video"
 
 
 def read_text(path: str | Path, max_bytes: int = 64 << 20) -> str:

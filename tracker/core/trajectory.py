@@ -15,14 +15,13 @@ import numpy as np
 from tracker.core.errors import TrackerError
 from tracker.core.files import atomic_write, read_text
 from tracker.core.tables import Dialect, header_of, is_blank, skip_separator_line
+from tracker.core.trajectory_formats import COLUMNS, MAX_BYTES, READERS, WRITERS, form_of, pandas_table
 from tracker.core.types import BallState, FloatArray, IntArray, Status
 
 if TYPE_CHECKING:
     import pandas
 
-MAX_BYTES = 1 << 30  # of a trajectory file: a day at 60 fps has 5 million rows of about 80 bytes
 _STATUSES = {s.value for s in Status}
-COLUMNS = ("frame", "time_s", "x", "y", "vx", "vy", "radius_px", "sd_px", "status", "score", "candidates")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,33 +147,41 @@ class Trajectory:
             candidates,
         )  # fmt: skip
 
-    # -- other forms (core/trajectory_formats.py) ---------------------------------------------------------------------
+    # -- other forms --------------------------------------------------------------------------------------------------
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """The columns of the CSV file as arrays [N]."""
+        arrays = (
+            self.frame, self.time_s, *self.xy.T, *self.velocity.T, self.radius_px, self.sd_px, self.status, self.score,
+            self.candidates,
+        )  # fmt: skip
+        return dict(zip(COLUMNS, arrays, strict=True))
 
     def to_pandas(self) -> pandas.DataFrame:
         """A table with the columns of the CSV file, a row per frame; missing numbers are NaN (extra ``analysis``)."""
-        from tracker.core.trajectory_formats import to_pandas
-
-        return to_pandas(self)
+        return pandas_table(self.columns())
 
     @classmethod
     def from_pandas(cls, table: pandas.DataFrame) -> Trajectory:
         """The inverse of :meth:`to_pandas`; columns beyond frame,x,y are optional."""
-        from tracker.core.trajectory_formats import from_pandas
-
-        return from_pandas(table)
+        return cls.from_columns({c: table[c].tolist() for c in COLUMNS if c in table}, "the table")
 
     @classmethod
-    def read(cls, path: str | Path) -> Trajectory:
-        """Reads CSV, JSON lines, Parquet or a MOT result file, told apart by the name's ending."""
-        from tracker.core.trajectory_formats import read
+    def read(cls, path: str | Path, form: str | None = None) -> Trajectory:
+        """Reads csv, jsonl, parquet or mot (None: by the name's ending)."""
+        form = form or form_of(path)
+        if form == "csv":
+            return cls.from_csv(path)
+        columns, rows = READERS[form](path)
+        return cls.from_columns(columns, str(path), rows)
 
-        return read(path)
-
-    def write(self, path: str | Path) -> None:
-        """Writes CSV, JSON lines, Parquet or a MOT result file, by the name's ending (.csv .jsonl .parquet .txt)."""
-        from tracker.core.trajectory_formats import write
-
-        write(path, self)
+    def write(self, path: str | Path, form: str | None = None) -> None:
+        """Writes csv, jsonl, parquet or mot (None: by the name's ending); the file appears only when it is whole."""
+        form = form or form_of(path)
+        if form == "csv":
+            self.to_csv(path)
+        else:
+            WRITERS[form](path, self.columns())
 
 
 class TrajectoryWriter:

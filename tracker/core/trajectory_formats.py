@@ -1,4 +1,4 @@
-"""Trajectories as JSON lines, Parquet, pandas tables and MOT result files. CSV is in trajectory.py.
+"""Columns of a trajectory as JSON lines, Parquet, pandas tables and MOT result files. CSV is in trajectory.py.
 
 What each form keeps: CSV and JSON lines every column, rounded alike (time to 1 microsecond, positions to 0.01 px);
 Parquet and pandas every column exactly; MOT frame, position, box and score only.
@@ -10,7 +10,7 @@ import csv
 import importlib.util
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +18,14 @@ import numpy as np
 
 from tracker.core.errors import TrackerError, missing_extra
 from tracker.core.files import atomic_write, read_text
-from tracker.core.trajectory import COLUMNS, MAX_BYTES, Trajectory
 from tracker.core.types import Status
 
 if TYPE_CHECKING:
     import pandas
 
+Rows = Sequence[int] | None  # the number of each row in its file, None: from 0
+MAX_BYTES = 1 << 30  # of a trajectory file: a day at 60 fps has 5 million rows of about 80 bytes
+COLUMNS = ("frame", "time_s", "x", "y", "vx", "vy", "radius_px", "sd_px", "status", "score", "candidates")
 ENDINGS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet", ".txt": "mot"}
 FILES = {"csv": "trajectory.csv", "jsonl": "trajectory.jsonl", "parquet": "trajectory.parquet", "mot": "mot.txt"}
 _DIGITS = {"time_s": 6, "vx": 1, "vy": 1, "score": 4, "x": 2, "y": 2, "radius_px": 2, "sd_px": 2}
@@ -55,22 +57,6 @@ def check_form(form: str) -> None:
         raise missing_extra("pyarrow", "analysis", "a Parquet file")
 
 
-def read(path: str | Path, form: str | None = None) -> Trajectory:
-    """Reads a trajectory of any form (csv, jsonl, parquet, mot; None: by the name's ending)."""
-    readers: dict[str, Callable[[str | Path], Trajectory]] = {
-        "csv": Trajectory.from_csv, "jsonl": from_jsonl, "parquet": from_parquet, "mot": from_mot,
-    }  # fmt: skip
-    return readers[form or form_of(path)](path)
-
-
-def write(path: str | Path, trajectory: Trajectory, form: str | None = None) -> None:
-    """Writes a trajectory; the file appears only when it is whole."""
-    writers: dict[str, Callable[[str | Path, Trajectory], None]] = {
-        "csv": lambda p, t: t.to_csv(p), "jsonl": to_jsonl, "parquet": to_parquet, "mot": to_mot,
-    }  # fmt: skip
-    writers[form or form_of(path)](path, trajectory)
-
-
 # -- JSON lines ----------------------------------------------------------
 
 
@@ -82,13 +68,13 @@ def record(row: tuple) -> dict[str, Any]:
     }
 
 
-def to_jsonl(path: str | Path, trajectory: Trajectory) -> None:
+def write_jsonl(path: str | Path, columns: Mapping[str, np.ndarray]) -> None:
     with atomic_write(path) as f:
-        for row in trajectory.rows():
+        for row in zip(*(columns[c].tolist() for c in COLUMNS), strict=True):
             f.write(json.dumps(record(row), separators=(",", ":")) + "\n")
 
 
-def from_jsonl(path: str | Path) -> Trajectory:
+def read_jsonl(path: str | Path) -> tuple[dict[str, list], Rows]:
     """Reads JSON lines: an object per frame with at least frame, x and y; further keys are passed over.
 
     Lines whose frame is null (a live source that stalled says so) are passed over too.
@@ -114,49 +100,32 @@ def from_jsonl(path: str | Path) -> Trajectory:
         lines.append(n)
         for c in COLUMNS:
             columns[c].append(row.get(c))
-    return Trajectory.from_columns(columns, str(path), lines)
+    return columns, lines
 
 
 # -- tables ----------------------------------------------------------
 
 
-def columns_of(trajectory: Trajectory) -> dict[str, np.ndarray]:
-    """The columns of the CSV file as arrays [N]."""
-    t = trajectory
-    arrays = (
-        t.frame, t.time_s, *t.xy.T, *t.velocity.T, t.radius_px, t.sd_px, t.status, t.score, t.candidates
-    )  # fmt: skip
-    return dict(zip(COLUMNS, arrays, strict=True))
-
-
-def to_pandas(trajectory: Trajectory) -> pandas.DataFrame:
+def pandas_table(columns: Mapping[str, np.ndarray]) -> pandas.DataFrame:
     try:
         import pandas as pd
     except ImportError:
         raise missing_extra("pandas", "analysis", "a table of a trajectory") from None
-    columns: dict[str, Any] = columns_of(trajectory)
-    columns["status"] = pd.Categorical(columns["status"].tolist(), [str(s) for s in Status])
-    return pd.DataFrame(columns)
+    status = pd.Categorical(columns["status"].tolist(), [str(s) for s in Status])
+    return pd.DataFrame({**columns, "status": status})
 
 
-def from_pandas(table: pandas.DataFrame) -> Trajectory:
-    return Trajectory.from_columns({c: table[c].tolist() for c in COLUMNS if c in table}, "the table")
-
-
-def to_parquet(path: str | Path, trajectory: Trajectory) -> None:
+def write_parquet(path: str | Path, columns: Mapping[str, np.ndarray]) -> None:
     """Exact values; missing numbers are nulls, so that SQL engines count them as missing."""
     pa, pq = _arrow()
-    columns: dict[str, Any] = columns_of(trajectory)
-    columns["status"] = pa.array(columns["status"].tolist(), pa.string()).dictionary_encode()
-    arrays = {
-        c: v if c == "status" else pa.array(np.ascontiguousarray(v), from_pandas=True) for c, v in columns.items()
-    }
+    arrays = {c: pa.array(np.ascontiguousarray(v), from_pandas=True) for c, v in columns.items() if c != "status"}
+    arrays["status"] = pa.array(columns["status"].tolist(), pa.string()).dictionary_encode()
     with atomic_write(path, "wb") as f:
-        pq.write_table(pa.table(arrays), f)
+        pq.write_table(pa.table({c: arrays[c] for c in COLUMNS}), f)
 
 
-def from_parquet(path: str | Path) -> Trajectory:
-    """Reads what :func:`to_parquet` or pandas wrote; columns beyond frame,x,y are optional.
+def read_parquet(path: str | Path) -> tuple[dict[str, list], Rows]:
+    """Reads what :func:`write_parquet` or pandas wrote; columns beyond frame,x,y are optional.
 
     Raises:
         TrackerError: no Parquet file, too large, or rows that make no trajectory.
@@ -181,7 +150,7 @@ def from_parquet(path: str | Path) -> Trajectory:
     for c in names:
         if odd := next((v for v in columns[c] if not isinstance(v, (int, float, str, type(None)))), None):
             raise TrackerError(f"{path}: column {c} holds {type(odd).__name__}, not numbers")
-    return Trajectory.from_columns(columns, str(path))
+    return columns, None
 
 
 def _arrow() -> tuple[Any, Any]:
@@ -196,7 +165,7 @@ def _arrow() -> tuple[Any, Any]:
 # -- MOT ----------------------------------------------------------
 
 
-def to_mot(path: str | Path, trajectory: Trajectory) -> None:
+def write_mot(path: str | Path, columns: Mapping[str, np.ndarray]) -> None:
     """MOTChallenge result file: ``frame,1,left,top,w,h,conf,-1,-1,-1``; frames and pixels count from 1.
 
     Frames that are the numbers of pictures (the first is 1 or more and at time 0) keep them: picture 000060.jpg is
@@ -206,22 +175,23 @@ def to_mot(path: str | Path, trajectory: Trajectory) -> None:
     no row.
     """
     with atomic_write(path) as f:
-        f.writelines(_mot_lines(trajectory))
+        f.writelines(_mot_lines(columns))
 
 
-def _mot_lines(t: Trajectory) -> Iterable[str]:
-    side = np.where(np.isnan(t.radius_px), _MOT_SIDE_PX, 2 * t.radius_px)
-    corner = t.xy + 0.5 - side[:, None] / 2 + 1  # pixel 0 spans 0..1 on the axis of boxes
-    predicted = t.status == str(Status.PREDICTED)
-    conf = np.where(predicted, _MOT_UNSCORED, np.where(np.isnan(t.score), 1.0, t.score))
-    by_name = len(t) > 0 and t.frame[0] >= 1 and abs(t.time_s[0]) < 1e-6
+def _mot_lines(columns: Mapping[str, np.ndarray]) -> Iterable[str]:
+    frame, x, y, radius, score = (columns[c] for c in ("frame", "x", "y", "radius_px", "score"))
+    side = np.where(np.isnan(radius), _MOT_SIDE_PX, 2 * radius)
+    left, top = x + 0.5 - side / 2 + 1, y + 0.5 - side / 2 + 1  # pixel 0 spans 0..1 on the axis of boxes
+    predicted = columns["status"] == str(Status.PREDICTED)
+    conf = np.where(predicted, _MOT_UNSCORED, np.where(np.isnan(score), 1.0, score))
+    by_name = len(frame) > 0 and frame[0] >= 1 and abs(columns["time_s"][0]) < 1e-6
     shift = 0 if by_name else 1
-    for i in np.flatnonzero(~np.isnan(t.xy).any(1)):
-        box = f"{corner[i, 0]:.3f},{corner[i, 1]:.3f},{side[i]:.3f},{side[i]:.3f}"
-        yield f"{t.frame[i] + shift},1,{box},{conf[i]:.4f},-1,-1,-1\n"
+    for i in np.flatnonzero(~(np.isnan(x) | np.isnan(y))):
+        box = f"{left[i]:.3f},{top[i]:.3f},{side[i]:.3f},{side[i]:.3f}"
+        yield f"{frame[i] + shift},1,{box},{conf[i]:.4f},-1,-1,-1\n"
 
 
-def from_mot(path: str | Path, first: int = 1) -> Trajectory:
+def read_mot(path: str | Path, first: int = 1) -> tuple[dict[str, list], Rows]:
     """Reads a MOT result file of one object; times are unknown (NaN), frames without a row are not there.
 
     Args:
@@ -254,4 +224,12 @@ def from_mot(path: str | Path, first: int = 1) -> Trajectory:
     order = sorted(range(len(lines)), key=lambda i: columns["frame"][i])
     for values_ in columns.values():
         values_[:] = [values_[i] for i in order]
-    return Trajectory.from_columns(columns, str(path), [lines[i] for i in order])
+    return columns, [lines[i] for i in order]
+
+
+READERS: dict[str, Callable[[str | Path], tuple[dict[str, list], Rows]]] = {
+    "jsonl": read_jsonl, "parquet": read_parquet, "mot": read_mot,
+}  # fmt: skip
+WRITERS: dict[str, Callable[[str | Path, Mapping[str, np.ndarray]], None]] = {
+    "jsonl": write_jsonl, "parquet": write_parquet, "mot": write_mot,
+}  # fmt: skip

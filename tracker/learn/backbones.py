@@ -48,6 +48,17 @@ class TorchvisionBall(OneBall):
         return self.narrow2(x2), self.narrow4(x4), self.down8(x8, roi), self.down16(x16, roi)
 
 
+def build(config: ModelConfig) -> OneBall:
+    """The network of a ``model`` section, with random weights.
+
+    Raises:
+        TrackerError: it needs torchvision and that cannot be used.
+    """
+    if config.backbone == "oneball":
+        return OneBall(config)
+    return TorchvisionBall(config)
+
+
 def load_backbone_weights(model: OneBall, source: str) -> str:
     """Puts weights trained elsewhere into the stages of a torchvision backbone.
 

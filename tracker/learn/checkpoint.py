@@ -10,7 +10,8 @@ import torch
 
 from tracker.core.config import Config, stored_config
 from tracker.core.errors import TrackerError
-from tracker.learn.network import OneBall, build
+from tracker.learn.backbones import build
+from tracker.learn.network import OneBall
 
 FORMAT = "oneball-checkpoint-1"
 

@@ -169,19 +169,6 @@ def _up(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2.0, mode="nearest")
 
 
-def build(config: ModelConfig) -> OneBall:
-    """The network of a ``model`` section, with random weights.
-
-    Raises:
-        TrackerError: it needs torchvision and that cannot be used.
-    """
-    if config.backbone == "oneball":
-        return OneBall(config)
-    from tracker.learn.backbones import TorchvisionBall
-
-    return TorchvisionBall(config)
-
-
 def count_parameters(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters())
 

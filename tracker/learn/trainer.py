@@ -21,10 +21,11 @@ from tqdm import tqdm
 
 from tracker.core.config import Config, stored_config
 from tracker.core.errors import TrackerError
+from tracker.learn.backbones import build
 from tracker.learn.cache import CachedClip
 from tracker.learn.checkpoint import load_checkpoint, save_checkpoint
 from tracker.learn.mining import HardPlaces, mine
-from tracker.learn.network import OneBall, build, count_parameters
+from tracker.learn.network import OneBall, count_parameters
 from tracker.learn.synthetic import synthetic_clips
 from tracker.learn.tasks import BallTask, FrameTask, task_of
 

@@ -19,9 +19,8 @@ from typing import Any
 
 import cv2
 
-from tracker.app.infer import safe_name
 from tracker.core.errors import TrackerError
-from tracker.core.files import atomic_write, prepare_folder, read_text
+from tracker.core.files import atomic_write, prepare_folder, read_text, safe_name
 from tracker.core.types import Label, Visibility
 from tracker.labels.dataset import REQUIRED, inside
 from tracker.labels.formats import OWN, FormatOptions, read_format, write_format

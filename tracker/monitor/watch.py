@@ -15,9 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from tracker.app.infer import safe_name
 from tracker.core.config import Config
-from tracker.core.files import prepare_folder
+from tracker.core.files import prepare_folder, safe_name
 from tracker.core.types import Frame
 from tracker.detect.model import BallModel
 from tracker.monitor.confidence import KEY, Confidence

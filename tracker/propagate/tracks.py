@@ -9,7 +9,7 @@ import numpy as np
 
 from tracker.core.errors import TrackerError
 from tracker.core.trajectory import Trajectory
-from tracker.core.trajectory_formats import from_mot, read, write
+from tracker.core.trajectory_formats import read_mot
 from tracker.core.types import Status, Visibility
 from tracker.labels.formats import FORMATS, FormatOptions, read_format, write_format
 from tracker.labels.numbering import Media
@@ -75,7 +75,7 @@ def write_form(path: str | Path, trajectory: Trajectory, form: str, options: For
         TrackerError: unknown form, nowhere to write, or a format that needs the picture's size and has none.
     """
     if form in _OWN:
-        write(path, trajectory, form)
+        trajectory.write(path, form)
         return []
     options = options or FormatOptions()
     table = to_labels(trajectory)
@@ -97,14 +97,15 @@ def read_form(path: str | Path, form: str | None = None, options: FormatOptions 
         form = "mot" if ending == ".txt" and options.first_frame is not None else None
     if form == "mot":
         usual = 0 if options.clip is not None and options.first >= 1 else 1
-        return from_mot(path, usual if options.first_frame is None else options.first_frame)
+        columns, rows = read_mot(path, usual if options.first_frame is None else options.first_frame)
+        return Trajectory.from_columns(columns, str(path), rows)
     if form is None:
         if ending in (".jsonl", ".ndjson", ".parquet", ".pq"):
-            return read(path)
+            return Trajectory.read(path)
         if ending == ".csv" and "status" in _head(path):
             return Trajectory.from_csv(path)
     elif form in _OWN:
-        return read(path, form)
+        return Trajectory.read(path, form)
     return from_labels(read_format(path, _checked(form) if form else None, options), options)
 
 

@@ -108,30 +108,6 @@ class CropPath:
         return self.frame.crop(*self.xyw[i].tolist())
 
 
-def plan_follow(
-    time_s: FloatArray, xy: FloatArray, seen: np.ndarray, size: tuple[int, int], config: FollowConfig,
-    cuts: np.ndarray | None = None,
-) -> CropPath:  # fmt: skip
-    """Plans the crop for a whole track.
-
-    Args:
-        time_s: float64 [N] s, rising.
-        xy: float64 [N, 2] px, NaN where the ball is lost.
-        seen: bool [N], a detection (else predicted; its place counts less).
-        size: width and height of the picture in px.
-        cuts: bool [N], the scene changes before this frame, so the crop may jump.
-    """
-    from tracker.render.follow_plan import plan_scene
-
-    frame = CropBounds.of(config, *size)
-    out = np.empty((len(time_s), 3))
-    starts = [0] if cuts is None else sorted({0, *np.flatnonzero(cuts).tolist()})
-    for a, b in zip(starts, [*starts[1:], len(time_s)], strict=True):
-        if b > a:
-            out[a:b] = plan_scene(time_s[a:b] - time_s[a], xy[a:b], seen[a:b], frame, config)
-    return CropPath(np.asarray(time_s, dtype=np.float64), out, frame)
-
-
 class LiveFollow:
     """The automatic camera without look-ahead: :meth:`step` with every state, in order.
 

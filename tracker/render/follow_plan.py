@@ -1,4 +1,4 @@
-"""The linear programs behind :func:`tracker.render.follow.plan_follow`: one scene, window after window.
+"""The automatic camera planned for a whole track: linear programs, scene by scene, window after window.
 
 Lengths are in widths of the picture. A window ends at rest, so that the next one, which begins where the kept part of
 this one ends, always has a solution: at worst the rest of this one.
@@ -7,15 +7,13 @@ this one ends, always has a solution: at worst the rest of this one.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from tracker.core.config import FollowConfig
 from tracker.core.types import FloatArray, IntArray
-
-if TYPE_CHECKING:
-    from tracker.render.follow import CropBounds
+from tracker.render.follow import CropBounds, CropPath
 
 KNOT_S = 0.16  # between the spline's knots
 WINDOW_S, KEPT_S = 14.0, 8.0  # planned at a time; of it kept (the rest is look-ahead)
@@ -34,6 +32,28 @@ class _Samples:
     xy: FloatArray
     weight: FloatArray
     lost_s: FloatArray
+
+
+def plan_follow(
+    time_s: FloatArray, xy: FloatArray, seen: np.ndarray, size: tuple[int, int], config: FollowConfig,
+    cuts: np.ndarray | None = None,
+) -> CropPath:  # fmt: skip
+    """Plans the crop for a whole track.
+
+    Args:
+        time_s: float64 [N] s, rising.
+        xy: float64 [N, 2] px, NaN where the ball is lost.
+        seen: bool [N], a detection (else predicted; its place counts less).
+        size: width and height of the picture in px.
+        cuts: bool [N], the scene changes before this frame, so the crop may jump.
+    """
+    frame = CropBounds.of(config, *size)
+    out = np.empty((len(time_s), 3))
+    starts = [0] if cuts is None else sorted({0, *np.flatnonzero(cuts).tolist()})
+    for a, b in zip(starts, [*starts[1:], len(time_s)], strict=True):
+        if b > a:
+            out[a:b] = plan_scene(time_s[a:b] - time_s[a], xy[a:b], seen[a:b], frame, config)
+    return CropPath(np.asarray(time_s, dtype=np.float64), out, frame)
 
 
 def plan_scene(

@@ -13,10 +13,12 @@ import numpy as np
 from tracker.core.config import Config, FollowConfig
 from tracker.core.errors import TrackerError
 from tracker.core.files import prepare_folder
+from tracker.core.progress import Progress, silent
 from tracker.core.trajectory import Trajectory
 from tracker.core.types import BallState, CameraMotion, Frame, Status
 from tracker.motion.camera import CameraMotionEstimator
-from tracker.render.follow import CropPath, LiveFollow, plan_follow
+from tracker.render.follow import CropPath, LiveFollow
+from tracker.render.follow_plan import plan_follow
 from tracker.render.modes import Modes
 from tracker.render.rle import CocoMasks, PngMasks
 from tracker.render.sink import FollowSink, HighlightSink, OverlaySink, Sink
@@ -112,7 +114,7 @@ def plan(times_s: Sequence[float], states: Sequence[BallState], cuts: Sequence[b
 
 def replay(
     video: str | Path, states: Mapping[int, BallState], config: Config, folder: Path, modes: Modes, *,
-    fps: float | None = None, camera: CropPath | None = None, until: int | None = None, quiet: bool = True,
+    fps: float | None = None, camera: CropPath | None = None, until: int | None = None, progress: Progress = silent,
 ) -> tuple[int, bool]:  # fmt: skip
     """Reads ``video`` again and writes what ``modes`` says, frame by frame with its state.
 
@@ -123,15 +125,13 @@ def replay(
     Returns:
         frames written, and whether Ctrl-C ended it early (files are valid for what was done).
     """
-    from tracker.commands.common import progress
-
     watch = CameraWatch() if modes.overlay or modes.highlight or modes.png_masks else None
     count, interrupted = 0, False
     with contextlib.ExitStack() as stack:
         source = stack.enter_context(open_video(video, config=config.video, fps=fps))
         sinks = open_sinks(stack, modes, folder, source.info, video, config, camera)
         try:
-            for frame in progress(source, total=source.info.frames_hint, quiet=quiet, desc="render"):
+            for frame in progress(source, total=source.info.frames_hint, desc="render"):
                 if until is not None and frame.index > until:
                     break
                 state = states.get(frame.index) or BallState.lost(frame.index, frame.time_s)
@@ -151,7 +151,7 @@ def replay(
 
 def render(
     video: str | Path, trajectory: Trajectory, config: Config, *, out: str | Path, modes: Modes,
-    look_ahead: bool = True, fps: float | None = None, quiet: bool = True,
+    look_ahead: bool = True, fps: float | None = None, progress: Progress = silent,
 ) -> tuple[int, bool]:  # fmt: skip
     """Shows ``trajectory`` on ``video``; writes into the folder ``out``.
 
@@ -177,20 +177,18 @@ def render(
     camera = None
     if modes.follow and look_ahead:
         try:
-            camera = _planned(video, states, config, fps, quiet)
+            camera = _planned(video, states, config, fps, progress)
         except KeyboardInterrupt:
             return 0, True
-    return replay(video, states, config, folder, modes, fps=fps, camera=camera, quiet=quiet)
+    return replay(video, states, config, folder, modes, fps=fps, camera=camera, progress=progress)
 
 
 def _planned(
-    video: str | Path, states: Mapping[int, BallState], config: Config, fps: float | None, quiet: bool
+    video: str | Path, states: Mapping[int, BallState], config: Config, fps: float | None, progress: Progress
 ) -> CropPath:  # fmt: skip
-    from tracker.commands.common import progress
-
     times, shown, cuts, watch = list[float](), list[BallState](), list[bool](), CameraWatch()
     with open_video(video, config=config.video, fps=fps) as source:
-        for frame in progress(source, total=source.info.frames_hint, quiet=quiet, desc="cuts"):
+        for frame in progress(source, total=source.info.frames_hint, desc="cuts"):
             times.append(frame.time_s)
             shown.append(states.get(frame.index) or BallState.lost(frame.index, frame.time_s))
             cuts.append(watch.see(frame)[1] or frame.gap)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tracker import __version__
+from tracker.core.version import __version__
 from tracker.evaluate.run import Evaluation
 from tracker.evaluate.sheets import KINDS, TILE_H, TILE_W, Failure
 from tracker.report import svg

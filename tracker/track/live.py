@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tracker.core.config import Config
-from tracker.core.trajectory import COLUMNS
-from tracker.core.trajectory_formats import record
+from tracker.core.trajectory_formats import COLUMNS, record
 from tracker.core.types import BallState
 from tracker.detect.model import BallModel
 from tracker.track.pipeline import Pipeline, Step

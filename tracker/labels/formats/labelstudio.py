@@ -127,7 +127,7 @@ def _rate(value: dict[str, Any]) -> float:
         return 0.0
     rate = count / duration if count > 0 and duration > 0 else 0.0  # type: ignore[operator]
     near = round(rate)
-    return float(near) if near and abs(rate - near) * duration < 1 and abs(rate - near) < 0.02 * near else rate  # type: ignore[operator]
+    return float(near) if near and abs(rate - near) * duration < 1 and abs(rate - near) < 0.02 * near else rate
 
 
 def _rate_of_times(times: dict[int, float]) -> float:
