@@ -37,7 +37,7 @@ def make(root: Path, frames: int) -> None:
         folder.mkdir(parents=True)
         score = np.sort(rng.random((frames, 3)), 1)[:, ::-1]
         with open(folder / "trajectory.csv", "w") as t, open(folder / "candidates.csv", "w") as c:
-            t.write("frame,time_s,x,y,vx,vy,radius_px,sd_px,status,score,candidates\n")
+            t.write("frame,time_s,x,y,vx,vy,radius_px,sd_px,status,score,n_detections\n")
             c.write("frame,x,y,score\n")
             for i in range(frames):
                 px, py = x[i] + rng.normal(0, 2), y[i] + rng.normal(0, 2)

@@ -173,7 +173,7 @@ TRACK = [
         ("clutter-stays-behind", "known places of clutter do not move with the camera",
          "self._spots.carry(*self._reference_motion(camera))", "pass"),
         ("tracker-counts-all", "the count of detections is lost in the tracker",
-         "self._last = self._report(frame, time_s, detections.candidates)",
+         "self._last = self._report(frame, time_s, detections.n_detections)",
          "self._last = self._report(frame, time_s, len(detections))"),
     ),
     *group(
@@ -390,7 +390,7 @@ TRAJECTORY = [
     *group(
         "tracker/app/infer.py", "infer_command run_counts",
         ("one-is-a-multi-ball-frame", "every frame with a ball is a multi-ball frame",
-         "self.multi += step.state.candidates > 1", "self.multi += step.state.candidates >= 1"),
+         "self.multi += step.state.n_detections > 1", "self.multi += step.state.n_detections >= 1"),
     ),
     *group(
         "tracker/track/live.py", "live_states trajectory_formats",

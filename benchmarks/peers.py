@@ -158,13 +158,13 @@ def _save_ours(clip: Clip, model: BallModel, config: Config, path: Path, cap: in
             pipeline = pipeline or Pipeline(model, config, frame.width, frame.height)
             step = pipeline.still(frame) if stills else pipeline.step(frame)
             if stills:
-                last = (step.state.xy, step.state.candidates)
+                last = (step.state.xy, step.state.n_detections)
             elif step.look != "repeat":
                 look = pipeline.detector
                 d = look.verify(look.scan())
                 sure = len(d) and d.score[0] >= look.start_threshold
-                last = (d.xy[0] if sure else nothing, d.candidates)
-            values = (*last, step.state.xy, step.state.candidates)
+                last = (d.xy[0] if sure else nothing, d.n_detections)
+            values = (*last, step.state.xy, step.state.n_detections)
             for column, value in zip(columns.values(), values, strict=True):
                 column.append(value)
     with atomic_write(path, "wb") as f:

@@ -50,7 +50,7 @@ def save_record(path: Path, r: ClipRecord) -> None:
     motion = [CameraMotion() if c is None else c for c in r.camera]
     columns = {
         "counts": np.array([len(d) for d in r.detections]),
-        "candidates": np.array([d.candidates for d in r.detections]),
+        "candidates": np.array([d.n_detections for d in r.detections]),
         "xy": np.concatenate([d.xy for d in r.detections]), "score": np.concatenate([d.score for d in r.detections]),
         "radius": np.concatenate([d.radius_px for d in r.detections]), "camera": np.array([c.matrix for c in motion]),
         "sure": np.array([c.confident for c in motion]), "none": np.array([c is None for c in r.camera]),

@@ -81,7 +81,7 @@ def count(clip: Clip, model: BallModel, config: Config, delay: int) -> tuple[int
     for (index, time_s, repeated, _), image, is_clear in zip(frames, images, clear, strict=True):
         step = pipeline.step(Frame(index, time_s, image, repeated=repeated))
         n += is_clear
-        seen += is_clear and step.state.candidates > 1
+        seen += is_clear and step.state.n_detections > 1
     return n, seen
 
 

@@ -43,7 +43,7 @@ def make_trajectory(folder: Path, name: str, *, frames: int = 40, seed: int = 0,
     rng = np.random.default_rng(seed)
     out = folder / name
     out.mkdir(parents=True, exist_ok=True)
-    rows, claims = ["frame,time_s,x,y,status,score,candidates"], ["frame,x,y,score"]
+    rows, claims = ["frame,time_s,x,y,status,score,n_detections"], ["frame,x,y,score"]
     for i in range(frames):
         x, y = np.array(ball_at(i)) + rng.normal(0, 0.4, 2)
         found = [(x, y, rng.uniform(0.6, 1))] if i < frames - 5 and rng.random() > 0.1 else []

@@ -119,7 +119,7 @@ def test_claims_are_those_that_arrays_would_choose():
         order = order[distinct(xy[order].tolist(), SAME_BALL_PX / 2)]
         assert np.array_equal(d.xy, xy[order]) and np.array_equal(d.score, score[order].astype(float))
         assert np.array_equal(d.radius_px, radius[order].astype(float))
-        assert d.candidates == int((score[order] >= detector.start_threshold).sum())
+        assert d.n_detections == int((score[order] >= detector.start_threshold).sum())
 
 
 def test_parted_convolutions_are_the_same_function():

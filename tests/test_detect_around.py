@@ -54,7 +54,7 @@ def play(pipeline: Pipeline, model: Recorder, n: int, second_from: int, *, moves
         if i >= second_from:
             blob(image, 1000 - moves * (i - second_from), 600)
         model.sizes.append([])
-        out.append(pipeline.step(Frame(i, i / 30, image)).state.candidates)
+        out.append(pipeline.step(Frame(i, i / 30, image)).state.n_detections)
     return out
 
 
@@ -96,7 +96,7 @@ def test_however_often_it_scans_no_part_is_left_out(every, x):
         blob(image, 200 + 8 * i, 300)
         if i >= 12:
             image[592:609, x - 8 : x + 9] = 255  # outshines the ball: the stand-in claims two pixels of a view
-        counts.append(pipeline.step(Frame(i, i / 30, image)).state.candidates)
+        counts.append(pipeline.step(Frame(i, i / 30, image)).state.n_detections)
     assert max(counts[3:12]) == 1 and max(counts[12 : 12 + max(every, 4) + 1]) == 2
 
 

@@ -74,7 +74,7 @@ def test_a_spot_in_the_overlap_is_claimed_once_and_where_it_is():
     d = look.scan()
     sure = d.xy[d.score > 0.9]
     assert sorted(map(tuple, sure.round().astype(int).tolist())) == sorted(places)
-    assert np.abs(sure - sure.round()).max() < 0.01 and d.candidates == 4
+    assert np.abs(sure - sure.round()).max() < 0.01 and d.n_detections == 4
     assert model.views == len(look._slices) == 15
 
 

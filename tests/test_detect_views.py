@@ -117,14 +117,14 @@ class TwoBalls:
 def test_candidates_count_every_separate_claim_that_may_start_a_track():
     detector = Detector(TwoBalls(), DetectConfig(threshold=0.5), 1280, 720)  # type: ignore[arg-type]
     detector.history.push(Frame(0, 0.0, np.zeros((720, 1280, 3), np.uint8)), None)
-    assert detector.scan().candidates == 2  # 3 px apart is one ball, 30 px apart is two, 0.05 starts nothing
+    assert detector.scan().n_detections == 2  # 3 px apart is one ball, 30 px apart is two, 0.05 starts nothing
 
 
 def test_where_a_close_look_was_taken_it_has_the_word():
     detector = Detector(TwoBalls(), DetectConfig(threshold=0.5), 1280, 720)  # type: ignore[arg-type]
     wide = Detections(np.array([[110.0, 110.0], [500.0, 500.0]]), np.array([0.9, 0.8]), np.full(2, 3.0))
     joined = detector.join(Detections.empty(), [Region(99.5, 99.5, 50, 50)], wide)
-    assert joined.xy.tolist() == [[500.0, 500.0]] and joined.candidates == 1
+    assert joined.xy.tolist() == [[500.0, 500.0]] and joined.n_detections == 1
 
 
 def test_a_lazy_frame_gives_the_same_picture_as_an_eager_one(tennis_video):

@@ -44,7 +44,7 @@ def ours(trajectory: Path, labels: Path, width: float) -> dict:
         frame=t.frame,
         xy=np.where(said[:, None], t.xy, np.nan),
         width=width,
-        claims=t.candidates if _states_claims(trajectory) else None,
+        claims=t.n_detections if _states_claims(trajectory) else None,
     )
     return protocol_scores(table)
 

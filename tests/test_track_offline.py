@@ -19,7 +19,7 @@ def claims(xy, rng, hidden=(), clutter=2, noise=1.0):
         if k not in hidden:
             points.append((*(p + rng.normal(size=2) * noise), 0.8))
         a = np.array(sorted(points, key=lambda r: -r[2])).reshape(-1, 3)
-        out.append(Detections(a[:, :2], a[:, 2], np.full(len(a), 4.0), candidates=len(a)))
+        out.append(Detections(a[:, :2], a[:, 2], np.full(len(a), 4.0), n_detections=len(a)))
     return out
 
 

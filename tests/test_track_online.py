@@ -62,7 +62,7 @@ def test_state_follows_the_contract():
     states = run(make_tracker(), flight(9), hidden={7})
     for s in states:
         assert s.cov.shape == (4, 4) and np.allclose(s.cov, s.cov.T) and np.linalg.eigvalsh(s.cov).min() > 0
-    assert states[6].score == 0.9 and states[6].radius_px == pytest.approx(3) and states[6].candidates == 1
+    assert states[6].score == 0.9 and states[6].radius_px == pytest.approx(3) and states[6].n_detections == 1
     assert states[7].status is Status.PREDICTED and math.isnan(states[7].score)
     assert states[7].sd_px > states[6].sd_px
 

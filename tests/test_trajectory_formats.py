@@ -150,7 +150,7 @@ def test_live_lines_read_as_a_trajectory_without_their_stalls(tmp_path):
         ("t.csv", "frame,x,y\n1e300,1,2\n", ["row 2", "'1e300'"]),
         ("t.csv", "frame,x,y\n0,inf,2\n", ["row 2", "finite"]),
         ("t.csv", "frame,x,y,status\n0,1,2,found\n", ["row 2", "status 'found'"]),
-        ("t.csv", "frame,x,y,candidates\n0,1,2,0.5\n", ["row 2", "'0.5'"]),
+        ("t.csv", "frame,x,y,n_detections\n0,1,2,0.5\n", ["row 2", "'0.5'"]),
         ("t.jsonl", '{"frame":0,"x":1,"y":2}\n\n{"frame":1,"x":1', ["row 3", "JSON"]),
         ("t.jsonl", '\n{"frame":5,"x":1,"y":2}\n{"frame":1,"x":1,"y":2}\n', ["row 3", "frame 1 after frame 5"]),
         ("t.jsonl", "[1,2]\n", ["row 1", "frame, x and y"]),
@@ -177,7 +177,7 @@ def test_odd_but_valid_csv_is_read(tmp_path):
     t = Trajectory.from_csv(tmp_path / "t.csv")
     assert t.frame.tolist() == [0, 3, 7]
     assert t.status.tolist() == ["detected", "lost", "detected"]
-    assert t.candidates.tolist() == [0, 0, 0]
+    assert t.n_detections.tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize("name", ["semicolon", "index", "bom", "utf16", "excel"])

@@ -101,7 +101,7 @@ def test_the_detector_scans_at_the_width_the_file_asks_for_and_never_closely(tmp
     image[100:120, 300:320] = 255
     look.history.push(Frame(0, 0.0, image), None)
     d = look.scan()
-    assert np.abs(d.xy[0] - [309.5, 109.5]).max() <= 12 and d.candidates == 1
+    assert np.abs(d.xy[0] - [309.5, 109.5]).max() <= 12 and d.n_detections == 1
 
 
 def test_overlapping_boxes_are_one_claim_and_a_second_ball_stays():

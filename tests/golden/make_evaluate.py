@@ -59,7 +59,7 @@ def random_case(seed: int, frames: int | None = None) -> dict:
 def write_case(case: dict, folder: Path) -> tuple[Path, Path]:
     """The two files of a case."""
     t, labels = folder / "trajectory.csv", folder / "labels.csv"
-    head = ["frame", "x", "y", *(["status"] if case["status"] else []), *(["candidates"] if case["claims"] else [])]
+    head = ["frame", "x", "y", *(["status"] if case["status"] else []), *(["n_detections"] if case["claims"] else [])]
     rows = [
         [*r[:3], *([r[3]] if case["status"] else []), *([r[4]] if case["claims"] else [])] for r in case["trajectory"]
     ]

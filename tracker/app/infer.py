@@ -45,7 +45,7 @@ class Counts:
         if step.cut or step.frame.gap:
             self.cuts.append(step.frame.index)
         self.status[str(step.state.status)] += 1
-        self.multi += step.state.candidates > 1
+        self.multi += step.state.n_detections > 1
         self.looks[step.look] = self.looks.get(step.look, 0) + 1
 
 

@@ -46,7 +46,7 @@ def command(
 
     \b
     Writes into DIR:
-      trajectory.csv   frame,time_s,x,y,vx,vy,radius_px,sd_px,status,score,candidates (source pixels)
+      trajectory.csv   frame,time_s,x,y,vx,vy,radius_px,sd_px,status,score,n_detections (source pixels)
       summary.json     frames, fps, shares detected/predicted/lost, frames with more than one candidate
       overlay.mp4 ...  with --overlay, --highlight, --follow, --events
 

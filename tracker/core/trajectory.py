@@ -35,7 +35,7 @@ class Trajectory:
         velocity: float64 [N, 2] px/s.
         radius_px, sd_px, score: float64 [N].
         status: str [N], one of detected, predicted, lost.
-        candidates: int64 [N] raw claims of the detector.
+        n_detections: int64 [N] detections at or above the start threshold, before tracking.
     """
 
     frame: IntArray
@@ -46,7 +46,7 @@ class Trajectory:
     sd_px: FloatArray
     status: np.ndarray
     score: FloatArray
-    candidates: IntArray
+    n_detections: IntArray
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -63,7 +63,7 @@ class Trajectory:
             np.array([b.sd_px for b in s], dtype=np.float64),
             np.array([str(b.status) for b in s], dtype="<U9"),
             np.array([b.score for b in s], dtype=np.float64),
-            np.array([b.candidates for b in s], dtype=np.int64),
+            np.array([b.n_detections for b in s], dtype=np.int64),
         )
 
     def to_csv(self, path: str | Path) -> None:
@@ -77,7 +77,7 @@ class Trajectory:
             yield (
                 int(self.frame[i]), float(self.time_s[i]), *self.xy[i], *self.velocity[i],
                 float(self.radius_px[i]), float(self.sd_px[i]), str(self.status[i]), float(self.score[i]),
-                int(self.candidates[i]),
+                int(self.n_detections[i]),
             )  # fmt: skip
 
     @classmethod
@@ -134,17 +134,17 @@ class Trajectory:
             raise TrackerError(
                 f"{where}, row {at[i]}: frame {frame[i]} after frame {frame[i - 1]}; frames must rise, each once"
             )
-        values = {c: numbers(c) for c in COLUMNS if c not in ("frame", "status", "candidates")}
+        values = {c: numbers(c) for c in COLUMNS if c not in ("frame", "status", "n_detections")}
         xy = np.stack([values["x"], values["y"]], 1)
         if len(far := np.flatnonzero(np.isinf(xy).any(1))):
             raise TrackerError(f"{where}, row {at[far[0]]}: x,y must be finite numbers or empty")
-        candidates = (
-            numbers("candidates", _counts).astype(np.int64) if "candidates" in columns else np.zeros(n, np.int64)
+        n_detections = (
+            numbers("n_detections", _counts).astype(np.int64) if "n_detections" in columns else np.zeros(n, np.int64)
         )
         return cls(
             frame, values["time_s"], xy, np.stack([values["vx"], values["vy"]], 1), values["radius_px"],
             values["sd_px"], _statuses(columns.get("status"), np.isnan(xy).any(1), where, at), values["score"],
-            candidates,
+            n_detections,
         )  # fmt: skip
 
     # -- other forms --------------------------------------------------------------------------------------------------
@@ -153,7 +153,7 @@ class Trajectory:
         """The columns of the CSV file as arrays [N]."""
         arrays = (
             self.frame, self.time_s, *self.xy.T, *self.velocity.T, self.radius_px, self.sd_px, self.status, self.score,
-            self.candidates,
+            self.n_detections,
         )  # fmt: skip
         return dict(zip(COLUMNS, arrays, strict=True))
 
@@ -194,14 +194,14 @@ class TrajectoryWriter:
 
     def write(self, b: BallState) -> None:
         self.write_row(
-            (b.frame, b.time_s, *b.xy, *b.velocity, b.radius_px, b.sd_px, str(b.status), b.score, b.candidates)
+            (b.frame, b.time_s, *b.xy, *b.velocity, b.radius_px, b.sd_px, str(b.status), b.score, b.n_detections)
         )
 
     def write_row(self, row: tuple) -> None:
-        frame, time_s, x, y, vx, vy, radius, sd, status, score, candidates = row
+        frame, time_s, x, y, vx, vy, radius, sd, status, score, n_detections = row
         self._file.write(
             f"{frame},{_text(time_s, 6)},{_text(x, 2)},{_text(y, 2)},{_text(vx, 1)},{_text(vy, 1)},"
-            f"{_text(radius, 2)},{_text(sd, 2)},{status},{_text(score, 4)},{candidates}\n"
+            f"{_text(radius, 2)},{_text(sd, 2)},{status},{_text(score, 4)},{n_detections}\n"
         )
         self.rows += 1
 

@@ -156,14 +156,14 @@ class Detections:
         score: float64 [N] in 0..1.
         radius_px: float64 [N] source pixels (NaN where unknown).
         region: the part of the picture that was looked at (None = all of it).
-        candidates: number of claims at or above the track-start threshold more than 12 px (at 1280 wide) apart.
+        n_detections: number of detections at or above the track-start threshold more than 12 px (at 1280 wide) apart.
     """
 
     xy: FloatArray
     score: FloatArray
     radius_px: FloatArray
     region: Region | None = None
-    candidates: int = 0
+    n_detections: int = 0
 
     def __post_init__(self) -> None:
         n = len(self.xy)
@@ -191,7 +191,7 @@ class BallState:
         cov: float64 [4, 4] covariance of (x, y, vx, vy), NaN when LOST.
         score: score of the associated detection (NaN without one).
         radius_px: ball radius (NaN when unknown).
-        candidates: raw claims of the detector in this frame (see Detections).
+        n_detections: detections at or above the start threshold in this frame, before tracking (see Detections).
     """
 
     frame: int
@@ -202,7 +202,7 @@ class BallState:
     status: Status
     score: float = float("nan")
     radius_px: float = float("nan")
-    candidates: int = 0
+    n_detections: int = 0
 
     @property
     def sd_px(self) -> float:
@@ -214,9 +214,9 @@ class BallState:
         )
 
     @classmethod
-    def lost(cls, frame: int, time_s: float, candidates: int = 0) -> BallState:
+    def lost(cls, frame: int, time_s: float, n_detections: int = 0) -> BallState:
         nan2 = np.full(2, np.nan)
-        return cls(frame, time_s, nan2, nan2.copy(), np.full((4, 4), np.nan), Status.LOST, candidates=candidates)
+        return cls(frame, time_s, nan2, nan2.copy(), np.full((4, 4), np.nan), Status.LOST, n_detections=n_detections)
 
 
 @dataclass(frozen=True, slots=True)

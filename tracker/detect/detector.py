@@ -78,7 +78,7 @@ class Detector:
         x, y, _ = rival
         return Detections(
             np.concatenate([[[x, y]], wide.xy]), np.concatenate([[1.0], wide.score]),
-            np.concatenate([[np.nan], wide.radius_px]), None, wide.candidates,
+            np.concatenate([[np.nan], wide.radius_px]), None, wide.n_detections,
         )  # fmt: skip
 
     def fovea(self, xy: FloatArray) -> Detections:

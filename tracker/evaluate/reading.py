@@ -30,7 +30,7 @@ class ClipRun:
 
     Attributes:
         trajectory: its track.
-        has_claims: the column ``candidates`` of the trajectory is meant (a system may not state its claims).
+        has_claims: the column ``n_detections`` of the trajectory is meant (a system may not state its claims).
         candidates: all raw claims of the detector, where the system hands them out.
         path: file the trajectory came from; None when it was just made.
         seconds: time it took, NaN when unknown.
@@ -108,7 +108,7 @@ def score_table(
         xy=xy,
         width=clip.width,
         score=t.score,
-        claims=t.candidates if run.has_claims else None,
+        claims=t.n_detections if run.has_claims else None,
     )
     _check_scale(run.where, table, clip)
     return table
@@ -125,12 +125,12 @@ def frame_numbers(clip: Clip) -> NDArray[np.int64] | None:
 
 
 def _states_claims(path: Path) -> bool:
-    """Any row of the file has something in the column ``candidates``."""
+    """Any row of the file has something in the column ``n_detections``."""
     reader = csv.reader(read_text(path).splitlines())
     header = next(reader, [])
-    if "candidates" not in header:
+    if "n_detections" not in header:
         return False
-    at = header.index("candidates")
+    at = header.index("n_detections")
     return any(len(row) > at and row[at] != "" for row in reader)
 
 

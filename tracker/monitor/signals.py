@@ -104,7 +104,7 @@ class SignalReader:
         self._cov = (float(c[0, 0]) * k * k, float(c[0, 2]) * k * k, float(c[2, 2]) * k * k) if known else None
         self._before = Signal(
             b.frame, b.time_s, dt, b.status, x, y, float(b.velocity[0]) * k, float(b.velocity[1]) * k, b.sd_px * k,
-            b.radius_px * k, b.score, score, rival, best, b.candidates, innovation, step_speed, repeat,
+            b.radius_px * k, b.score, score, rival, best, b.n_detections, innovation, step_speed, repeat,
             step.cut or step.frame.gap, at,
         )  # fmt: skip
         return self._before

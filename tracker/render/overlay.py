@@ -111,7 +111,7 @@ def _line(state: BallState) -> str:
         text += f"  score {state.score:.2f}"
     if state.status is not Status.LOST and np.isfinite(state.velocity).all():
         text += f"  {math.hypot(*state.velocity):.0f} px/s"
-    return text + (f"  {state.candidates} candidates" if state.candidates > 1 else "")
+    return text + (f"  {state.n_detections} detections" if state.n_detections > 1 else "")
 
 
 def _draw_text(

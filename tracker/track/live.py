@@ -45,7 +45,7 @@ class LiveState:
         A stall has ``frame`` null and status ``lost``.
         """
         if self.step is None:
-            data: dict[str, Any] = {c: None for c in COLUMNS} | {"status": "lost", "candidates": 0}
+            data: dict[str, Any] = {c: None for c in COLUMNS} | {"status": "lost", "n_detections": 0}
         else:
             data = record(_row(self.step.state))
         return data | {
@@ -58,7 +58,7 @@ class LiveState:
 
 
 def _row(b: BallState) -> tuple:
-    return (b.frame, b.time_s, *b.xy, *b.velocity, b.radius_px, b.sd_px, str(b.status), b.score, b.candidates)
+    return (b.frame, b.time_s, *b.xy, *b.velocity, b.radius_px, b.sd_px, str(b.status), b.score, b.n_detections)
 
 
 def live_states(capture: Capture, model: BallModel, config: Config) -> Iterator[LiveState]:

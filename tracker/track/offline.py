@@ -79,7 +79,7 @@ def offline_track(
     settings = settings or OfflineConfig()
     config = config or TrackConfig()
     number = list(range(n)) if frames is None else [int(f) for f in frames]
-    out = [BallState.lost(number[i], float(times[i]), detections[i].candidates) for i in range(n)]
+    out = [BallState.lost(number[i], float(times[i]), detections[i].n_detections) for i in range(n)]
     for rows in _scenes(times, repeated, gaps, config.gap_s):
         _track_scene(rows, out, detections, times, width, camera, repeated, start_threshold, config, settings)
     return out
@@ -196,5 +196,5 @@ def _report(
         xy = view[:2, :2] @ x[:2] + view[:2, 2]
         out[i] = BallState(
             out[i].frame, float(times[i]), xy, view[:2, :2] @ x[2:], turn @ cov @ turn.T, status, score, radius,
-            detections[i].candidates,
+            detections[i].n_detections,
         )  # fmt: skip

@@ -112,7 +112,7 @@ class BallTracker:
             the state in this frame; velocity is relative to the scene, not to a panning camera's picture.
         """
         if repeated and not cut and self._last is not None:
-            return self._repeat(frame, time_s, detections.candidates)
+            return self._repeat(frame, time_s, detections.n_detections)
         dt = self._clock.advance(time_s)
         if cut or dt > self.config.gap_s:
             self._forget_path()
@@ -120,7 +120,7 @@ class BallTracker:
         alive = self._predict(dt, camera)
         branches = self._coast(alive, detections.region) + self._associate(alive, claims, dt) + self._acquire(claims)
         self._beam = self._select(branches)
-        self._last = self._report(frame, time_s, detections.candidates)
+        self._last = self._report(frame, time_s, detections.n_detections)
         self._find_out(claims)
         return self._last
 
@@ -144,11 +144,11 @@ class BallTracker:
 
     # -- the parts of a step -------------------------------------------------------------------------------------------
 
-    def _repeat(self, frame: int, time_s: float, candidates: int) -> BallState:
+    def _repeat(self, frame: int, time_s: float, n_detections: int) -> BallState:
         assert self._last is not None
         self._clock.repeat(time_s)
         s = self._last
-        self._last = BallState(frame, time_s, s.xy, s.velocity, s.cov, s.status, s.score, s.radius_px, candidates)
+        self._last = BallState(frame, time_s, s.xy, s.velocity, s.cov, s.status, s.score, s.radius_px, n_detections)
         return self._last
 
     def _claims(self, detections: Detections, dt: float, camera: CameraMotion | None) -> list[_Claim]:
@@ -264,7 +264,7 @@ class BallTracker:
             kept.append(h)
         return sorted(old + young, key=lambda h: -h.llr)
 
-    def _report(self, frame: int, time_s: float, candidates: int) -> BallState:
+    def _report(self, frame: int, time_s: float, n_detections: int) -> BallState:
         """The best guess; where that only coasts, too long to be claimed, the next one that has proved itself."""
         c = self.config
         lead: Hypothesis | None = None
@@ -275,8 +275,8 @@ class BallTracker:
             if proved and self._reportable(h) and (lead is None or h.detection >= 0):
                 lead = h
         if lead is None:
-            return BallState.lost(frame, time_s, candidates)
-        return self._state(lead, frame, time_s, candidates)
+            return BallState.lost(frame, time_s, n_detections)
+        return self._state(lead, frame, time_s, n_detections)
 
     def _find_out(self, claims: list[_Claim]) -> None:
         """A ball in flight tells on everything else that is claimed."""
@@ -305,7 +305,7 @@ class BallTracker:
         limit = c.report_coast_s if h.hits >= c.confirm_hits else c.tentative_coast_s
         return h.llr >= c.report_llr and h.coast_s <= limit and math.sqrt(h.p00) <= c.report_sd_px
 
-    def _state(self, h: Hypothesis, frame: int, time_s: float, candidates: int) -> BallState:
+    def _state(self, h: Hypothesis, frame: int, time_s: float, n_detections: int) -> BallState:
         detected = h.detection >= 0
         k = 1 / self._scale
         cov = np.zeros((4, 4))
@@ -321,7 +321,7 @@ class BallTracker:
             Status.DETECTED if detected else Status.PREDICTED,
             h.score if detected else math.nan,
             h.radius * k,
-            candidates,
+            n_detections,
         )
 
     # -- small things --------------------------------------------------------------------------------------------------

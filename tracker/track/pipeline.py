@@ -82,7 +82,7 @@ class Pipeline:
             self.detector.history.clear()
         self.detector.history.push(frame, camera)
         detections, look = self._look(frame.time_s, camera, cut)
-        self._candidates = detections.candidates
+        self._candidates = detections.n_detections
         state = self.tracker.step(frame.index, frame.time_s, detections, camera=camera, cut=cut)
         return Step(frame, state, detections, camera, cut, look, grey)
 
@@ -92,7 +92,7 @@ class Pipeline:
         history.clear()
         history.push(frame, None)
         d = self.detector.scan(fine=True)
-        self._candidates = d.candidates
+        self._candidates = d.n_detections
         enough = self.config.detect.still_share * self.detector.start_threshold
         return Step(frame, best_claim(frame, d, enough), d, None, False, "still")
 
@@ -149,16 +149,16 @@ class Pipeline:
 def best_claim(frame: Frame, d: Detections, threshold: float) -> BallState:
     """The best detection as a state of its own, LOST below the threshold."""
     if not len(d) or d.score[0] < threshold:
-        return BallState.lost(frame.index, frame.time_s, d.candidates)
+        return BallState.lost(frame.index, frame.time_s, d.n_detections)
     cov = np.diag([max(1.0, float(np.nan_to_num(d.radius_px[0], nan=2.0)) / 2) ** 2] * 2 + [np.nan] * 2)
     return BallState(
         frame.index, frame.time_s, d.xy[0], np.full(2, np.nan), cov, Status.DETECTED,
-        float(d.score[0]), float(d.radius_px[0]), d.candidates,
+        float(d.score[0]), float(d.radius_px[0]), d.n_detections,
     )  # fmt: skip
 
 
-def _counted(d: Detections, candidates: int) -> Detections:
-    return Detections(d.xy, d.score, d.radius_px, d.region, candidates)
+def _counted(d: Detections, n_detections: int) -> Detections:
+    return Detections(d.xy, d.score, d.radius_px, d.region, n_detections)
 
 
 def track_video(video: VideoSource, model: BallModel, config: Config, *, stills: bool = False) -> Iterator[Step]:
@@ -188,7 +188,7 @@ class ClipRecord:
 
     def add(self, step: Step) -> None:
         repeats = step.look == "repeat"
-        self.detections.append(_counted(step.detections, step.state.candidates) if repeats else step.detections)
+        self.detections.append(_counted(step.detections, step.state.n_detections) if repeats else step.detections)
         self.camera.append(step.camera)
         self.frames.append(step.frame.index)
         self.times_s.append(step.frame.time_s)
