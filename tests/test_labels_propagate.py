@@ -1,12 +1,14 @@
 import json
 import math
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tracker.core.errors import TrackerError
-from tracker.core.types import Detections, Frame, Label
+from tracker.core.types import Detections, Frame, Label, Visibility
+from tracker.labels.schema import read_labels, write_labels
 from tracker.propagate.appearance import ridge_logistic
 from tracker.propagate.evidence import Evidence, build_evidence, median9
 from tracker.propagate.keyframes import fill, motion_times, propagate
@@ -126,7 +128,8 @@ def test_between_two_absent_keyframes_the_ball_stays_away(clip):
 def test_a_single_keyframe_and_none(clip):
     xy, evidence = clip
     out = run([key(20, xy[20])])
-    assert out[20].x == xy[20][0] and out[0].sd_px > 20 and all(x.reason for x in out if x.frame != 20)
+    assert out[20].x == xy[20][0] and out[17].sd_px > 20 and all(x.reason for x in out if x.frame != 20)
+    assert out[0].visibility == Visibility.NOT_JUDGED
     assert len(run([key(20, xy[20])], evidence=evidence)) == 48
     assert all(x.visibility == -1 and x.reason for x in run([]))
 
@@ -280,3 +283,23 @@ def test_every_tenth_label_of_a_broadcast_clip_gives_all():
     out = propagate(truth[::10], evidence.time_s, width=1920, height=1080, evidence=evidence)
     e = np.array([math.hypot(out[t.frame].x - t.x, out[t.frame].y - t.y) / 1.5 for t in truth])
     assert np.mean(e <= 5) > 0.85 and np.mean(e <= 10) > 0.95
+
+
+@pytest.mark.parametrize(
+    ("keys", "seconds"), [([0], 32), ([0, 10, 20, 30, 40], 32), ([0, 1500, 2999], 600)], ids=["one", "tail", "three"]
+)
+def test_far_from_every_keyframe_the_place_is_unknown_and_no_sd_exceeds_the_picture(
+    tmp_path: Path, keys: list[int], seconds: int
+) -> None:
+    rate = 5 if seconds > 100 else 25
+    times = np.arange(seconds * rate) / rate
+    labels = propagate([Label(f, 1, 600.0 + f % 50, 300.0) for f in keys], times, width=1280, height=720)
+    write_labels(tmp_path / "a.csv", labels)  # what our own writer makes, our own check takes
+    again = read_labels(tmp_path / "a.csv")
+    assert len(again) == len(times)
+    sd = np.array([r.sd_px for r in again if r.visibility > 0 and r.source == "propagated"])
+    assert len(sd) and np.nanmax(sd) < np.hypot(1280, 720) / 3
+    far = [r for r in again if min(abs(r.frame - k) for k in keys) > rate * 15]
+    assert far and all(r.visibility == Visibility.NOT_JUDGED and "anywhere" in r.reason for r in far)
+    near = [r for r in again if r.source == "propagated" and abs(r.frame - keys[0]) < 0.2 * rate]
+    assert all(r.visibility == 1 and np.isfinite(r.x) for r in near)

@@ -14,6 +14,11 @@ from tracker.motion.path import ABSENT, ANCHOR, Path, Step
 from tracker.propagate.filled import Filled, PropagateConfig
 
 
+# Share of the picture's diagonal: the standard deviation of a place drawn evenly from a square of that diagonal. From
+# there on a position says no more than "somewhere in the picture", and is left unknown.
+EVERYWHERE = 1 / math.sqrt(12)
+
+
 @dataclass(slots=True)
 class View:
     """Moves points between a picture and the scene's common, camera-free view."""
@@ -79,7 +84,10 @@ class Judge:
     ) -> None:  # fmt: skip
         if not points:
             for at in self.distinct:
-                self._absent(out, int(at), "" if self.state[at] == ABSENT else "no keyframe and no evidence")
+                if self.state[at] == ABSENT:
+                    self._absent(out, int(at), "")
+                else:
+                    self._unknown(out, int(at), "no keyframe and no evidence")
             return
         have = np.array(sorted(points))
         place, sd = np.array([points[a][0] for a in have]), np.array([points[a][1] for a in have])
@@ -148,21 +156,27 @@ class Judge:
                 reasons.append("possible contact" if guess.turn[k] > 0.5 else "far from keyframes")
         picture = self.view.picture(at, here)
         w, h = self.size
+        sd_picture = sd * self.view.zoom(at)
+        if not sd_picture < math.hypot(w, h) * EVERYWHERE:
+            self._unknown(out, at, "; ".join([*reasons, "could be anywhere in the picture"]))
+            return
         if not (-0.5 <= picture[0] <= w - 0.5 and -0.5 <= picture[1] <= h - 0.5):
             reasons.append("outside the picture")
             picture = np.clip(picture, [0, 0], [w - 1, h - 1])
         if sd > config.unsure_px * unit and not reasons:
             reasons.append("wide spread")
-        out.xy[row], out.sd_px[row] = picture, sd * self.view.zoom(at)
+        out.xy[row], out.sd_px[row] = picture, sd_picture
         out.visibility[row], out.reason[row], out.risk[row] = int(visibility), "; ".join(reasons), min(risk, 1.0)
 
     def _absent(self, out: Filled, at: int, reason: str) -> None:
         row = self.rows[at]
-        if out.key[row] >= 0:
-            return
-        unknown = reason.startswith("no keyframe")
-        out.visibility[row] = int(Visibility.NOT_JUDGED if unknown else Visibility.ABSENT)
-        out.reason[row], out.risk[row] = reason, 1.0 if unknown else 0.0
+        if out.key[row] < 0:
+            out.visibility[row], out.reason[row], out.risk[row] = int(Visibility.ABSENT), reason, 0.0
+
+    def _unknown(self, out: Filled, at: int, reason: str) -> None:
+        row = self.rows[at]
+        if out.key[row] < 0:
+            out.visibility[row], out.reason[row], out.risk[row] = int(Visibility.NOT_JUDGED), reason, 1.0
 
     def _beside_absence(self, at: int) -> bool:
         """The nearest keyframe on one side says absent."""
