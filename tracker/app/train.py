@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
@@ -79,10 +80,44 @@ def divide(clips: Sequence[CachedClip], config: Config) -> tuple[list[CachedClip
     return learn, held
 
 
+RUN_FILES = ("last.pt", "model.onnx")
+
+
+def keep_earlier_run(out: Path) -> None:
+    """Refuses a folder that holds a run.
+
+    Raises:
+        TrackerError: says what is there and what to do.
+    """
+    found = next((out / name for name in RUN_FILES if (out / name).exists()), None)
+    if found is None:
+        return
+    steps = ""
+    if found.name == "last.pt":
+        with contextlib.suppress(TrackerError):
+            steps = f" of {load_checkpoint(found)['step']} steps"
+    raise TrackerError(
+        f"{out} holds a run{steps} ({found.name}); --resume goes on with it, --overwrite begins anew; or give another"
+    )
+
+
 def run_training(
-    config: Config, data_paths: Sequence[str], out: Path, *, resume: bool, do_export: bool, quiet: bool
+    config: Config,
+    data_paths: Sequence[str],
+    out: Path,
+    *,
+    resume: bool,
+    do_export: bool,
+    quiet: bool,
+    overwrite: bool = False,
 ) -> Iterator[str]:
-    """Trains and exports; yields lines to show."""
+    """Trains and exports; yields lines to show.
+
+    Raises:
+        TrackerError: ``out`` holds a run, and neither ``resume`` nor ``overwrite`` is asked for.
+    """
+    if not (resume or overwrite):
+        keep_earlier_run(out)
     if config.yolo.enabled:
         from tracker.learn.ultralytics_door import open_ultralytics
 

@@ -47,12 +47,10 @@ def command(
     """
     from dataclasses import replace
 
-    from tracker.core.files import keep_apart
     from tracker.core.trajectory_formats import form_of
     from tracker.propagate.tracks import FORMS, format_options, read_form, write_form
 
     assert set(FORM_NAMES) == set(FORMS)
-    keep_apart([out], [trajectory, *([video] if video else [])])
     options = replace(format_options(video=video, size=size, fps=fps), first_frame=first_frame, track=track, task=task)
     table = read_form(trajectory, source, options)
     for note in options.notes + write_form(Path(out), table, target or form_of(out), options):

@@ -105,7 +105,6 @@ def convert(
       tracker labels convert job_17.xml match.labels.csv
       tracker labels convert match.labels.csv labels/ --to yolo --video match.mp4
     """
-    from tracker.core.files import keep_apart
     from tracker.core.types import LABEL_SOURCES
     from tracker.labels.formats import read_format, write_format
     from tracker.labels.numbering import Media, media_near
@@ -115,7 +114,6 @@ def convert(
     write_as = write_as or OUT_FORMATS.get(target.suffix.lower())
     if write_as is None:
         raise TrackerError(f"'{target.name}' does not tell the format to write; name it with --to")
-    keep_apart([target], [source, *([video] if video is not None else [])])
     clip = Media(video, fps or None) if video is not None else media_near(source, target)
     width, height, media = *(size or (0, 0)), "video.mp4"
     if clip is not None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from pathlib import Path
+from typing import Any, NoReturn
 
 import click
 
 from tracker.core.errors import TrackerError
+from tracker.core.files import keep_apart
 from tracker.core.version import __version__
 
 # name -> (module with a click command called `command`, one line for --help)
@@ -37,6 +40,34 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
+OUTPUTS = ("out", "target", "html_path", "save", "report", "evidence_path")  # parameters that name what is written
+
+
+def _sparing(command: click.Command) -> click.Command:
+    """The command, which now refuses to write to one of the files that it was given to read."""
+    if isinstance(command, click.Group):
+        for part in command.commands.values():
+            _sparing(part)
+        return command
+    does = command.callback
+    if does is None or hasattr(does, "__wrapped__"):
+        return command
+
+    @functools.wraps(does)
+    def spared(**values: Any) -> Any:
+        read: list[str | Path] = []
+        for name, value in values.items():
+            if name not in OUTPUTS:
+                read += [
+                    v for v in (value if isinstance(value, tuple) else (value,)) if isinstance(v, str | Path) and v
+                ]
+        keep_apart([values[n] for n in OUTPUTS if isinstance(values.get(n), str | Path)], read)
+        return does(**values)
+
+    command.callback = spared
+    return command
+
+
 class LazyGroup(click.Group):
     """A click group whose commands are imported on use."""
 
@@ -46,7 +77,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        return importlib.import_module(COMMANDS[name][0]).command
+        return _sparing(importlib.import_module(COMMANDS[name][0]).command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

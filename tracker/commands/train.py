@@ -22,11 +22,12 @@ import click
 )
 @click.option("--from", "start", metavar="FILE", help="Checkpoint to start from (fine-tuning).")
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint in DIR.")
+@click.option("--overwrite", is_flag=True, help="Begin anew where DIR holds a run.")
 @click.option("--export/--no-export", "do_export", default=True, show_default=True, help="Write model.onnx at the end.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 def command(
     config_path: str | None, overrides: tuple[str, ...], data_paths: tuple[str, ...], out: str | None,
-    start: str | None, resume: bool, do_export: bool, quiet: bool,
+    start: str | None, resume: bool, overwrite: bool, do_export: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Train with the YAML file CONFIG; settings are overridden as train.epochs=3.
 
@@ -39,6 +40,7 @@ def command(
       log.csv      training and validation losses per epoch
       curves.png   both, side by side
       model.onnx   for tracker infer --model
+    A folder that holds a run is refused without --resume or --overwrite.
 
     \b
     Examples:
@@ -49,6 +51,7 @@ def command(
     """
     from tracker.core.config import load_config
     from tracker.core.errors import TrackerError, missing_extra
+    from tracker.core.files import keep_apart
 
     if config_path is not None and "=" in config_path and not Path(config_path).exists():
         overrides, config_path = (config_path, *overrides), None
@@ -61,6 +64,10 @@ def command(
         raise missing_extra(e.name or "torch", "train", "training") from e
     config = load_config(config_path, changes) if config_path else fine_tuning_config(start or "", changes)
     folder = Path(out) if out else Path("runs") / f"train-{Path(config_path or start or '').stem}"
-    for line in run_training(config, data_paths, folder, resume=resume, do_export=do_export, quiet=quiet):
+    written = [folder / name for name in ("last.pt", "log.csv", "curves.png", "model.onnx")]
+    keep_apart(written, [p for p in (config_path, start) if p and not (resume and Path(p).parent == folder)])
+    for line in run_training(
+        config, data_paths, folder, resume=resume, overwrite=overwrite, do_export=do_export, quiet=quiet
+    ):
         if not quiet:
             click.echo(line)

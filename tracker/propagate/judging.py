@@ -13,7 +13,6 @@ from tracker.motion.contacts import MotionEstimate, between_keyframes
 from tracker.motion.path import ABSENT, ANCHOR, Path, Step
 from tracker.propagate.filled import Filled, PropagateConfig
 
-
 # Share of the picture's diagonal: the standard deviation of a place drawn evenly from a square of that diagonal. From
 # there on a position says no more than "somewhere in the picture", and is left unknown.
 EVERYWHERE = 1 / math.sqrt(12)
