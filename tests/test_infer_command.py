@@ -104,7 +104,7 @@ def test_training_without_torch_names_the_extra(tmp_path):
         "import sys\nsys.modules['torch'] = None\nfrom tracker.commands.main import main\n"
         f"main(['train', {str(tmp_path / 'c.yaml')!r}])\n"
     )
-    assert_refused(run(code=code), "oneball[train]")
+    assert_refused(run(code=code), "the extra 'train'")
 
 
 def test_pictures_in_a_folder_one_by_one(tennis_frames, tmp_path):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("starlette", reason="the label page needs: pip install 'oneball[label]'")
+pytest.importorskip("starlette", reason="the label page needs: pip install -e '.[label]'")
 sync_api = pytest.importorskip("playwright.sync_api", reason="browser tests need: pip install playwright")
 
 from tests.page_server import BROWSER_FLAGS, Tab, chromium, served  # noqa: E402

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-pytest.importorskip("starlette", reason="the label page needs: pip install 'oneball[label]'")
+pytest.importorskip("starlette", reason="the label page needs: pip install -e '.[label]'")
 pytest.importorskip("httpx", reason="this test needs httpx")
 
 from starlette.testclient import TestClient

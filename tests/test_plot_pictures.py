@@ -72,7 +72,7 @@ def test_without_matplotlib_the_extra_is_named(tmp_path):
         f"from tracker.commands.main import main\nmain(['plot', {str(tmp_path / 't.csv')!r}])\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600)
-    assert done.returncode == 2 and "oneball[plot]" in done.stderr
+    assert done.returncode == 2 and "the extra 'plot'" in done.stderr
 
 
 def test_the_command_marks_the_path_on_a_frame_of_the_video(tennis_video, tmp_path):

@@ -30,7 +30,7 @@ def cluster():
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("PYTHONPATH", home)
         patch.setenv("OMP_NUM_THREADS", "1")
-        pytest.importorskip("ray", reason="Ray is not installed: pip install 'oneball[ray]'")
+        pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[ray]'")
         from ray.cluster_utils import Cluster
 
         node = {"num_cpus": 1, "object_store_memory": 100_000_000, "include_dashboard": False}
@@ -69,7 +69,7 @@ def test_a_killed_worker_loses_no_video_and_does_none_twice(cluster, tmp_path):
 
 
 def test_no_cluster_is_told(tmp_path):
-    pytest.importorskip("ray", reason="Ray is not installed: pip install 'oneball[ray]'")
+    pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[ray]'")
     from tracker.app.ray_jobs import RayRunner
 
     with socket.socket() as s:

@@ -23,7 +23,7 @@ from tracker.learn.yolo import build_yolo, export_yolo, model_yaml, set_roi, wit
 from tracker.learn.yolo_train import BoxSampler, collate_boxes, export_checkpoint, train_yolo  # noqa: E402
 
 HAVE = __import__("importlib").util.find_spec("ultralytics") is not None
-needs = pytest.mark.skipif(not HAVE, reason="the extra yolo is not installed: pip install 'oneball[yolo]'")
+needs = pytest.mark.skipif(not HAVE, reason="the extra yolo is not installed: pip install -e '.[yolo]'")
 SMALL = [
     "yolo.enabled=true", "train.epochs=1", "train.steps_per_epoch=2", "train.batch=2", "train.crop_width=96",
     "train.crop_height=64", "train.validate_every=1", "data.working_width=640", "train.ema=0.5",
@@ -47,7 +47,7 @@ POINT = {"threshold": 0.3, "keep_threshold": 0.1, "rule": "test"}
 
 def test_without_the_extra_one_line_says_which(monkeypatch):
     monkeypatch.setitem(sys.modules, "ultralytics", None)
-    with pytest.raises(TrackerError, match=r"pip install 'oneball\[yolo\]'"):
+    with pytest.raises(TrackerError, match=r"-m pip install \"ultralytics.*the extra 'yolo'"):
         open_ultralytics("training a YOLO network")
 
 
@@ -85,7 +85,7 @@ def small(tmp_path_factory):
 @pytest.fixture(scope="module")
 def network(small):
     if not HAVE:
-        pytest.skip("the extra yolo is not installed: pip install 'oneball[yolo]'")
+        pytest.skip("the extra yolo is not installed: pip install -e '.[yolo]'")
     config = load_config(None, small)
     torch.manual_seed(0)
     return build_yolo(model_yaml(config.yolo), 3).eval(), config

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -47,6 +50,20 @@ def bar(quiet: bool) -> Progress:
         return progress(items, total=total, quiet=quiet, desc=desc)
 
     return show
+
+
+def invocation() -> str:
+    """How this program can be called again from the same shell, whether or not its environment was entered."""
+    from tracker.core.errors import this_python
+
+    called = Path(sys.argv[0])
+    if called.stem != "tracker":  # python -m tracker, python -m tracker.infer
+        return f"{this_python()} -m tracker"
+    known = shutil.which("tracker")
+    if known is not None and os.path.realpath(known) == os.path.realpath(called):
+        return "tracker"
+    path = os.path.abspath(called).removeprefix(os.path.join(os.getcwd(), ""))
+    return f'"{path}"' if " " in path else path
 
 
 @dataclass

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from tracker.commands.common import bar, config_options, ending_in_order
+from tracker.commands.common import bar, config_options, ending_in_order, invocation
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -95,8 +95,19 @@ def command(
         click.echo(f"written to {summary['out']}")
         if monitor:
             _tell(summary["monitor"])
+        if os.path.exists(videos[0]) and not summary["interrupted"]:
+            click.echo(_next(videos[0], summary["out"], {"overlay": overlay, "highlight": highlight, "follow": follow}))
     if summary["interrupted"]:
         sys.exit(ended.code)
+
+
+def _next(video: str, out: str, made: dict[str, bool]) -> str:
+    """A command that goes on from here, as it can be typed: the first picture that was not asked for yet."""
+    wanted = next((name for name, done in made.items() if not done), None)
+    trajectory = os.path.join(out, "trajectory.csv")
+    if wanted is None:
+        return f'next: {invocation()} events "{trajectory}"'
+    return f'next: {invocation()} render "{video}" "{trajectory}"' + (f" --{wanted}" if wanted != "overlay" else "")
 
 
 def _tell(watched: dict[str, Any]) -> None:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
+import sys
+from pathlib import Path
+
 
 class TrackerError(Exception):
     """Bad input or a bad environment, told in one line.
@@ -15,5 +20,36 @@ class TrackerError(Exception):
 
 
 def missing_extra(package: str, extra: str, purpose: str) -> TrackerError:
-    """The error for an optional dependency that is not installed."""
-    return TrackerError(f"{purpose} needs {package}, which is not installed; run: pip install 'oneball[{extra}]'")
+    """The error for an optional dependency that is not installed, with the command that installs it here.
+
+    The command names the packages behind ``extra`` and this very Python: it works however oneball itself was installed
+    (from its folder, from git, from a wheel) and whether or not the environment is entered.
+    """
+    return TrackerError(
+        f"{purpose} needs {package}, which is not installed; run: {this_python()} -m pip install {_packages(extra)} "
+        f"(all that the extra '{extra}' brings)"
+    )
+
+
+def this_python() -> str:
+    """The running interpreter as it can be typed in a shell: shortened where it lies below the working folder."""
+    path = sys.executable or "python"
+    below = os.path.join(os.getcwd(), "")
+    path = path.removeprefix(below)
+    return f'"{path}"' if " " in path else path
+
+
+def _packages(extra: str) -> str:
+    """The requirements of one extra, each in double quotes (sh, PowerShell and cmd agree on these)."""
+    from importlib import metadata
+
+    try:
+        lines = metadata.requires("oneball") or []
+    except metadata.PackageNotFoundError:  # run from the source tree, never installed
+        lines = []
+    marker = re.compile(rf"""\bextra\s*==\s*["']{re.escape(extra)}["']""")
+    named = [line.split(";")[0].strip() for line in lines if marker.search(line)]
+    if not named:
+        root = Path(__file__).resolve().parents[2]
+        return f'-e "{root}[{extra}]"' if (root / "pyproject.toml").exists() else f'"oneball[{extra}]"'
+    return " ".join(f'"{name}"' for name in named)
