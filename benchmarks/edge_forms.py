@@ -81,8 +81,8 @@ def network_times(
 ) -> dict[str, dict[tuple[int, int], float]]:  # fmt: skip
     """Median processor ms of one view, by form and size (width, height)."""
     d, first = config.detect, BallModel(forms["fp32"], threads=1)
-    scan = (first.round_up(d.scan_width), first.round_up(d.scan_width * 9 / 16))
-    sizes = [(first.round_up(d.fovea_width), first.round_up(d.fovea_height)), scan]
+    scan = (first.round_up(d.full_width), first.round_up(d.full_width * 9 / 16))
+    sizes = [(first.round_up(d.roi_width), first.round_up(d.roi_height)), scan]
     calls: dict[str, Callable[[np.ndarray, np.ndarray], Any]] = {
         k: BallModel(p, threads=1).run for k, p in forms.items()
     }

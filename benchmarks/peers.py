@@ -35,6 +35,7 @@ from tracker.evaluate.frames import align
 from tracker.evaluate.protocol import pool_protocol, protocol_scores
 from tracker.labels.dataset import Clip, load_dataset
 from tracker.labels.schema import LabelTable
+from tracker.track.attention import Attention
 from tracker.track.online import BallTracker
 from tracker.track.pipeline import Pipeline
 from tracker.video import open_video
@@ -159,9 +160,9 @@ def _save_ours(clip: Clip, model: BallModel, config: Config, path: Path, cap: in
             step = pipeline.still(frame) if stills else pipeline.step(frame)
             if stills:
                 last = (step.state.xy, step.state.n_detections)
-            elif step.look != "repeat":
+            elif step.passes != "repeat":
                 look = pipeline.detector
-                d = look.verify(look.scan())
+                d = Attention(look, look.config, 0.0).detect(None)[0]
                 sure = len(d) and d.score[0] >= look.start_threshold
                 last = (d.xy[0] if sure else nothing, d.n_detections)
             values = (*last, step.state.xy, step.state.n_detections)

@@ -103,7 +103,7 @@ def main() -> None:
         if clip.kind != "clip" or clip.labels is None or clip.name in args.skip:
             continue
         for foveate in (False, True):
-            n, seen = count(clip, model, replace(base, detect=replace(base.detect, foveate=foveate)), args.delay)
+            n, seen = count(clip, model, replace(base, detect=replace(base.detect, roi_passes=foveate)), args.delay)
             rows.append((clip.name, "on" if foveate else "off", n, seen, seen / max(1, n)))
             print("{:18s} foveation {:3s}  {:4d} clear frames, counted in {:4d} = {:.3f}".format(*rows[-1]), flush=True)
     for mode in ("off", "on"):

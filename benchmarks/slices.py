@@ -39,8 +39,8 @@ def main() -> None:
     for name, (w, h) in SIZES.items():
         ways: dict[str, Detector] = {"scan": Detector(model, DetectConfig(), w, h)}
         for scale in SCALES:
-            sliced = Detector(model, replace(DetectConfig(), slice_scale=scale), w, h)
-            if len(sliced._slices) <= MOST and scale * model.info.working_width <= w:
+            sliced = Detector(model, replace(DetectConfig(), tile_scale=scale), w, h)
+            if len(sliced._tiles) <= MOST and scale * model.info.working_width <= w:
                 ways[f"slices, scale {scale:g}"] = sliced
         ms: dict[str, list[float]] = {k: [] for k in ways}
         for i in range(args.repeat + model.info.frames):
@@ -48,11 +48,11 @@ def main() -> None:
             for way, look in ways.items():
                 look.history.push(Frame(i, i / 25, image), None)
                 start = time.process_time()
-                look.scan()
+                look.full_pass()
                 ms[way].append(1e3 * (time.process_time() - start))
         typical = {k: float(np.median(v[model.info.frames :])) for k, v in ms.items()}
         for way, look in ways.items():
-            views = [s.view for s in look._slices] or [look._scan]
+            views = [s.view for s in look._tiles] or [look._full]
             px = sum(v.width * v.height for v in views)
             row = f"| {name} | {way} | {len(views)} | {px / 1e6:.2f} M | {typical[way]:.0f} ms |"
             lines.append(f"{row} {typical[way] / typical['scan']:.1f} |")

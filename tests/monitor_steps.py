@@ -42,13 +42,13 @@ class Scene:
 
     def step(
         self, *, score: float = 0.9, status: Status = Status.DETECTED, x: float | None = None, rival: float = 0.0,
-        cut: bool = False, dt: float = 1 / FPS, picture: np.ndarray | None = None, look: str = "fovea",
+        cut: bool = False, dt: float = 1 / FPS, picture: np.ndarray | None = None, passes: str = "roi",
     ) -> Step:  # fmt: skip
         self.x = (self.x + 4.0) % WIDTH if x is None else x
         image = (self.base if picture is None else picture).copy()
         y = 90.0
         image[int(y) - 2 : int(y) + 3, max(0, int(self.x) - 2) : int(self.x) + 3] = 255
-        frame = Frame(self.index, self.time_s, image, repeated=look == "repeat")
+        frame = Frame(self.index, self.time_s, image, repeated=passes == "repeat")
         claims = [(self.x, y, score)] if status is Status.DETECTED else []
         if rival:
             claims.append(((self.x + 150) % WIDTH, 40.0, rival))
@@ -66,7 +66,7 @@ class Scene:
             )  # fmt: skip
         self.index += 1
         self.time_s += dt
-        return Step(frame, state, detections, CameraMotion(), cut, look, frame.grey(WIDTH, HEIGHT))
+        return Step(frame, state, detections, CameraMotion(), cut, passes, frame.grey(WIDTH, HEIGHT))
 
 
 def config(**monitor: object) -> Config:

@@ -11,7 +11,7 @@ from tracker.core.config import load_config
 from tracker.core.types import CameraMotion, Frame, Region
 from tracker.detect.detector import SAME_BALL_PX, Detector, distinct
 from tracker.detect.model import BallModel
-from tracker.detect.views import History, View, fovea_view, scan_view
+from tracker.detect.views import History, View, full_view, roi_view
 from tracker.video import planes
 from tracker.video.planes import _resize
 
@@ -34,10 +34,10 @@ def pictures(n: int, rng: np.random.Generator) -> list[CountingFrame]:
 
 def test_a_picture_is_shrunk_once_however_many_scans_show_it():
     history, frames = History(3), pictures(6, np.random.default_rng(0))
-    view = scan_view(160, 90, 80, 16)
+    view = full_view(160, 90, 80, 16)
     for i, frame in enumerate(frames):
         history.push(frame, CameraMotion())
-        stack, _ = history.look(view)
+        stack, _ = history.show(view)
         for older, picture in enumerate(stack):
             expected = frames[max(0, i - older)].image
             assert np.array_equal(picture, Frame(0, 0.0, expected).crop(view.region, view.width, view.height))
@@ -48,7 +48,7 @@ def test_cuts_of_a_moving_view_are_not_hoarded():
     history, frames = History(2), pictures(1, np.random.default_rng(0))
     history.push(frames[0], None)
     for x in range(20, 80):
-        history.look(fovea_view(160, 90, np.array([x, 45.0]), (32, 32), 160))
+        history.show(roi_view(160, 90, np.array([x, 45.0]), (32, 32), 160))
     assert len(history._kept[0].made) <= 3
 
 
@@ -58,8 +58,8 @@ def test_a_look_fills_the_array_it_is_given():
         history.push(frame, None)
     view = View(Region(-0.5, -0.5, 160, 90), 80, 48)
     given = np.empty((2, 48, 80, 3), np.uint8)
-    out, _ = history.look(view, given)
-    assert out is given and np.array_equal(given, history.look(view)[0])
+    out, _ = history.show(view, given)
+    assert out is given and np.array_equal(given, history.show(view)[0])
 
 
 @pytest.mark.parametrize("off", [0.0, 5e-9, 2e-8, 5e-6, 2e-5])
@@ -101,7 +101,7 @@ def test_chroma_read_bilinearly_is_a_few_levels_from_the_average(size, shown, mo
 
 def test_a_close_look_of_a_large_picture_begins_at_an_even_px():
     for x, y in np.random.default_rng(5).uniform(0, 1000, (40, 2)):
-        r = fovea_view(1920, 1080, np.array([x, y]), (192, 128), 1280).region
+        r = roi_view(1920, 1080, np.array([x, y]), (192, 128), 1280).region
         assert (r.x0 + 0.5) % 2 == 0 and (r.y0 + 0.5) % 2 == 0 and (r.width, r.height) == (288, 192)
         assert abs(r.x0 + r.width / 2 - np.clip(x, 143.5, 1775.5)) <= 1.01
 

@@ -20,7 +20,7 @@ from tracker.core.types import (
 )
 from tracker.detect.detector import Detector, distinct
 from tracker.detect.model import BallModel
-from tracker.detect.views import History, fovea_view, scan_view
+from tracker.detect.views import History, full_view, roi_view
 
 
 def dotted(width: int, height: int, x: int, y: int, size: int = 2) -> np.ndarray:
@@ -46,13 +46,13 @@ def test_coordinates_round_trip():
 
 
 @pytest.mark.parametrize("size", [(1920, 1080), (1280, 720), (640, 360), (1080, 1920), (719, 481)])
-def test_a_dot_is_found_where_it_is_in_scan_and_fovea(size):
+def test_a_dot_is_found_where_it_is_in_a_full_pass_and_an_roi(size):
     width, height = size
     x, y = int(width * 0.61), int(height * 0.37)
     image = dotted(width, height, x, y, 4)
     for view in (
-        scan_view(width, height, 512, 16),
-        fovea_view(width, height, np.array([x + 30.0, y - 20.0]), (256, 160), 1280),
+        full_view(width, height, 512, 16),
+        roi_view(width, height, np.array([x + 30.0, y - 20.0]), (256, 160), 1280),
     ):
         assert view.width % 16 == 0 and view.height % 16 == 0
         shown = resample_image(image, view.region, view.width, view.height)
@@ -61,8 +61,8 @@ def test_a_dot_is_found_where_it_is_in_scan_and_fovea(size):
         assert np.allclose(view.to_source(centroid(shown)), [x, y], atol=1.0)
 
 
-def test_the_fovea_stays_inside_the_picture():
-    v = fovea_view(1920, 1080, np.array([3.0, 1075.0]), (256, 160), 1280)
+def test_the_roi_stays_inside_the_picture():
+    v = roi_view(1920, 1080, np.array([3.0, 1075.0]), (256, 160), 1280)
     assert v.region.x0 == -0.5 and v.region.y0 + v.region.height == 1079.5
 
 
@@ -73,7 +73,7 @@ def test_history_moves_old_pictures_with_the_camera():
             Frame(i, i / 30, dotted(320, 180, 100 + 6 * i, 90)),
             CameraMotion(np.array([[1.0, 0, 6.0], [0, 1.0, 0]])) if i else None,
         )
-    frames, roi = history.look(fovea_view(320, 180, np.array([112.0, 90.0]), (64, 48), 320))
+    frames, roi = history.show(roi_view(320, 180, np.array([112.0, 90.0]), (64, 48), 320))
     assert frames.shape == (3, 48, 64, 3)
     assert np.abs(frames[0].astype(int) - frames[2]).max() == 0
     assert np.all((roi >= 0) & (roi <= 1))
@@ -82,7 +82,7 @@ def test_history_moves_old_pictures_with_the_camera():
 def test_history_without_a_past_repeats_its_oldest_picture():
     history = History(3)
     history.push(Frame(0, 0.0, dotted(320, 180, 50, 50)), None)
-    frames, _ = history.look(scan_view(320, 180, 320, 16))
+    frames, _ = history.show(full_view(320, 180, 320, 16))
     assert np.array_equal(frames[0], frames[1]) and np.array_equal(frames[0], frames[2])
 
 
@@ -117,13 +117,13 @@ class TwoBalls:
 def test_candidates_count_every_separate_claim_that_may_start_a_track():
     detector = Detector(TwoBalls(), DetectConfig(threshold=0.5), 1280, 720)  # type: ignore[arg-type]
     detector.history.push(Frame(0, 0.0, np.zeros((720, 1280, 3), np.uint8)), None)
-    assert detector.scan().n_detections == 2  # 3 px apart is one ball, 30 px apart is two, 0.05 starts nothing
+    assert detector.full_pass().n_detections == 2  # 3 px apart is one ball, 30 px apart is two, 0.05 starts nothing
 
 
 def test_where_a_close_look_was_taken_it_has_the_word():
     detector = Detector(TwoBalls(), DetectConfig(threshold=0.5), 1280, 720)  # type: ignore[arg-type]
     wide = Detections(np.array([[110.0, 110.0], [500.0, 500.0]]), np.array([0.9, 0.8]), np.full(2, 3.0))
-    joined = detector.join(Detections.empty(), [Region(99.5, 99.5, 50, 50)], wide)
+    joined = detector.merge(Detections.empty(), [Region(99.5, 99.5, 50, 50)], wide)
     assert joined.xy.tolist() == [[500.0, 500.0]] and joined.n_detections == 1
 
 

@@ -33,7 +33,7 @@ from tracker.track.live import LiveState, live_states
 from tracker.video.capture import Capture
 from tracker.web.preview import Preview
 
-QUICK = ("detect.scan_width=64", "detect.foveate=false", "live.stall_after_s=0.4", "live.timeout_s=20")
+QUICK = ("detect.full_width=64", "detect.roi_passes=false", "live.stall_after_s=0.4", "live.timeout_s=20")
 PATIENCE_S = 120.0  # on a busy machine
 
 

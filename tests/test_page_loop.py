@@ -129,6 +129,6 @@ def test_a_labelled_half_teaches_the_model_the_other_half(tmp_path: Path) -> Non
     score = {}
     for run in (base, tuned):
         tracker("infer", second, "--model", run / "model.onnx", "--out", run / "out", "--quiet",
-                "--set", "detect.scan_width=320", "--set", "detect.threshold=0.3")  # fmt: skip
+                "--set", "detect.full_width=320", "--set", "detect.threshold=0.3")  # fmt: skip
         score[run.name] = f1_at_10(run / "out" / "trajectory.csv", places[70:])
     assert score["tuned"] > score["base"] + 0.3, score

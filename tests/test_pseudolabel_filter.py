@@ -140,9 +140,9 @@ def test_labels_pass_the_check_and_can_be_propagated(model):
     assert np.hypot(*(np.array(xy[27]) - ball[27])) < 10
 
 
-def test_the_teacher_looks_in_slices_and_never_closely():
+def test_the_teacher_sees_tiles_and_makes_no_roi_pass():
     config = teacher_config(load_config(None), scale=1.25)
-    assert config.detect.slice_scale == 1.25 and not config.detect.foveate
+    assert config.detect.tile_scale == 1.25 and not config.detect.roi_passes
 
 
 def test_command_writes_labels_and_spares_what_is_there(tennis_video, tmp_path):

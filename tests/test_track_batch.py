@@ -22,7 +22,7 @@ from tracker.core.config import Config, load_config
 from tracker.core.errors import TrackerError
 from tracker.core.trajectory import Trajectory
 
-QUICK = ("detect.scan_width=64", "detect.foveate=false")  # these tests do not care what is found
+QUICK = ("detect.full_width=64", "detect.roi_passes=false")  # these tests do not care what is found
 
 
 @pytest.fixture(scope="module")

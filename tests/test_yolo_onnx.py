@@ -94,13 +94,13 @@ def test_the_detector_scans_at_the_width_the_file_asks_for_and_never_closely(tmp
     )
     model = BallModel(tmp_path / "m.onnx")
     look = Detector(model, Config().detect, 640, 360)
-    assert look._scan.width == W and not look.foveate
-    told = Detector(model, load_config(None, ["detect.scan_width=256"]).detect, 640, 360)
-    assert told._scan.width == 256
+    assert look._full.width == W and not look.roi_passes
+    told = Detector(model, load_config(None, ["detect.full_width=256"]).detect, 640, 360)
+    assert told._full.width == 256
     image = np.zeros((360, 640, 3), np.uint8)
     image[100:120, 300:320] = 255
     look.history.push(Frame(0, 0.0, image), None)
-    d = look.scan()
+    d = look.full_pass()
     assert np.abs(d.xy[0] - [309.5, 109.5]).max() <= 12 and d.n_detections == 1
 
 

@@ -37,7 +37,7 @@ class Counts:
     frames: int = 0
     status: dict[str, int] = field(default_factory=lambda: {str(s): 0 for s in Status})
     multi: int = 0
-    looks: dict[str, int] = field(default_factory=dict)
+    passes: dict[str, int] = field(default_factory=dict)
     cuts: list[int] = field(default_factory=list)  # frames that begin another scene
 
     def add(self, step: Step) -> None:
@@ -46,7 +46,7 @@ class Counts:
             self.cuts.append(step.frame.index)
         self.status[str(step.state.status)] += 1
         self.multi += step.state.n_detections > 1
-        self.looks[step.look] = self.looks.get(step.look, 0) + 1
+        self.passes[step.passes] = self.passes.get(step.passes, 0) + 1
 
 
 def infer(
@@ -112,7 +112,7 @@ def infer(
             "video": source.info.name, "out": str(folder), "frames": n, "width": source.info.width,
             "height": source.info.height, "seconds": round(seconds, 3), "fps_achieved": round(n / seconds, 2),
             "share": {k: round(v / n, 4) for k, v in counts.status.items()}, "count": counts.status,
-            "frames_multi_candidate": counts.multi, "looks": counts.looks, "cuts": counts.cuts[:10_000],
+            "frames_multi_candidate": counts.multi, "passes": counts.passes, "cuts": counts.cuts[:10_000],
             "frames_damaged": stats.damaged,
             "frames_repeated": stats.repeated, "model": net.info.name, "model_hash": net.info.digest,
             "threshold": net.info.threshold if config.detect.threshold is None else config.detect.threshold,

@@ -37,7 +37,7 @@ def table(r: dict[str, Any]) -> str:
     lines += [
         f"steady state: {s['frames']} frames after {s['warmup']['frames']} of warm-up, {s['frames_per_s']:.1f} frames "
         f"a second; {s['late_frames']} frames later than {s['late_after_ms']:g} ms",
-        f"  {s['looks_per_frame']:.2f} looks and {s['gmac_per_frame'] or float('nan'):.3f} GMAC a frame",
+        f"  {s['views_per_frame']:.2f} views and {s['gmac_per_frame'] or float('nan'):.3f} GMAC a frame",
         "", "| ms a frame | mean | p50 | p90 | p95 | p99 | max |", "|---|--:|--:|--:|--:|--:|--:|",
     ]  # fmt: skip
     rows = [

@@ -136,7 +136,7 @@ def end_to_end(video: str, fps: float, out: Path, options: Options) -> dict[str,
         "decode_alone_ms": round(decode_wall, 3), "decode_alone_cpu_ms": round(decode_cpu, 3),
         "times_decode": round(1e3 * wall / n / decode_wall, 2),
         "times_decode_cpu": round(1e3 * cpu / n / decode_cpu, 2), "peak_mb": round(peak_mb(usage), 1),
-        "joules": None if joules is None else round(joules, 2), "looks": summary["looks"],
+        "joules": None if joules is None else round(joules, 2), "passes": summary["passes"],
     }  # fmt: skip
 
 
@@ -214,7 +214,7 @@ def steady(
         "decode_alone": {
             k: percentiles(np.array(alone).reshape(-1, 2)[:, i]) for i, k in enumerate(("wall_ms", "cpu_ms"))
         },
-        "looks_per_frame": round(float(np.mean(clock.looks[warmup:])), 3),
+        "views_per_frame": round(float(np.mean(clock.views[warmup:])), 3),
         "gmac_per_frame": _gmac(model, float(np.mean(clock.pixels[warmup:]))),
         "warmup": {"frames": len(first), "wall_ms": percentiles(first[:, 0]), "cpu_ms": percentiles(first[:, 1])},
     }  # fmt: skip
@@ -232,7 +232,8 @@ def _gmac(model: BallModel, pixels: float) -> float | None:
     """Multiply-accumulates (10^9) of so many network pixels: all convolutions scale with the area."""
     try:
         detect = model.info.extra["config"]["detect"]
-        area = -(-detect["fovea_width"] // 16) * 16 * (-(-detect["fovea_height"] // 16) * 16)
+        w, h = (detect.get(f"roi_{side}", detect.get(f"fovea_{side}")) for side in ("width", "height"))
+        area = -(-w // 16) * 16 * (-(-h // 16) * 16)
         return round(pixels * model.info.extra["macs_fovea"] / area / 1e9, 4)
     except (KeyError, TypeError):
         return None

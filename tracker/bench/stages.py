@@ -18,25 +18,25 @@ class StageClock:
     Attributes:
         wall, cpu: a dictionary per frame, stage -> seconds.
         pixels: network input pixels of each frame (views x height x width), from which its multiply-accumulates follow.
-        looks: views of each frame.
+        views: views of each frame.
     """
 
     def __init__(self) -> None:
         self.wall: list[dict[str, float]] = []
         self.cpu: list[dict[str, float]] = []
         self.pixels: list[int] = []
-        self.looks: list[int] = []
+        self.views: list[int] = []
         self.counting = True
 
     def next_frame(self) -> None:
         self.wall.append({})
         self.cpu.append({})
         self.pixels.append(0)
-        self.looks.append(0)
+        self.views.append(0)
 
     def drop_frame(self) -> None:
         """Forgets the frame begun last (the stream had ended)."""
-        for column in (self.wall, self.cpu, self.pixels, self.looks):
+        for column in (self.wall, self.cpu, self.pixels, self.views):
             column.pop()
 
     @contextlib.contextmanager
@@ -81,7 +81,7 @@ class StageClock:
             if stage == "network" and self.counting and self.pixels:
                 b, _, h, w, _ = args[1].shape
                 self.pixels[-1] += b * h * w
-                self.looks[-1] += b
+                self.views[-1] += b
             with self.stage(stage):
                 return method(*args, **kwargs)
 

@@ -98,7 +98,7 @@ def command(
     meta = export_onnx(model, config, out, operating_point=point, extra=extra, name=name)
     frames, roi = parity_views(config, check_video)
     d = parity(model, out, frames, roi)
-    macs = f"{meta['macs_fovea'] / 1e9:.3f} GMAC a close look, {meta['macs_scan'] / 1e9:.3f} a scan"
+    macs = f"{meta['macs_fovea'] / 1e9:.3f} GMAC an ROI pass, {meta['macs_scan'] / 1e9:.3f} a full pass"
     click.echo(f"{out}: {meta['parameters']:,} parameters, {macs}")
     click.echo(
         f"largest difference to torch over {len(frames)} views: score {d['score']:.2e}, position {d['xy_px']:.2e} px"

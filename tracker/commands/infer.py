@@ -22,7 +22,7 @@ from tracker.commands.common import bar, config_options, ending_in_order, invoca
 @click.option("--events", is_flag=True, help="Also write events.csv: hits, bounces, other contacts.")
 @click.option("--offline", is_flag=True, help="Two passes: the best path through the whole clip, smoothed.")
 @click.option("--stills", is_flag=True, help="Treat every picture alone, without a tracker.")
-@click.option("--slices", is_flag=True, help="Scan in slices at full working scale: dear, for large pictures.")
+@click.option("--tiles", is_flag=True, help="Full passes in tiles at full working scale: costly, for large pictures.")
 @click.option("--fps", type=float, metavar="N", help="Frame rate of a folder of pictures (default 25).")
 @click.option("--max-frames", type=click.IntRange(min=1), metavar="N", help="Stop after N frames.")
 @click.option(
@@ -38,7 +38,7 @@ from tracker.commands.common import bar, config_options, ending_in_order, invoca
 @config_options
 def command(
     videos: tuple[str, ...], out: str | None, model: str | None, overlay: bool, highlight: bool, follow: bool,
-    aspect: str | None, events: bool, offline: bool, stills: bool, slices: bool, fps: float | None,
+    aspect: str | None, events: bool, offline: bool, stills: bool, tiles: bool, fps: float | None,
     max_frames: int | None, forms: str, jobs: int | None, ray: str | None, again: bool, monitor: str | None,
     sample_rate: float | None, as_json: bool, quiet: bool, config_path: str | None, overrides: tuple[str, ...],
 ) -> None:  # fmt: skip
@@ -67,7 +67,7 @@ def command(
         overrides = (*overrides, f"monitor.sample_rate={sample_rate}")
     if aspect is not None:
         overrides = (*overrides, f"follow.aspect='{aspect}'")
-    config = load_config(config_path, [*(["detect.slice_scale=1"] if slices else []), *overrides])
+    config = load_config(config_path, [*(["detect.tile_scale=1"] if tiles else []), *overrides])
     options: dict[str, Any] = {
         "overlay": overlay, "highlight": highlight, "follow": follow, "events": events, "offline": offline,
         "stills": stills, "fps": fps, "max_frames": max_frames,

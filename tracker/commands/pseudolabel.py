@@ -20,7 +20,7 @@ from tracker.core.errors import TrackerError
     type=click.FloatRange(0.25, 8),
     default=1.0,
     show_default=True,
-    help="Resolution of the slices: 1 is that of a close look.",
+    help="Resolution of the tiles: 1 is that of an ROI pass.",
 )
 @click.option(
     "--min-confidence",
@@ -38,7 +38,7 @@ def command(
     max_frames: int | None, force: bool, as_json: bool, quiet: bool, config_path: str | None,
     overrides: tuple[str, ...],
 ) -> None:  # fmt: skip
-    """Label VIDEO with a teacher: slices at a high resolution, two passes, and only where several readings agree.
+    """Label VIDEO with a teacher: tiles at a high resolution, two passes, and only where several readings agree.
 
     The labels have source "model", a standard deviation and their confidence. Frames that stay unsure get no row.
     They are ready for tracker labels check, tracker propagate (as keyframes) and training, where data.model_weight

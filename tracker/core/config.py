@@ -40,29 +40,16 @@ class DetectConfig:
     """Running the network."""
 
     threads: int = Field(default=1, ge=1, le=64)
-    top_k: int = Field(default=8, ge=2, le=64)
     threshold: float | None = Field(default=None, ge=0, le=1)  # None: the operating threshold in the model's metadata
-    foveate: bool = True
-    fovea_width: int = Field(default=128, ge=64, le=2048)  # network px at working scale
-    fovea_height: int = Field(default=96, ge=64, le=2048)
-    scan_width: int = Field(default=448, ge=64, le=4096)  # network px of the picture's longer side in a scan
-    verify: int = Field(default=2, ge=0, le=8)  # claims of a scan that get a close look
-    verify_above: float = Field(default=0.05, ge=0, le=1)  # and the score from which they deserve one
-    floor: float = Field(default=0.02, ge=0, le=1)  # claims below this are not handed on
-    rivals: int = Field(default=1, ge=0, le=8)  # claims away from a followed ball that get a close look
-    rival_above: float = Field(default=0.3, ge=0, le=1)  # and the score from which they deserve one
-    weak_frames: int = Field(default=2, ge=0)  # close looks in a row too weak to report before a scan
-    # of the start threshold: a picture by itself shows no motion, and its one best claim is taken from this score on
-    still_share: float = Field(default=0.5, gt=0, le=1)
-    dispute_frames: int = Field(default=8, ge=0)  # close looks in a row at a rival claim
-    sure_sd_px: float = Field(default=25.0, gt=0)  # px at 1280 wide: predictions this sure are followed closely
-    scan_every: int = Field(default=12, ge=1, le=120)  # frames in which the whole picture is scanned while sure
-    scan_parts: int = Field(default=4, ge=1, le=16)  # the parts of such a scan, one at a time
-    # scans in slices (benchmarks/results/slices.md): 0 off; 1 the whole picture at working scale, 2 at twice that
-    slice_scale: float = Field(default=0.0, ge=0, le=8)
-    slice_width: int = Field(default=704, ge=64, le=4096)  # network px of a slice
-    slice_height: int = Field(default=416, ge=64, le=4096)
-    slice_overlap: int = Field(default=64, ge=0, le=1024)  # network px
+    roi_passes: bool = True  # a closer view around the prediction and around the best detections of a full pass
+    roi_width: int = Field(default=128, ge=64, le=2048)  # network px of an ROI pass at working scale
+    roi_height: int = Field(default=96, ge=64, le=2048)
+    full_width: int = Field(default=448, ge=64, le=4096)  # network px of the picture's longer side in a full pass
+    full_every: int = Field(default=12, ge=1, le=120)  # frames within which all of the picture is seen while sure
+    refine: int = Field(default=2, ge=0, le=8)  # ROI passes at the best detections of a full pass
+    competing: int = Field(default=1, ge=0, le=8)  # ROI passes at detections away from a followed ball, per frame
+    # full passes in tiles (benchmarks/results/slices.md): 0 off; 1 the picture at working scale, 2 at twice that
+    tile_scale: float = Field(default=0.0, ge=0, le=8)
 
 
 @dataclass(config=_STRICT)

@@ -1,4 +1,4 @@
-"""Which part of the picture is looked at, at which scale: the scan (all of it) and the fovea (around a place).
+"""Which part of the picture the network is shown, at which scale: all of it, or a region of interest (ROI).
 
 The working scale shows the longer side of the picture at ``working_width`` px: a ball then has about the same size
 whatever the source, and every view is cut from the source's own pixels, not from a shrunken copy.
@@ -23,8 +23,8 @@ from tracker.core.types import (
     whole,
 )
 
-EVEN_ABOVE = 1.3  # source px per network px from which a close look begins at an even px
-CUTS_KEPT = 3  # cuts remembered of each picture: a scan and two close looks
+EVEN_ABOVE = 1.3  # source px per network px from which an ROI begins at an even px
+CUTS_KEPT = 3  # cuts remembered of each picture: a full pass and two ROI passes
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,13 @@ class View:
         return self.region.width / self.width
 
 
-def scan_view(width: int, height: int, scan_width: int, multiple: int) -> View:
-    """The whole picture, its longer side at ``scan_width`` px.
+def full_view(width: int, height: int, full_width: int, multiple: int) -> View:
+    """The whole picture, its longer side at ``full_width`` px.
 
     The network's sides are multiples of ``multiple``, so the region may reach past the lower and right edge a little
     (black there) rather than squeeze the picture.
     """
-    k = scan_width / max(width, height)
+    k = full_width / max(width, height)
     out_w, out_h = (_up(side * k, multiple) for side in (width, height))
     if abs(out_w / k - width) < 0.5 and abs(out_h / k - height) < 0.5:
         return View(whole(width, height), out_w, out_h)
@@ -59,7 +59,7 @@ def scan_view(width: int, height: int, scan_width: int, multiple: int) -> View:
     return View(Region(-0.5, -0.5, 2.0 * round(out_w / k / 2), 2.0 * round(out_h / k / 2)), out_w, out_h)
 
 
-def fovea_view(width: int, height: int, xy: FloatArray, size: tuple[int, int], working_width: int) -> View:
+def roi_view(width: int, height: int, xy: FloatArray, size: tuple[int, int], working_width: int) -> View:
     """A window of ``size`` network px at the working scale around ``xy`` (source px), kept inside where it fits."""
     k = working_width / max(width, height)
     w, h = size[0] / k, size[1] / k
@@ -136,7 +136,7 @@ class History:
                 out.append(kept)
         return out + [out[-1]] * (self.n - len(out))
 
-    def look(self, view: View, out: Image | None = None) -> tuple[Image, FloatArray]:
+    def show(self, view: View, out: Image | None = None) -> tuple[Image, FloatArray]:
         """The view in every picture of the history, moved with the camera (whole px).
 
         Args:

@@ -67,7 +67,7 @@ def track_clip(clip: Clip, net: BallModel, config: Config, *, offline: bool = Fa
     last = Detections.empty()
     with open_video(clip.media, config=config.video, stills=stills, fps=clip.fps or None) as source:
         for step in track_video(source, net, config, stills=stills):
-            if step.look != "repeat":
+            if step.passes != "repeat":
                 last = step.detections
             states.append(step.state)
             if record is not None:

@@ -25,6 +25,9 @@ OPSET = 17
 MULTIPLE = 16
 
 
+TOP_K = 8  # peaks that a model file gives of each view
+
+
 class PeakModel(nn.Module):
     """The network with its input and output made plain.
 
@@ -190,13 +193,13 @@ def export_onnx(
         raise missing_extra("onnx", "train", "exporting") from e
     import copy
 
-    peak = PeakModel(copy.deepcopy(model), config.detect.top_k).eval()
+    peak = PeakModel(copy.deepcopy(model), TOP_K).eval()
     n = config.model.frames
     d = config.detect
     about = {
         "parameters": count_parameters(model),
-        "macs_fovea": count_macs(model, d.fovea_height, d.fovea_width, n),
-        "macs_scan": count_macs(model, _up(d.scan_width * 9 / 16), d.scan_width, n),
+        "macs_fovea": count_macs(model, d.roi_height, d.roi_width, n),
+        "macs_scan": count_macs(model, _up(d.full_width * 9 / 16), d.full_width, n),
         "config": public_config(config), **(extra or {}),
     }  # fmt: skip
     return write_contract(
@@ -213,7 +216,7 @@ def write_contract(
 
     meta = {
         "format": FORMAT, "name": name, "sport": config.sport, "frames": frames, "multiple": multiple,
-        "top_k": config.detect.top_k, "working_width": config.data.working_width, "operating_point": operating_point,
+        "top_k": TOP_K, "working_width": config.data.working_width, "operating_point": operating_point,
         **extra,
     }  # fmt: skip
     onnx.helper.set_model_props(proto, {METADATA_KEY: json.dumps(meta, sort_keys=True)})
@@ -260,7 +263,7 @@ def parity(model: OneBall, path: str | Path, frames: np.ndarray, roi: np.ndarray
 def parity_views(config: Config, video: str | None = None, count: int = 12) -> tuple[np.ndarray, np.ndarray]:
     """Views of real frames (or of a synthetic clip) to compare on: uint8 [B, T, H, W, 3] and float32 [B, 4]."""
     from tracker.core.types import Frame
-    from tracker.detect.views import History, fovea_view
+    from tracker.detect.views import History, roi_view
     from tracker.video import open_video
 
     d, n = config.detect, config.model.frames
@@ -272,9 +275,9 @@ def parity_views(config: Config, video: str | None = None, count: int = 12) -> t
         history.push(frame, None)
         if len(history) >= n:
             at = rng.uniform([0, 0], [frame.width, frame.height])
-            size = (_up(d.fovea_width), _up(d.fovea_height))
-            view = fovea_view(frame.width, frame.height, at, size, config.data.working_width)
-            f, r = history.look(view)
+            size = (_up(d.roi_width), _up(d.roi_height))
+            view = roi_view(frame.width, frame.height, at, size, config.data.working_width)
+            f, r = history.show(view)
             frames.append(f)
             rois.append(r)
 

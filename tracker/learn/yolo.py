@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from tracker.core.config import Config, YoloConfig
 from tracker.core.errors import TrackerError, missing_extra
 from tracker.core.files import read_text
-from tracker.learn.export import public_config, trace, write_contract
+from tracker.learn.export import TOP_K, public_config, trace, write_contract
 from tracker.learn.network import coordinates, count_convolutions, count_parameters
 from tracker.learn.ultralytics_door import ball_class, open_ultralytics
 
@@ -228,15 +228,15 @@ def export_yolo(
         head.end2end = False
     head.export, head.dynamic, head.format = True, True, "onnx"
     peak = PeakYolo(
-        net, ball=ball, top_k=config.detect.top_k, differences=differences, end_to_end=end_to_end
+        net, ball=ball, top_k=TOP_K, differences=differences, end_to_end=end_to_end
     ).eval()  # fmt: skip
     proto = trace(peak, frames)
     set_roi(net, None)
     d = config.detect
     meta = {
         "parameters": count_parameters(model),
-        "macs_fovea": count_yolo_macs(net, d.fovea_height, d.fovea_width, frames),
-        "macs_scan": count_yolo_macs(net, d.scan_width * 9 // 16, d.scan_width, frames),
+        "macs_fovea": count_yolo_macs(net, d.roi_height, d.roi_width, frames),
+        "macs_scan": count_yolo_macs(net, d.full_width * 9 // 16, d.full_width, frames),
         "config": public_config(config), **(extra or {}),
     }  # fmt: skip
     return write_contract(

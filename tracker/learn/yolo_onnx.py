@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from tracker.core.config import Config
 from tracker.core.errors import TrackerError, missing_extra
-from tracker.learn.export import public_config, write_contract
+from tracker.learn.export import TOP_K, public_config, write_contract
 from tracker.learn.ultralytics_door import ball_class
 from tracker.learn.yolo import LICENCE, MULTIPLE, peaks
 
@@ -100,7 +100,6 @@ def wrap_onnx(
         raise TrackerError(
             f"{source} uses opset {opset} or operators of other makers; export it again with opset=17 and nms=False"
         )
-    top_k = config.detect.top_k
     views, roi = torch.zeros(1, 1, 96, 128, 3, dtype=torch.uint8), torch.tensor([[0.0, 0.0, 1.0, 1.0]])
     front = _graph(
         Fitted(height, width), (views, roi), ["frames", "roi"], ["picture", "place"], opset,
@@ -108,7 +107,7 @@ def wrap_onnx(
     )  # fmt: skip
     shape = (1, 300, 6) if end_to_end else (1, 4 + classes, 1000)
     back = _graph(
-        Unfitted(ball, top_k, end_to_end), (torch.rand(*shape), torch.rand(3) + 1), ["boxes", "where"],
+        Unfitted(ball, TOP_K, end_to_end), (torch.rand(*shape), torch.rand(3) + 1), ["boxes", "where"],
         ["xy", "score", "radius"], opset, {"boxes": {1 if end_to_end else 2: "anchors"}},
     )  # fmt: skip
     middle = compose.add_prefix(theirs, "net/")
@@ -123,7 +122,7 @@ def wrap_onnx(
         one, compose.add_prefix(back, "back/"),
         io_map=[(middle.graph.output[0].name, "back/boxes"), ("front/place", "back/where")],
     )  # fmt: skip
-    proto = _per_view(one, top_k, opset)
+    proto = _per_view(one, TOP_K, opset)
     longer, macs = max(height, width), _macs(theirs)
     stated = {p.key: p.value for p in theirs.metadata_props}.get("license", "")[:80]
     extra = {

@@ -85,7 +85,7 @@ class SignalReader:
 
     def read(self, step: Step) -> Signal:
         b, k, before = step.state, self._k, self._before
-        repeat = step.look == "repeat"
+        repeat = step.passes == "repeat"
         dt = math.nan if before is None else b.time_s - before.time_s
         lost = b.status is Status.LOST
         x, y = (float(b.xy[0]) * k, float(b.xy[1]) * k)

@@ -1,6 +1,6 @@
 """Pseudo-labels: a teacher's claims become labels where independent ways of reading them agree.
 
-A teacher looks at every frame in slices at a high resolution. Its claims are read three ways: as the best path through
+A teacher sees every frame in tiles at a high resolution. Its claims are read three ways: as the best path through
 the whole clip, by the online tracker forwards, and by the online tracker with time running backwards. Each errs where
 the others need not: the online tracker after a contact nobody announced, the backward one before it, the global path
 where clutter happens to line up. A frame becomes a label only where the path rests on a claim of its own, the readings
@@ -89,8 +89,8 @@ class Pseudo(Readings):
 
 
 def teacher_config(config: Config, *, scale: float) -> Config:
-    """The teacher looks at every frame in slices and never closely: every place gets the same look."""
-    return replace(config, detect=replace(config.detect, foveate=False, slice_scale=scale, scan_every=1))
+    """The teacher sees every frame in tiles and makes no ROI pass: every place is shown alike."""
+    return replace(config, detect=replace(config.detect, roi_passes=False, tile_scale=scale, full_every=1))
 
 
 def pseudo_labels(

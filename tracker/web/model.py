@@ -113,7 +113,7 @@ def _track(pipe: Connection, video: str, model: str | None, config: Config, fps:
             d = step.detections
             claims = [(round(float(x), 2), round(float(y), 2), round(float(s), 3), "model")
                       for (x, y), s in zip(d.xy[:KEEP], d.score[:KEEP], strict=True)]  # fmt: skip
-            waiting.append((step.frame.index, claims, step.state.status == Status.LOST and step.look != "repeat"))
+            waiting.append((step.frame.index, claims, step.state.status == Status.LOST and step.passes != "repeat"))
             if time.monotonic() - sent > 0.5:
                 pipe.send(("frames", waiting))
                 waiting, sent = [], time.monotonic()

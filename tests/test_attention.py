@@ -1,23 +1,23 @@
-"""While the ball is followed closely: the rest of the picture, a part at a time, and what is claimed there."""
+"""Where to look: ROI passes at the ball, the rest of the picture tile by tile, and what is found there."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from test_detect_slices import BrightSpot
+from test_detect_tiles import BrightSpot
 
 from tracker.core.config import load_config
 from tracker.core.types import Frame
-from tracker.detect.slices import counting, scan_parts
-from tracker.detect.views import scan_view
+from tracker.detect.tiles import counting, full_pass_tiles
+from tracker.detect.views import full_view
 from tracker.track.pipeline import Pipeline
 
 
 @pytest.mark.parametrize("size", [(1920, 1080), (1280, 720), (720, 1280), (854, 480), (33, 17)])
 @pytest.mark.parametrize("n", [2, 3, 4])
 def test_the_parts_of_a_scan_tile_it_at_its_scale(size, n):
-    scan = scan_view(*size, 448, 16)
-    parts = scan_parts(scan, n, 16)
+    scan = full_view(*size, 448, 16)
+    parts = full_pass_tiles(scan, n, 16)
     xy = np.random.default_rng(0).uniform([-0.5, -0.5], np.array(size) - 0.5, (500, 2))
     own = np.array([counting(p.counts, xy) for p in parts])
     assert (own.sum(axis=0) == 1).all()
@@ -30,7 +30,7 @@ def test_the_parts_of_a_scan_tile_it_at_its_scale(size, n):
 
 
 def test_one_part_is_the_scan_itself():
-    assert scan_parts(scan_view(1280, 720, 448, 16), 1, 16) == []
+    assert full_pass_tiles(full_view(1280, 720, 448, 16), 1, 16) == []
 
 
 class Recorder(BrightSpot):
@@ -69,7 +69,7 @@ def test_a_second_ball_is_seen_within_the_frames_of_a_scan_and_watched():
     candidates = play(pipeline, model, 40, 20)
     assert max(candidates[3:20]) == 1
     seen = next(i for i, c in enumerate(candidates) if c > 1)
-    assert 20 <= seen < 20 + load_config().detect.scan_every
+    assert 20 <= seen < 20 + load_config().detect.full_every
     assert candidates[seen : seen + 5] == [2] * 5  # it moves, so it stays news
 
 
@@ -80,7 +80,7 @@ def test_no_frame_of_a_followed_ball_costs_a_whole_scan():
     close = 128 * 96
     steady = model.sizes[6:]
     assert max(map(sum, steady)) <= close + 128 * 256
-    every = load_config().detect.scan_every
+    every = load_config().detect.full_every
     for i in range(len(steady) - every):  # and within scan_every frames all of it was looked at
         assert sum(n > close for one in steady[i : i + every] for n in one) >= 4
 
@@ -89,7 +89,7 @@ def test_no_frame_of_a_followed_ball_costs_a_whole_scan():
 @pytest.mark.parametrize("x", [120, 500, 800, 1150])
 def test_however_often_it_scans_no_part_is_left_out(every, x):
     model = Recorder()
-    pipeline = Pipeline(model, load_config(None, [f"detect.scan_every={every}"]), 1280, 720)  # type: ignore[arg-type]
+    pipeline = Pipeline(model, load_config(None, [f"detect.full_every={every}"]), 1280, 720)  # type: ignore[arg-type]
     counts = []
     for i in range(24):
         image = np.zeros((720, 1280, 3), np.uint8)
@@ -104,4 +104,19 @@ def test_a_spare_ball_at_rest_is_watched_once():
     model = Recorder()
     pipeline = Pipeline(model, load_config(), 1280, 720)  # type: ignore[arg-type]
     candidates = play(pipeline, model, 60, 10, moves=0)
-    assert sum(c > 1 for c in candidates[30:]) <= 30 // load_config().detect.scan_every + 1
+    assert sum(c > 1 for c in candidates[30:]) <= 30 // load_config().detect.full_every + 1
+
+
+def test_what_is_rechecked_is_no_detection_by_itself():
+    """Without ROI passes at competing detections the place to recheck once stood among them, with a score of 1."""
+    pipeline = Pipeline(Recorder(), load_config(None, ["detect.competing=0"]), 1280, 720)  # type: ignore[arg-type]
+    for i in range(40):
+        image = np.zeros((720, 1280, 3), np.uint8)
+        places = [(200 + 8 * i, 300), *([(1000 - 7 * (i - 20), 600)] if i >= 20 else [])]
+        for x, y in places:
+            image[y - 3 : y + 4, x - 3 : x + 4] = 150
+            image[y, x] = 200
+        found = pipeline.step(Frame(i, i / 30, image)).detections
+        for x, y in found.xy[found.score > 0.7]:
+            assert min(np.hypot(x - a, y - b) for a, b in places) < 10, (i, x, y)
+        assert found.score.max(initial=0) < 0.8

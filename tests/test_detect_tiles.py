@@ -1,4 +1,4 @@
-"""Slices: the whole picture at a high resolution in overlapping windows."""
+"""Tiles: the whole picture at a high resolution in overlapping windows."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import pytest
 from tracker.core.config import DetectConfig
 from tracker.core.errors import TrackerError
 from tracker.core.types import Frame
+from tracker.detect import detector
 from tracker.detect.detector import Detector
 from tracker.detect.model import ModelInfo
-from tracker.detect.slices import counting, slice_views
+from tracker.detect.tiles import counting, tile_views
+from tracker.track.attention import Attention
 
 
 class BrightSpot:
@@ -38,9 +40,9 @@ class BrightSpot:
 
 @pytest.mark.parametrize("size", [(1920, 1080), (3840, 2160), (640, 360), (1000, 1777)])
 @pytest.mark.parametrize("scale", [0.5, 1.0, 2.0])
-def test_every_place_counts_in_exactly_one_slice_that_shows_it_with_a_margin(size, scale):
+def test_every_place_counts_in_exactly_one_tile_that_shows_it_with_a_margin(size, scale):
     width, height = size
-    parts = slice_views(width, height, working_width=1280, size=(704, 416), overlap=64, scale=scale)
+    parts = tile_views(width, height, working_width=1280, size=(704, 416), overlap=64, scale=scale)
     rng = np.random.default_rng(0)
     xy = rng.uniform([-0.5, -0.5], [width - 0.5, height - 0.5], (500, 2))
     own = np.array([counting(p.counts, xy) for p in parts])
@@ -54,7 +56,7 @@ def test_every_place_counts_in_exactly_one_slice_that_shows_it_with_a_margin(siz
 
 
 def test_the_picture_is_shown_at_the_scale_asked_for():
-    parts = slice_views(3840, 2160, working_width=1280, size=(704, 416), overlap=64, scale=2.0)
+    parts = tile_views(3840, 2160, working_width=1280, size=(704, 416), overlap=64, scale=2.0)
     assert all(abs(p.view.source_px - 1.5) < 0.01 for p in parts)
 
 
@@ -65,30 +67,27 @@ def spots(width: int, height: int, places: list[tuple[int, int]]) -> Frame:
     return Frame(0, 0.0, image)
 
 
-def test_a_spot_in_the_overlap_is_claimed_once_and_where_it_is():
+def test_a_spot_in_the_overlap_is_found_once_and_where_it_is(monkeypatch):
     model = BrightSpot()
-    config = replace(DetectConfig(), slice_scale=1.0, slice_width=320, slice_height=320, slice_overlap=64)
-    look = Detector(model, config, 1280, 720)  # type: ignore[arg-type]
+    monkeypatch.setattr(detector, "TILE_SIZE", (320, 320))
+    look = Detector(model, replace(DetectConfig(), tile_scale=1.0), 1280, 720)  # type: ignore[arg-type]
     places = [(300, 100), (640, 360), (1200, 700), (5, 5)]
     look.history.push(spots(1280, 720, places), None)
-    d = look.scan()
+    d = look.full_pass()
     sure = d.xy[d.score > 0.9]
     assert sorted(map(tuple, sure.round().astype(int).tolist())) == sorted(places)
     assert np.abs(sure - sure.round()).max() < 0.01 and d.n_detections == 4
-    assert model.views == len(look._slices) == 15
+    assert model.views == len(look._tiles) == 15
 
 
-def test_slices_at_working_scale_need_no_close_look():
+def test_tiles_at_working_scale_need_no_refinement():
     model = BrightSpot()
-    look = Detector(model, replace(DetectConfig(), slice_scale=1.0), 640, 360)  # type: ignore[arg-type]
+    look = Detector(model, replace(DetectConfig(), tile_scale=1.0), 640, 360)  # type: ignore[arg-type]
     look.history.push(spots(640, 360, [(100, 100)]), None)
-    wide = look.scan()
-    n = model.views
-    assert look.verify(wide) is wide and model.views == n
+    Attention(look, look.config, 0.3).detect(None)
+    assert model.views == len(look._tiles)
 
 
-def test_impossible_slices_are_refused_in_one_line():
-    model = BrightSpot()
-    for settings in ({"slice_scale": 1.0, "slice_overlap": 500}, {"slice_scale": 8.0, "slice_width": 96}):
-        with pytest.raises(TrackerError, match=r"detect\.slice_scale, slice_width"):
-            Detector(model, replace(DetectConfig(), **settings), 3840, 2160)  # type: ignore[arg-type]
+def test_too_many_tiles_are_refused_in_one_line():
+    with pytest.raises(TrackerError, match=r"tiles for one 4000x4000 picture.*detect\.tile_scale"):
+        Detector(BrightSpot(), replace(DetectConfig(), tile_scale=8.0), 4000, 4000)  # type: ignore[arg-type]
