@@ -27,7 +27,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from tracker.bench.machine import describe
+from speed.machine import describe
+
 from tracker.core.config import Config, load_config
 from tracker.detect.model import BallModel, bundled_model
 from tracker.labels.dataset import load_dataset

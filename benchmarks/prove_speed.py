@@ -77,8 +77,8 @@ def main() -> None:
 
 def report(args: argparse.Namespace) -> str:
     import cv2
+    from speed.machine import describe
 
-    from tracker.bench.machine import describe
     from tracker.core.config import load_config
     from tracker.detect.model import BallModel
     from tracker.labels.dataset import load_dataset
@@ -109,8 +109,10 @@ def report(args: argparse.Namespace) -> str:
 
 
 def clip_rows(clip: Any, model: Any, config: Any, args: argparse.Namespace) -> list[Row]:
-    from tracker.bench.loop import looped
-    from tracker.bench.run import Options, cold_start, end_to_end, steady
+    from speed.loop import looped
+    from speed.run import Options, cold_start, end_to_end
+
+    from tracker.app.bench import steady
 
     bars = BARS.get(clip.height, BARS[1080])
     at = f"{clip.name} {clip.width}x{clip.height}"
@@ -148,7 +150,7 @@ def clip_rows(clip: Any, model: Any, config: Any, args: argparse.Namespace) -> l
 
 
 def other_network(clip: Any, model: Any, config: Any, args: argparse.Namespace) -> Row:
-    from tracker.bench.run import Options, against
+    from speed.run import Options, against
 
     (r,) = against(str(clip.media), model, config, Options(against=[args.against]))
     value = f"{r['cpu_ms']['mean']:.1f} to {r['ours_cpu_ms']['mean']:.2f} ms = {r['ratio']:.1f} times"
@@ -157,8 +159,8 @@ def other_network(clip: Any, model: Any, config: Any, args: argparse.Namespace) 
 
 
 def paced_rows(clip: Any, model: Any, config: Any, args: argparse.Namespace) -> list[Row]:
-    from tracker.bench.loop import looped
-    from tracker.bench.run import paced
+    from speed.loop import looped
+    from speed.run import paced
 
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "paced.mkv"

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import av
 import cv2
+from speed.machine import describe
 
-from tracker.bench.machine import describe
-from tracker.bench.run import steady
+from tracker.app.bench import steady
 from tracker.core.config import load_config
 from tracker.detect.model import BallModel
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -21,7 +21,6 @@ from tracker.core.errors import TrackerError
 from tracker.core.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
-    from tracker.labels.formats.common import FormatOptions
     from tracker.video.source import VideoInfo
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
@@ -177,8 +176,22 @@ def read_ini(path: Path, section: str) -> dict[str, str]:
         raise TrackerError(f"{path}: no readable section [{section}]; is it cut off?") from e
 
 
+class Origin(Protocol):
+    """What is known of a file's first frame; see :class:`tracker.labels.formats.common.FormatOptions`."""
+
+    @property
+    def clip(self) -> Media | None: ...
+    @property
+    def first_frame(self) -> int | None: ...
+    @property
+    def fps(self) -> float: ...
+    @property
+    def first(self) -> int: ...
+    def note(self, text: str) -> None: ...
+
+
 def placed(
-    numbers: Iterable[int], options: FormatOptions, where: str, *, counts_from: int, names: bool = False,
+    numbers: Iterable[int], options: Origin, where: str, *, counts_from: int, names: bool = False,
     own: bool = False, length: int = 0,
 ) -> dict[int, int]:  # fmt: skip
     """Frame of the media for each number of a file.

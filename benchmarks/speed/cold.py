@@ -1,4 +1,4 @@
-"""Run as ``python -m tracker.bench.cold START VIDEO MODEL``: how long a fresh process takes to its first state.
+"""Run as ``python benchmarks/speed/cold.py START VIDEO MODEL``: how long a fresh process takes to its first state.
 
 It does what ``tracker infer`` does, in the same order, and prints the moments in seconds since START (time.time() just
 before the process was started) as JSON.

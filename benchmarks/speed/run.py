@@ -8,24 +8,23 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tracker.bench.loop import looped
-from tracker.bench.machine import Energy, describe, peak_mb
-from tracker.bench.others import OtherModel
-from tracker.bench.stages import STAGES, StageClock, percentiles
+from speed.loop import looped
+from speed.machine import Energy, describe, peak_mb
+from speed.others import OtherModel
+from tracker.app.bench import decoded, steady
+from tracker.app.stages import StageClock, percentiles
 from tracker.core.config import Config
 from tracker.core.errors import TrackerError
-from tracker.core.trajectory import TrajectoryWriter
 from tracker.detect.model import BallModel
 from tracker.video import open_video
 
-CAMERA_FPS = 30.0  # a frame that takes longer than this camera's interval is late
 CHUNK = 500  # frames decoded alone at a time, before and after the end-to-end run
 AGAINST_FRAMES = 300  # frames that other models are run on
 
@@ -96,7 +95,8 @@ def cold_start(video: str, options: Options) -> dict[str, Any]:
     """Seconds from starting a process to its first state, medians of fresh processes."""
     runs = []
     for _ in range(options.cold):
-        command = [sys.executable, "-m", "tracker.bench.cold", repr(time.time()), video, options.model or ""]
+        cold = str(Path(__file__).with_name("cold.py"))
+        command = [sys.executable, cold, repr(time.time()), video, options.model or ""]
         out = _run([*command, *options.overrides])
         runs.append(json.loads(out.splitlines()[-1]))
     median = {k: round(float(np.median([r[k] for r in runs])), 3) for k in runs[0]}
@@ -142,7 +142,7 @@ def end_to_end(video: str, fps: float, out: Path, options: Options) -> dict[str,
 
 def _decode_chunk(video: str) -> tuple[float, float, int]:
     """Wall and processor seconds of decoding alone, and the pictures."""
-    pictures = _decoder(video)
+    pictures = decoded(video)
     next(pictures)  # opening is not decoding
     wall, cpu, n = time.perf_counter(), time.process_time(), 0
     for _ in pictures:
@@ -150,93 +150,6 @@ def _decode_chunk(video: str) -> tuple[float, float, int]:
         if n == CHUNK:
             break
     return time.perf_counter() - wall, time.process_time() - cpu, max(1, n)
-
-
-def _decoder(video: str) -> Iterator[object]:
-    """Pictures decoded on one thread by PyAV, nothing else done."""
-    import av
-
-    with av.open(f"file:{Path(video).absolute()}") as container:
-        stream = container.streams.video[0]
-        stream.thread_type, stream.codec_context.thread_count = "SLICE", 1
-        yield from container.decode(stream)
-
-
-def steady(
-    video: str, model: BallModel, config: Config, warmup: int, folder: Path, *, beside: bool = True
-) -> dict[str, Any]:  # fmt: skip
-    """Every frame's time by stage, the first ``warmup`` frames apart.
-
-    Args:
-        beside: decode the clip a second time, frame by frame in turn, as the limit. It takes the caches away from the
-            next frame, so tails are a little longer.
-    """
-    from tracker.track.pipeline import Pipeline
-
-    clock = StageClock()
-    totals: list[tuple[float, float]] = []
-    alone: list[tuple[float, float]] = []
-    decoder = _decoder(video)
-    with clock.installed(), open_video(video, config=config.video) as source, (folder / "t.csv").open("w") as file:
-        writer = TrajectoryWriter(file)
-        pipeline = Pipeline(model, config, source.info.width, source.info.height)
-        while True:
-            clock.next_frame()
-            wall, cpu = time.perf_counter(), time.process_time()
-            with clock.stage("read"):
-                frame = next(source, None)
-            if frame is None:
-                clock.drop_frame()
-                break
-            writer.write(pipeline.step(frame).state)
-            totals.append((time.perf_counter() - wall, time.process_time() - cpu))
-            wall, cpu = time.perf_counter(), time.process_time()
-            if beside and next(decoder, None) is not None:
-                alone.append((time.perf_counter() - wall, time.process_time() - cpu))
-    if len(totals) <= warmup:
-        raise TrackerError(
-            f"{video} has {len(totals)} frames and the warm-up takes {warmup}; use --loop or less --warmup"
-        )
-    first, rest = np.array(totals[:warmup]).reshape(-1, 2), np.array(totals[warmup:])
-    stages = {}
-    for name in STAGES:
-        w, c = (np.array([_own(f, t, name) for f, t in zip(s[warmup:], rest[:, i], strict=True)])
-                for i, s in enumerate((clock.wall, clock.cpu)))  # fmt: skip
-        stages[name] = {
-            "wall_ms": round(1e3 * float(w.mean()), 3), "wall_p95_ms": round(1e3 * float(np.percentile(w, 95)), 3),
-            "cpu_ms": round(1e3 * float(c.mean()), 3),
-        }  # fmt: skip
-    interval = 1 / CAMERA_FPS
-    return {
-        "frames": len(rest), "wall_ms": percentiles(rest[:, 0]), "cpu_ms": percentiles(rest[:, 1]),
-        "frames_per_s": round(len(rest) / float(rest[:, 0].sum()), 2),
-        "late_frames": int((rest[:, 0] > interval).sum()), "late_after_ms": round(1e3 * interval, 1), "stages": stages,
-        "decode_alone": {
-            k: percentiles(np.array(alone).reshape(-1, 2)[:, i]) for i, k in enumerate(("wall_ms", "cpu_ms"))
-        },
-        "views_per_frame": round(float(np.mean(clock.views[warmup:])), 3),
-        "gmac_per_frame": _gmac(model, float(np.mean(clock.pixels[warmup:]))),
-        "warmup": {"frames": len(first), "wall_ms": percentiles(first[:, 0]), "cpu_ms": percentiles(first[:, 1])},
-    }  # fmt: skip
-
-
-def _own(frame: dict[str, float], total: float, name: str) -> float:
-    """A stage's own seconds; repeats are looked for while reading."""
-    if name == "rest":
-        return max(0.0, total - sum(v for k, v in frame.items() if k != "repeats"))
-    value = frame.get(name, 0.0)
-    return value - frame.get("repeats", 0.0) if name == "read" else value
-
-
-def _gmac(model: BallModel, pixels: float) -> float | None:
-    """Multiply-accumulates (10^9) of so many network pixels: all convolutions scale with the area."""
-    try:
-        detect = model.info.extra["config"]["detect"]
-        w, h = (detect.get(f"roi_{side}", detect.get(f"fovea_{side}")) for side in ("width", "height"))
-        area = -(-w // 16) * 16 * (-(-h // 16) * 16)
-        return round(pixels * model.info.extra["macs_fovea"] / area / 1e9, 4)
-    except (KeyError, TypeError):
-        return None
 
 
 def against(video: str, model: BallModel, config: Config, options: Options) -> list[dict[str, Any]]:
