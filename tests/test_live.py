@@ -24,13 +24,14 @@ import rtsp_server
 from video_clips import encode, scene
 
 from tracker.app.live import live
-from tracker.app.live_sinks import WebSocketSink, open_sink
+from tracker.app.live_sinks import open_sink
 from tracker.core.config import Config, load_config
 from tracker.core.errors import TrackerError
 from tracker.core.trajectory import Trajectory
 from tracker.detect.model import BallModel
 from tracker.track.live import LiveState, live_states
 from tracker.video.capture import Capture
+from tracker.web.live import WebSocketSink, serve_routes
 from tracker.web.preview import Preview
 
 QUICK = ("detect.full_width=64", "detect.roi_passes=false", "live.stall_after_s=0.4", "live.timeout_s=20")
@@ -313,6 +314,33 @@ def test_udp_gets_a_datagram_per_line():
         sink.close()
 
 
+@pytest.mark.parametrize("kind", ["standard output", "named pipe"])
+def test_a_reader_that_stops_reading_holds_up_nothing(kind, tmp_path, monkeypatch):
+    """A full pipe (64 KiB) costs that reader its oldest lines, counted; other targets get every line."""
+    if kind == "named pipe":
+        os.mkfifo(tmp_path / "pipe")
+        reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+        stuck = open_sink(str(tmp_path / "pipe"), load_config().live)
+    else:
+        reader, writer = os.pipe()
+        monkeypatch.setattr(sys, "stdout", open(writer, "w"))  # noqa: SIM115
+        stuck = open_sink("-", load_config().live)
+    file = open_sink(str(tmp_path / "a.jsonl"), load_config().live)
+    began = time.monotonic()
+    for i in range(3000):
+        for sink in (stuck, file):
+            sink.send(f"{i:04d}" + "x" * 100)
+    assert time.monotonic() - began < 10
+    file.close()
+    assert len((tmp_path / "a.jsonl").read_text().splitlines()) == 3000 and file.missed == 0
+    held = stuck.missed
+    assert 1000 < held < 2500
+    stuck.close()
+    got = os.read(reader, 1 << 20).split()
+    assert got[0].startswith(b"0000") and stuck.missed + len(got) >= 2990
+    os.close(reader)
+
+
 def test_websocket_clients_get_every_line_and_other_pages_none():
     client = pytest.importorskip("websockets.sync.client")
     from websockets.exceptions import InvalidStatus
@@ -349,7 +377,7 @@ def test_a_websocket_client_that_reads_nothing_holds_nobody_up():
 
 
 @pytest.mark.parametrize(
-    "target, words", [("tcp://127.0.0.1:1", "cannot send to 'tcp"), ("udp://127.0.0.1", "port"), ("ws://:x", "port")]
+    "target, words", [("tcp://127.0.0.1:1", "cannot send to 'tcp"), ("udp://127.0.0.1", "port"), ("udp://:x", "port")]
 )
 def test_bad_targets_are_refused(target, words):
     with pytest.raises(TrackerError, match=words):
@@ -365,15 +393,16 @@ def get(address: str, host: str | None = None):
 
 def test_the_preview_shows_the_newest_picture_to_this_machine_only(clip, model):
     config = quick("live.preview_width=80")
-    page = Preview("127.0.0.1", 0, config.live)
+    page = Preview(config.live)
+    served = serve_routes(page.routes(), "127.0.0.1", 0, "the preview", "--preview")
     pieces: queue.Queue[bytes] = queue.Queue()
 
     def look() -> None:
-        with get(page.address + "stream.mjpg") as reply:
+        with get(served.address + "stream.mjpg") as reply:
             pieces.put(reply.read(4000))
 
     try:
-        assert b"stream.mjpg" in get(page.address).read()
+        assert b"stream.mjpg" in get(served.address).read()
         threading.Thread(target=look, daemon=True).start()
         while pieces.empty():
             with Capture(str(clip), config) as capture:
@@ -389,16 +418,17 @@ def test_the_preview_shows_the_newest_picture_to_this_machine_only(clip, model):
         length = int(data.split(b"Content-Length: ")[1].split(b"\r\n")[0])
         picture = cv2.imdecode(np.frombuffer(data[start : start + length], np.uint8), cv2.IMREAD_COLOR)
         assert picture.shape == (48, 80, 3)
-        assert json.loads(get(page.address + "state").read())["frame"] == 49
-        for bad, code in ((page.address + "etc/passwd", 404), (page.address + "../x", 404)):
+        assert json.loads(get(served.address + "state").read())["frame"] == 49
+        for bad, code in ((served.address + "etc/passwd", 404), (served.address + "../x", 404)):
             with pytest.raises(urllib.error.HTTPError) as e:
                 get(bad)
             assert e.value.code == code
         with pytest.raises(urllib.error.HTTPError) as e:
-            get(page.address, host="rebound.example:80")
-        assert e.value.code == 403
+            get(served.address, host="rebound.example:80")
+        assert e.value.code == 421
     finally:
         page.close()
+        served.close()
 
 
 def test_a_port_in_use_is_told(clip):
@@ -406,7 +436,7 @@ def test_a_port_in_use_is_told(clip):
         s.bind(("127.0.0.1", 0))
         s.listen()
         with pytest.raises(TrackerError, match="preview"):
-            Preview("127.0.0.1", s.getsockname()[1], load_config().live)
+            serve_routes([], "127.0.0.1", s.getsockname()[1], "the preview", "--preview")
 
 
 # -- the command -----------------------------------------------------------------------------------

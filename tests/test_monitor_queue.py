@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import re
-import urllib.request
 from dataclasses import replace
 from pathlib import Path
 
@@ -136,11 +135,11 @@ def test_a_folder_without_a_log_is_told_in_one_line(tmp_path):
         review_queue(tmp_path)
 
 
-def test_metrics_are_served_and_count(tmp_path):
+def test_metrics_count(tmp_path):
     pytest.importorskip("prometheus_client")
     from tracker.monitor.metrics import Metrics
 
-    served = Metrics("127.0.0.1", 0)
+    served = Metrics()
     try:
         served.monitor, scene = monitor(tmp_path), Scene()
         for i in range(40):
@@ -148,10 +147,11 @@ def test_metrics_are_served_and_count(tmp_path):
             served.monitor.observe(step)
             served.state(step.state.status, 0.03, 2)
         served.stall()
-        text = urllib.request.urlopen(served.address, timeout=10).read().decode()
+        data, kind = served.scrape()
+        text = data.decode()
     finally:
-        served.close()
         served.monitor.close()
+    assert kind.startswith("text/plain")
     for line in (
         'oneball_frames_total{status="detected"} 40.0', "oneball_flagged_total 1.0", "oneball_dropped_total 2.0",
         'oneball_events_total{kind="doubt"} 1.0', "oneball_stalls_total 1.0", "oneball_delay_seconds_count 40.0",

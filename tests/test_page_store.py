@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -188,3 +191,32 @@ def test_a_long_history_is_shortened_without_losing_a_label(tmp_path: Path, monk
     store = reopened(store)
     assert frames(store) == list(range(12)) and store.revision == revision
     assert len(json.loads(store.journal_path.read_text().splitlines()[0])["base"]) == 7
+
+
+def test_a_second_page_on_the_same_labels_is_told_so_and_the_first_loses_nothing(tmp_path: Path) -> None:
+    store = LabelStore(tmp_path / "a.labels.csv")
+    say(store, "first", ball(3))
+    (tmp_path / "other.labels.csv").symlink_to(store.path)
+    store.write()
+    for path in (store.path, tmp_path / "." / "a.labels.csv", tmp_path / "other.labels.csv"):
+        with pytest.raises(TrackerError, match=rf"is open in another tracker label, process {os.getpid()}; .*--labels"):
+            LabelStore(path)
+    say(store, "second", ball(15))
+    store.write()
+    assert [r.frame for r in read_labels(store.path)] == [3, 15]
+    assert frames(reopened(store)) == [3, 15]
+
+
+def test_a_killed_page_leaves_the_labels_free(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from tracker.web.store import LabelStore; "
+        "s = LabelStore(Path(sys.argv[1])); print('held', flush=True); time.sleep(600)"
+    )
+    path = tmp_path / "a.labels.csv"
+    with subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None and other.stdout.readline() == "held\n"
+        with pytest.raises(TrackerError, match=f"process {other.pid};"):
+            LabelStore(path)
+        other.kill()
+    LabelStore(path).close()
+    assert not list(tmp_path.glob(".*.lock"))

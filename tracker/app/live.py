@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from tracker.app.live_sinks import Sink, open_sink
 from tracker.core.config import Config
@@ -18,7 +18,8 @@ from tracker.detect.model import BallModel
 from tracker.track.live import LiveState, live_states
 from tracker.video.capture import Capture
 
-Address = tuple[str, int]  # host, port
+if TYPE_CHECKING:
+    from tracker.monitor.metrics import Metrics
 
 
 class Page(Protocol):
@@ -46,11 +47,11 @@ class Totals:
 
 
 def live(
-    source: str, config: Config, *, model: str | Path | None = None, to: Sequence[str] = ("-",), append: bool = False,
-    paced: bool = False, wait: bool = False, fps: float | None = None, page: Page | None = None,
+    source: str, config: Config, *, model: str | Path | None = None, to: Sequence[str | Sink] = ("-",),
+    append: bool = False, paced: bool = False, wait: bool = False, fps: float | None = None, page: Page | None = None,
     max_frames: int | None = None, seconds: float | None = None, say: Callable[[str], None] | None = None,
     each: Callable[[LiveState], None] | None = None, monitor: str | Path | None = None,
-    metrics: Address | None = None,
+    metrics: Metrics | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Tracks the ball in a live source and sends a JSON line per state until it ends, or Ctrl-C.
 
@@ -60,14 +61,14 @@ def live(
         wait: do not fail when the source cannot be opened at first.
         page: shows every state; it stays the caller's to close.
         max_frames, seconds: end after so many.
-        say: is told the address of the metrics.
+        say: is told what the user should know.
         each: is called with every state.
         monitor: folder of the event log and the kept pictures (tracker/monitor).
-        metrics: host and port of the Prometheus metrics.
+        metrics: what is counted for Prometheus; serving it is the caller's.
 
     Returns:
-        totals: states, stalls, reconnects, dropped, seconds, delay_mean_s, delay_max_s, interrupted; with ``monitor``
-        also what it saw.
+        totals: states, stalls, reconnects, dropped, missed (lines that a reader did not take), seconds, delay_mean_s,
+        delay_max_s, interrupted; with ``monitor`` also what it saw.
 
     Raises:
         TrackerError: the source, the model or an output cannot be opened.
@@ -86,8 +87,6 @@ def live(
 
             watch = LiveWatch(monitor, metrics, net, config)
             stack.callback(watch.close)
-            if say and watch.address:
-                say(f"metrics at {watch.address}")
         stack.enter_context(_terminable())
         try:
             stack.enter_context(capture)
@@ -109,7 +108,7 @@ def live(
     watched = {"monitor": watch.summary} if watch and watch.summary else {}
     return {
         "states": totals.states, "stalls": totals.stalls, "reconnects": capture.reconnects,
-        "dropped": capture.dropped,
+        "dropped": capture.dropped, "missed": sum(s.missed for s in sinks),
         "seconds": round(time.monotonic() - began, 3), "delay_max_s": round(totals.delay_s, 4),
         "delay_mean_s": round(totals.delay_sum_s / totals.states, 4) if totals.states else None,
         "problem": capture.problem, "interrupted": interrupted, **watched,

@@ -3,54 +3,62 @@
 from __future__ import annotations
 
 import contextlib
-import queue
+import os
 import socket
+import stat
 import sys
 import threading
+import time
+from collections import deque
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Protocol
 from urllib.parse import urlsplit
 
 from tracker.core.config import LiveConfig
-from tracker.core.errors import TrackerError, missing_extra
+from tracker.core.errors import TrackerError
 
-_BACKLOG = 64  # lines that wait for a slow WebSocket client before its oldest are dropped
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_BACKLOG = 1000  # lines that wait for a slow reader of a pipe (half a minute) before its oldest are dropped
+_LAST_S = 2.0  # for the reader of a pipe to take what waits at the end
 
 
 class Sink(Protocol):
-    """Takes lines. ``send`` never waits for a slow reader of the network."""
+    """Takes lines. ``send`` never waits for a slow reader; ``missed`` counts the lines that one did not get."""
+
+    missed: int
 
     def send(self, line: str) -> None: ...
 
     def close(self) -> None: ...
 
 
-def open_sink(target: str, config: LiveConfig, *, append: bool = False) -> Sink:
+def open_sink(target: str | Sink, config: LiveConfig, *, append: bool = False) -> Sink:
     """A sink by its address.
 
     Args:
-        target: ``-`` (standard output), ``udp://host:port``, ``ws://host:port`` (serves WebSocket clients there), or
-            the name of a file.
+        target: ``-`` (standard output), ``udp://host:port``, the name of a file, or a sink that is open (a WebSocket
+            server: :class:`tracker.web.live.WebSocketSink`).
         append: a file that exists is continued.
 
     Raises:
         TrackerError: a bad address, a port in use, a file that exists or cannot be written.
     """
+    if not isinstance(target, str):
+        return target
     if target == "-":
-        return _Stream(sys.stdout, own=False)
+        return _standard_output()
     scheme = target.partition("://")[0] if "://" in target else ""
     if not scheme:
-        return _Stream(_open_file(Path(target), append), own=True)
-    host, port = _address(target)
+        path = Path(target)
+        if path.is_fifo():
+            return _Pipe(lambda: os.open(path, os.O_WRONLY))
+        return _Stream(_open_file(path, append), own=True)
     if scheme == "udp":
-        return _Udp(host, port)
-    if scheme == "ws":
-        return WebSocketSink(host, port, config)
+        return _Udp(*address_of(target))
     raise TrackerError(f"cannot send to '{target}'; give - (stdout), a file, udp://host:port or ws://host:port")
 
 
-def _address(target: str) -> tuple[str, int]:
+def address_of(target: str) -> tuple[str, int]:
     try:
         parts = urlsplit(target)
         host, port = parts.hostname, parts.port
@@ -71,7 +79,76 @@ def _open_file(path: Path, append: bool) -> IO[str]:
         raise TrackerError(f"cannot write {path}: {(e.strerror or str(e)).lower()}; give another place") from e
 
 
+def _standard_output() -> Sink:
+    try:
+        number = sys.stdout.fileno()
+        if stat.S_ISREG(os.fstat(number).st_mode):
+            return _Stream(sys.stdout, own=False)
+    except (OSError, ValueError):  # replaced by an object of Python's
+        return _Stream(sys.stdout, own=False)
+    sys.stdout.flush()
+    return _Pipe(lambda: number)
+
+
+class _Pipe:
+    """A pipe or terminal, written by a thread of its own: a reader that stops reading holds up nothing else.
+
+    What waits is bounded; beyond it the oldest lines are dropped and counted. When the reader has gone, ``send``
+    raises BrokenPipeError.
+    """
+
+    def __init__(self, open_it: Callable[[], int]) -> None:
+        self.missed = 0
+        self._open_it = open_it
+        self._lines: deque[bytes] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._problem: OSError | None = None
+        self._thread = threading.Thread(target=self._write, name="pipe", daemon=True)
+        self._thread.start()
+
+    def send(self, line: str) -> None:
+        with self._changed:
+            if self._problem is not None:
+                raise self._problem
+            if len(self._lines) >= _BACKLOG:
+                self._lines.popleft()
+                self.missed += 1
+            self._lines.append(line.encode() + b"\n")
+            self._changed.notify_all()
+
+    def _write(self) -> None:
+        try:
+            number = self._open_it()
+            while True:
+                with self._changed:
+                    self._changed.wait_for(lambda: self._lines or self._closed)
+                    if not self._lines:
+                        return
+                    data = memoryview(self._lines.popleft())
+                while data:
+                    try:
+                        data = data[os.write(number, data) :]
+                    except BlockingIOError:
+                        time.sleep(0.01)
+        except OSError as e:
+            with self._changed:
+                self._problem = e
+                self._lines.clear()
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self._thread.join(_LAST_S)
+        if self._thread.is_alive():
+            self.missed += len(self._lines)
+            self._lines.clear()
+
+
 class _Stream:
+    missed = 0
+
     def __init__(self, file: IO[str], own: bool) -> None:
         self._file, self._own = file, own
 
@@ -87,6 +164,8 @@ class _Stream:
 class _Udp:
     """A datagram per line; nobody listening is no error."""
 
+    missed = 0
+
     def __init__(self, host: str, port: int) -> None:
         try:
             family, kind, _, _, to = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
@@ -101,67 +180,3 @@ class _Udp:
 
     def close(self) -> None:
         self._socket.close()
-
-
-class WebSocketSink:
-    """A WebSocket server (extra ``live``): every client gets every line from when it came; a slow one misses some.
-
-    A browser may connect only from a page of this machine (``Origin`` on the loopback), unless the server is bound to
-    another address: otherwise any web page could listen in.
-    """
-
-    def __init__(self, host: str, port: int, config: LiveConfig) -> None:
-        try:
-            from websockets.sync.server import serve
-        except ImportError:
-            raise missing_extra("websockets", "live", "a WebSocket output") from None
-        self._limit, self._local = config.clients, host in LOOPBACK
-        self._clients: set[queue.Queue[str | None]] = set()
-        self._lock = threading.Lock()
-        try:
-            self._server = serve(
-                self._talk, host, port, process_request=self._admit, compression=None, max_size=1024, max_queue=4
-            )
-        except OSError as e:
-            raise TrackerError(f"cannot listen on ws://{host}:{port}: {(e.strerror or str(e)).lower()}") from e
-        self.port: int = self._server.socket.getsockname()[1]
-        threading.Thread(target=self._server.serve_forever, name="websocket", daemon=True).start()
-
-    def _admit(self, connection: Any, request: Any) -> Any:
-        origin = request.headers.get("Origin")
-        if self._local and origin is not None and urlsplit(origin).hostname not in LOOPBACK:
-            return connection.respond(403, "only pages of this machine may connect\n")
-        if len(self._clients) >= self._limit:
-            return connection.respond(503, "too many clients\n")
-        return None
-
-    def _talk(self, connection: Any) -> None:
-        from websockets.exceptions import ConnectionClosed
-
-        lines: queue.Queue[str | None] = queue.Queue(_BACKLOG)
-        with self._lock:
-            self._clients.add(lines)
-        try:
-            while (line := lines.get()) is not None:
-                connection.send(line)
-        except ConnectionClosed:
-            pass
-        finally:
-            with self._lock:
-                self._clients.discard(lines)
-
-    def send(self, line: str | None) -> None:
-        with self._lock:
-            clients = list(self._clients)
-        for lines in clients:
-            while True:
-                try:
-                    lines.put_nowait(line)
-                    break
-                except queue.Full:
-                    with contextlib.suppress(queue.Empty):
-                        lines.get_nowait()
-
-    def close(self) -> None:
-        self.send(None)
-        self._server.shutdown()

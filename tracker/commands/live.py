@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import click
 
 from tracker.commands.common import config_options
+from tracker.core.errors import without_secrets
+
+if TYPE_CHECKING:
+    from tracker.app.live_sinks import Sink
+    from tracker.core.config import LiveConfig
+    from tracker.monitor.metrics import Metrics
+    from tracker.web.preview import Preview
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -55,18 +64,15 @@ def command(
     if sample_rate is not None:
         overrides = (*overrides, f"monitor.sample_rate={sample_rate}")
     config = load_config(config_path, overrides)
+    tell = (lambda text: None) if quiet else _say
     with contextlib.ExitStack() as stack:
-        page = None
-        if (at := _address(preview, "--preview")) is not None:
-            from tracker.web.preview import Preview
-
-            page = stack.enter_context(contextlib.closing(Preview(*at, config.live)))
-            if not quiet:
-                _say(f"preview at {page.address}")
+        page, metrics, targets = _servers(
+            stack, config.live, to or ("-",), _address(preview, "--preview"), _address(metrics_port, "--metrics-port"),
+            tell,
+        )  # fmt: skip
         totals = live(
-            source, config, model=model, to=to or ("-",), append=append, paced=paced, wait=wait, fps=fps, page=page,
-            monitor=monitor, metrics=_address(metrics_port, "--metrics-port"), max_frames=max_frames, seconds=seconds,
-            say=None if quiet else _say,
+            source, config, model=model, to=targets, append=append, paced=paced, wait=wait, fps=fps, page=page,
+            monitor=monitor, metrics=metrics, max_frames=max_frames, seconds=seconds, say=tell,
         )  # fmt: skip
     if not quiet:
         mean = f"{1000 * totals['delay_mean_s']:.0f}" if totals["states"] else "-"
@@ -75,6 +81,8 @@ def command(
             f"(at most {1000 * totals['delay_max_s']:.0f}); {totals['dropped']} pictures dropped, "
             f"{totals['reconnects']} times connected anew"
         )
+        if totals["missed"]:
+            _say(f"{totals['missed']} lines were not taken by their reader and are left out")
         watched = totals.get("monitor", {})
         for line in watched.get("alarms", ()):
             _say(f"the footage changed: {line}")
@@ -82,8 +90,52 @@ def command(
             _say(f"{watched['flagged']} doubtful frames, {watched['pictures']} pictures kept; see tracker review")
 
 
+def _servers(
+    stack: contextlib.ExitStack, config: LiveConfig, to: tuple[str, ...], preview: tuple[str, int] | None,
+    metrics: tuple[str, int] | None, tell: Callable[[str], None],
+) -> tuple[Preview | None, Metrics | None, list[str | Sink]]:  # fmt: skip
+    """Page, metrics and targets of the lines; what is served of them is closed with ``stack``."""
+    page, counted = None, None
+    targets: list[str | Sink] = []
+    for target in to:
+        if target.startswith("ws://"):
+            from tracker.app.live_sinks import address_of
+            from tracker.web.live import WebSocketSink
+
+            targets.append(WebSocketSink(*address_of(target), config))
+        else:
+            targets.append(target)
+    routes = []
+    if preview is not None:
+        from tracker.web.preview import Preview
+
+        page = Preview(config)
+        routes = page.routes()
+    if metrics is not None:
+        from tracker.monitor.metrics import Metrics
+
+        counted = Metrics()
+    if page is not None or counted is not None:
+        from tracker.web.live import metrics_route, serve_routes
+
+        if counted is not None and metrics is not None:
+            own = [metrics_route(counted.scrape)]
+            if preview == metrics:
+                routes += own
+            else:
+                served = stack.enter_context(
+                    contextlib.closing(serve_routes(own, *metrics, "the metrics", "--metrics-port"))
+                )
+                tell(f"metrics at {served.address}metrics")
+        if page is not None and preview is not None:
+            served = stack.enter_context(contextlib.closing(serve_routes(routes, *preview, "the preview", "--preview")))
+            stack.callback(page.close)  # first: its streams end by themselves
+            tell(f"preview at {served.address}")
+    return page, counted, targets
+
+
 def _say(text: str) -> None:
-    click.echo(text, err=True)
+    click.echo(without_secrets(text), err=True)
 
 
 def _address(text: str | None, option: str) -> tuple[str, int] | None:

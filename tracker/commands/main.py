@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import click
 
-from tracker.core.errors import TrackerError
+from tracker.core.errors import TrackerError, without_secrets
 from tracker.core.files import keep_apart
 from tracker.core.version import __version__
 
@@ -130,7 +130,7 @@ def run(command: click.Command, argv: Sequence[str] | None = None, prog_name: st
 
 
 def _fail(line: str) -> NoReturn:
-    click.echo(f"error: {line}", err=True)
+    click.echo(f"error: {without_secrets(line)}", err=True)
     sys.exit(2)
 
 

@@ -13,10 +13,23 @@ class TrackerError(Exception):
 
     Commands print it as ``error: <line>`` and exit with code 2. Raise it with a text that says what is wrong,
     where (file, row, key) and what to do about it. Never let a library's own traceback reach the user instead.
+    Passwords and tokens of addresses are left out.
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(str(message).split()))
+        super().__init__(without_secrets(" ".join(str(message).split())))
+
+
+_LOGIN = re.compile(r"(\b[a-zA-Z][a-zA-Z0-9+.-]*://)[^/\s@'\"]+@(?=[^\s])")
+_SECRET = re.compile(
+    r"([?&;](?:[\w-]*(?:token|secret|passw(?:or)?d|passphrase|pwd|signature|api[-_]?key|auth)|pass|sig|key)=)[^&;\s'\"]+",
+    re.IGNORECASE,
+)
+
+
+def without_secrets(text: str) -> str:
+    """A text in which the logins and tokens of addresses are starred: ``rtsp://***@camera/1?token=***``."""
+    return _SECRET.sub(r"\1***", _LOGIN.sub(r"\1***@", text))
 
 
 def missing_extra(package: str, extra: str, purpose: str) -> TrackerError:

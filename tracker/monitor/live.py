@@ -17,23 +17,17 @@ class LiveWatch:
     """Sees every live state.
 
     Args:
-        folder: of the monitor, None for metrics alone. metrics: host and port, None for none.
+        folder: of the monitor, None for metrics alone. metrics: what is counted for Prometheus, None for nothing.
 
     Raises:
-        TrackerError: the folder cannot be written, the port is taken, an extra is missing.
+        TrackerError: the folder cannot be written.
     """
 
-    def __init__(
-        self, folder: str | Path | None, metrics: tuple[str, int] | None, model: BallModel, config: Config
-    ) -> None:
+    def __init__(self, folder: str | Path | None, metrics: Metrics | None, model: BallModel, config: Config) -> None:
         self._folder, self._model, self._config = folder, model, config
-        self._metrics = Metrics(*metrics) if metrics is not None else None
+        self._metrics = metrics
         self._monitor: Monitor | None = None
         self.summary: dict[str, Any] = {}
-
-    @property
-    def address(self) -> str:
-        return self._metrics.address if self._metrics else ""
 
     def see(self, state: LiveState, info: VideoInfo | None) -> None:
         step = state.step
@@ -58,5 +52,3 @@ class LiveWatch:
     def close(self) -> None:
         if self._monitor:
             self.summary = self._monitor.close()
-        if self._metrics:
-            self._metrics.close()

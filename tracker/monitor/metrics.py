@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from tracker.core.errors import TrackerError, missing_extra
+from tracker.core.errors import missing_extra
 from tracker.core.types import Status
 from tracker.monitor.log import SERIES
 
@@ -14,16 +14,16 @@ _DELAYS_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
 class Metrics:
-    """Serves ``/metrics`` on a port: frames by status, events by kind, delay, drift series, doubt.
+    """What ``/metrics`` says: frames by status, events by kind, delay, drift series, doubt.
 
     One registry per object, so that two runs in one process do not count for each other. The values of a monitor are
     read when somebody asks, and cost nothing in between.
 
     Raises:
-        TrackerError: the extra is missing, or the port is taken.
+        TrackerError: the extra is missing.
     """
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self) -> None:
         try:
             import prometheus_client as prometheus
             from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -40,11 +40,13 @@ class Metrics:
         self.dropped = 0
         self.monitor: Any = None  # tracker.monitor.watch.Monitor, once there is one
         self.registry.register(self)
-        try:
-            self._server, self._thread = prometheus.start_http_server(port, host, registry=self.registry)
-        except OSError as e:
-            raise TrackerError(f"cannot serve metrics on {host}:{port}: {(e.strerror or str(e)).lower()}") from e
-        self.address = f"http://{host}:{self._server.server_port}/metrics"
+
+    def scrape(self, accept: str = "") -> tuple[bytes, str]:
+        """All metrics in the form that an Accept header asks for, and its media type."""
+        from prometheus_client.exposition import choose_encoder
+
+        encode, kind = choose_encoder(accept)
+        return encode(self.registry), kind
 
     def state(self, status: Status, delay_s: float, dropped: int) -> None:
         """One state of the tracker."""
@@ -82,7 +84,3 @@ class Metrics:
         yield series
         yield self._gauge("oneball_tones_psi", "Stability index of the scene's grey tones.", value=watch.drift.psi)
         yield self._counter("oneball_drift_alarms", "Changes of the footage.", value=len(watch.alarms))
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import secrets
 import struct
@@ -16,7 +17,8 @@ from tracker.core.errors import TrackerError, missing_extra
 from tracker.monitor.review import ReviewItem
 from tracker.web.export import export_bytes
 from tracker.web.frames import PictureCache
-from tracker.web.security import BodyTooLarge, Guard
+from tracker.web.security import BODY_HANDLERS, Guard
+from tracker.web.serving import bind, make_server
 from tracker.web.session import ClipSession, ClipSpec
 from tracker.web.store import StaleError
 
@@ -99,7 +101,7 @@ def create_app(project: Project, *, host: str = "127.0.0.1", port: int = 8400, t
         Route("/api/clips/{clip:int}/export", page.export),
         Route("/api/clips/{clip:int}/actions", page.act, methods=["POST"]),
     ]
-    handlers: Any = {TrackerError: _refused, StaleError: _stale, ClientDisconnect: _gone, BodyTooLarge: _too_large}
+    handlers: Any = {TrackerError: _refused, StaleError: _stale, ClientDisconnect: _gone, **BODY_HANDLERS}
     return Guard(Starlette(routes=routes, exception_handlers=handlers), host=host, port=port, token=token)
 
 
@@ -113,10 +115,6 @@ async def _stale(request: Request, e: Exception) -> Response:
 
 async def _gone(request: Request, e: Exception) -> Response:
     return Response(status_code=499)
-
-
-async def _too_large(request: Request, e: Exception) -> Response:
-    return JSONResponse({"error": "the request is too large"}, 413)
 
 
 class _Page:
@@ -253,27 +251,17 @@ def serve(project: Project, *, host: str, port: int, token: str, ready: Callable
     Raises:
         TrackerError: the address cannot be had.
     """
-    import uvicorn
+    with contextlib.closing(bind(host, port, "the page", "is another page there? give another --port")) as listening:
+        server = make_server(create_app(project, host=host, port=port, token=token), log_level="warning")
+        started = server.startup
 
-    config = uvicorn.Config(
-        create_app(project, host=host, port=port, token=token), host=host, port=port, log_level="warning",
-        access_log=False, limit_concurrency=128, timeout_graceful_shutdown=2, server_header=False, lifespan="off",
-        ws="none", h11_max_incomplete_event_size=64 << 10,
-    )  # fmt: skip
-    server = uvicorn.Server(config)
-    started = server.startup
+        async def startup(sockets: Any = None) -> None:
+            await started(sockets=sockets)
+            if ready is not None and server.started:
+                ready()
 
-    async def startup(sockets: Any = None) -> None:
-        await started(sockets=sockets)
-        if ready is not None and server.started:
-            ready()
-
-    server.startup = startup  # type: ignore[method-assign]
-    try:
-        server.run()
-    except SystemExit as e:  # uvicorn's own way to say that it could not bind
-        if not server.started:
-            raise TrackerError(f"cannot listen on {host}:{port}; is another page there? give another --port") from e
-        raise
-    finally:
-        project.close()
+        server.startup = startup  # type: ignore[method-assign]
+        try:
+            server.run(sockets=[listening])
+        finally:
+            project.close()

@@ -59,6 +59,14 @@ class FrameServer:
     def __init__(self, reader: FrameReader, cache: PictureCache, name: str) -> None:
         self.reader, self.cache, self.name = reader, cache, name
         self._lock = threading.Lock()
+        self._readers = 0  # that took another's place: pictures of an earlier one are not this one's
+
+    def replace(self, reader: FrameReader) -> None:
+        """Another reader of the same video, once nobody decodes with the present one; cached pictures are void."""
+        with self._lock:
+            self.reader.close()
+            self.reader = reader
+            self._readers += 1
 
     def width_for(self, wanted: int) -> int:
         """The served width for a window of ``wanted`` px: the next larger of a few, never above the source's."""
@@ -72,7 +80,7 @@ class FrameServer:
             TrackerError: no such position, or it cannot be decoded.
         """
         self._check(row)
-        key = (self.name, row, width)
+        key = (self.name, self._readers, row, width)
         data = self.cache.get(key)
         if data is not None:
             return data
@@ -82,11 +90,13 @@ class FrameServer:
                 return data
 
             def passing(at: int, frame: Frame) -> None:
-                if row - at <= KEEP_PASSING and self.cache.get((self.name, at, width)) is None:
-                    self.cache.put((self.name, at, width), self._encode(frame, width))
+                if row - at <= KEEP_PASSING and self.cache.get((self.name, self._readers, at, width)) is None:
+                    self.cache.put((self.name, self._readers, at, width), self._encode(frame, width))
 
+            self._check(row)  # the reader may have been replaced
+            key = (self.name, self._readers, row, width)
             data = self._encode(self.reader.read(row, passing), width)
-        self.cache.put(key, data)
+            self.cache.put(key, data)
         return data
 
     def tile(self, row: int, x0: int, y0: int, width: int, height: int, out_width: int) -> bytes:
@@ -105,10 +115,12 @@ class FrameServer:
             raise TrackerError(f"the part {x0},{y0} {width}x{height} is not inside {info.width}x{info.height}")
         scale = min(1.0, out_width / width, TILE_MAX / max(width, height))
         out_w, out_h = max(1, round(width * scale)), max(1, round(height * scale))
-        key = (self.name, row, x0, y0, width, height, out_w)
+        key = (self.name, self._readers, row, x0, y0, width, height, out_w)
         data = self.cache.get(key)
         if data is None:
             with self._lock:
+                self._check(row)
+                key = (self.name, self._readers, *key[2:])
                 image = self.reader.read(row).crop(Region(x0 - 0.5, y0 - 0.5, width, height), out_w, out_h)
             data = _jpeg(image, TILE_QUALITY)
             self.cache.put(key, data)

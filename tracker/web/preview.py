@@ -2,79 +2,59 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import copy
 import dataclasses
-import socket
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import AsyncIterator
+from importlib import resources
 from typing import Any
 
 import numpy as np
 
-from tracker.app.live_sinks import LOOPBACK
 from tracker.core.config import LiveConfig
-from tracker.core.errors import TrackerError
+from tracker.core.errors import missing_extra
 from tracker.core.types import BallState, Frame, Region
 from tracker.track.live import LiveState
 
+try:
+    from starlette.requests import Request
+    from starlette.responses import Response, StreamingResponse
+    from starlette.routing import Route
+except ModuleNotFoundError as e:
+    raise missing_extra(e.name or "starlette", "live", "a preview") from e
+
 _BOUNDARY = "frame"
-_WRITE_TIMEOUT_S = 10.0  # a client that takes nothing for so long is gone
-_PAGE = b"""<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>oneball live</title>
-<style>body{margin:0;background:#111;color:#ddd;font:14px/1.6 system-ui,sans-serif}
-img{display:block;max-width:100%;margin:auto}#s{padding:.4em 1em;font-variant-numeric:tabular-nums}
-.stalled,.reconnecting,.silent{color:#fb4}</style>
-<img src="stream.mjpg" alt="the newest picture with the ball"><div id="s" role="status">waiting</div>
-<script>
-setInterval(async () => {
-  const e = document.getElementById("s");
-  try {
-    const s = await (await fetch("state", {cache: "no-store"})).json();
-    e.className = s.source;
-    const where = s.x === null ? "" : ` x ${s.x.toFixed(1)} y ${s.y.toFixed(1)}`;
-    e.textContent = s.source === "live"
-      ? `frame ${s.frame}  ${s.status}${where}  delay ${(1000 * s.delay_s).toFixed(0)} ms  dropped ${s.dropped}`
-      : `${s.source} for ${s.delay_s.toFixed(0)} s`;
-  } catch { e.className = "silent"; e.textContent = "no answer: the tracker has ended"; }
-}, 500);
-</script></html>
-"""
+_NEW = {"cache-control": "no-store"}
 
 
 class Preview:
-    """Serves ``/`` (a page), ``/stream.mjpg`` and ``/state`` (JSON).
+    """What the page of a live source shows: ``/`` (a page), ``/stream.mjpg`` and ``/state`` (JSON).
 
     Pictures are made only while somebody looks, in a thread of their own, at most ``live.preview_fps`` a second.
-
-    Args:
-        host, port: where to listen; port 0 takes a free one (see :attr:`address`). On the loopback, requests that
-            name another host are refused: a web page elsewhere could reach in by a name of its own otherwise.
-
-    Raises:
-        TrackerError: the address cannot be used.
     """
 
-    def __init__(self, host: str, port: int, config: LiveConfig) -> None:
+    def __init__(self, config: LiveConfig) -> None:
         self.config = config
-        try:
-            self._server = _server_class(host)((host, port), _handler(self, host in LOOPBACK))
-        except (OSError, OverflowError) as e:
-            reason = (getattr(e, "strerror", None) or str(e)).lower()
-            raise TrackerError(f"cannot serve the preview on {host}:{port}: {reason}; give another --preview") from e
-        name = f"[{host}]" if ":" in host else host
-        self.address = f"http://{name}:{self._server.server_address[1]}/"
-        self.seats = threading.BoundedSemaphore(config.clients)
         self.state = b"{}"
         self._trail: Any = None
-        self._viewers = 0
+        self._viewers: dict[asyncio.Event, asyncio.AbstractEventLoop] = {}
         self._due = 0.0
-        self._jpeg: tuple[int, bytes] = (0, b"")
+        self._jpeg = b""
         self._wanted: tuple[Frame, BallState, Any] | None = None
         self._changed = threading.Condition()
         self._closed = False
-        threading.Thread(target=self._server.serve_forever, args=(0.2,), name="preview", daemon=True).start()
         threading.Thread(target=self._paint, name="preview-paint", daemon=True).start()
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("/", self._page),
+            Route("/static/{name}", self._static),
+            Route("/state", self._state),
+            Route("/stream.mjpg", self._stream),
+        ]
 
     def show(self, live: LiveState, line: str) -> None:
         """Takes in the newest state (and the line that says it); never waits."""
@@ -119,26 +99,60 @@ class Preview:
             quality = [cv2.IMWRITE_JPEG_QUALITY, self.config.preview_quality]
             ok, data = cv2.imencode(".jpg", picture[..., ::-1], quality)
             if ok:
-                with self._changed:
-                    self._jpeg = (self._jpeg[0] + 1, data.tobytes())
-                    self._changed.notify_all()
+                self._jpeg = data.tobytes()
+                self._wake()
 
-    def next_jpeg(self, after: int) -> tuple[int, bytes] | None:
-        """The newest picture once its number is above ``after``; None when the preview has closed."""
+    def _wake(self) -> None:
         with self._changed:
-            self._changed.wait_for(lambda: self._jpeg[0] > after or self._closed)
-            return None if self._closed else self._jpeg
-
-    def look(self, viewers: int) -> None:
-        with self._changed:
-            self._viewers += viewers
+            viewers = list(self._viewers.items())
+        for event, loop in viewers:
+            with contextlib.suppress(RuntimeError):  # its loop has ended
+                loop.call_soon_threadsafe(event.set)
 
     def close(self) -> None:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        self._server.shutdown()
-        self._server.server_close()
+        self._wake()
+
+    # -- answers ------------------------------------------------------------------------------------------------
+
+    async def _page(self, request: Request) -> Response:
+        return _file("live.html", "text/html")
+
+    async def _static(self, request: Request) -> Response:
+        kind = {"live.css": "text/css", "live.js": "text/javascript"}.get(request.path_params["name"])
+        return Response(status_code=404) if kind is None else _file(request.path_params["name"], kind)
+
+    async def _state(self, request: Request) -> Response:
+        return Response(self.state, media_type="application/json", headers=_NEW)
+
+    async def _stream(self, request: Request) -> Response:
+        if len(self._viewers) >= self.config.clients:
+            return Response("too many viewers\n", 503)
+        kind = f"multipart/x-mixed-replace; boundary={_BOUNDARY}"
+        return StreamingResponse(self._pictures(), media_type=kind, headers=_NEW)
+
+    async def _pictures(self) -> AsyncIterator[bytes]:
+        fresh = asyncio.Event()
+        with self._changed:
+            self._viewers[fresh] = asyncio.get_running_loop()
+        try:
+            while not self._closed:
+                await fresh.wait()
+                fresh.clear()
+                data = self._jpeg
+                if data and not self._closed:
+                    head = f"--{_BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
+                    yield head.encode() + data + b"\r\n"
+        finally:
+            with self._changed:
+                self._viewers.pop(fresh, None)
+
+
+def _file(name: str, kind: str) -> Response:
+    data = (resources.files("tracker.web") / "static" / name).read_bytes()
+    return Response(data, media_type=kind, headers=_NEW)
 
 
 def _scaled(state: BallState, scale: float) -> BallState:
@@ -146,70 +160,3 @@ def _scaled(state: BallState, scale: float) -> BallState:
     cov = state.cov * scale**2
     xy = (np.asarray(state.xy) + 0.5) * scale - 0.5
     return dataclasses.replace(state, xy=xy, cov=cov, radius_px=state.radius_px * scale)
-
-
-def _server_class(host: str) -> type[ThreadingHTTPServer]:
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-        block_on_close = False
-        request_queue_size = 16
-        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
-
-        def handle_error(self, request: Any, client_address: Any) -> None:
-            """A client that went away is no news."""
-
-    return Server
-
-
-def _handler(preview: Preview, local: bool) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        timeout = _WRITE_TIMEOUT_S
-        server_version, sys_version = "oneball", ""
-
-        def do_GET(self) -> None:
-            host = self.headers.get("Host", "").rsplit(":", 1)[0].strip("[]")
-            if local and host not in LOOPBACK:
-                self.send_error(403)
-            elif self.path == "/":
-                self._send(_PAGE, "text/html; charset=utf-8")
-            elif self.path == "/state":
-                self._send(preview.state, "application/json")
-            elif self.path == "/stream.mjpg":
-                self._stream()
-            else:
-                self.send_error(404)
-
-        def _send(self, body: bytes, kind: str) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self._common()
-            self.wfile.write(body)
-
-        def _common(self) -> None:
-            self.send_header("Cache-Control", "no-store")
-            self.send_header("X-Content-Type-Options", "nosniff")
-            self.end_headers()
-
-        def _stream(self) -> None:
-            if not preview.seats.acquire(blocking=False):
-                self.send_error(503)
-                return
-            preview.look(1)
-            try:
-                self.send_response(200)
-                self.send_header("Content-Type", f"multipart/x-mixed-replace; boundary={_BOUNDARY}")
-                self._common()
-                number = 0
-                while (item := preview.next_jpeg(number)) is not None:
-                    number, data = item
-                    head = f"--{_BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
-                    self.wfile.write(head.encode() + data + b"\r\n")
-            finally:
-                preview.look(-1)
-                preview.seats.release()
-
-        def log_message(self, *_: object) -> None:
-            """Standard error is for the tracker's own words."""
-
-    return Handler

@@ -101,7 +101,11 @@ class ClipSession:
         self.frames = FrameServer(reader, cache, spec.name)
         self._number(reader.frame, reader.time_s)
         self.live: LivePath | None = None
-        self.store = LabelStore(spec.labels, lambda: self.live.filled() if self.live is not None else ())
+        try:
+            self.store = LabelStore(spec.labels, lambda: self.live.filled() if self.live is not None else ())
+        except TrackerError:
+            reader.close()
+            raise
         self.store.written = self._on_written
         self._dirty = threading.Event()
         self._closed = False
@@ -130,8 +134,7 @@ class ClipSession:
         if agrees(self.frames.reader, frame, time_s):
             return
         info = self.frames.reader.info
-        self.frames.reader.close()
-        self.frames.reader = SequentialReader(self.spec.video, self.config.video, info)
+        self.frames.replace(SequentialReader(self.spec.video, self.config.video, info))
         self._number(self.frames.reader.frame, self.frames.reader.time_s)
         self.hub.tell({"kind": "reload"})
 

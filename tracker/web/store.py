@@ -21,6 +21,7 @@ from tracker.core.errors import TrackerError
 from tracker.core.files import atomic_write
 from tracker.core.types import Label, Visibility
 from tracker.labels.schema import LabelTable, read_labels, write_labels
+from tracker.web.lock import LabelLock
 
 OWN_SOURCES = ("human", "checked", "sensor")  # rows that a person or an instrument vouches for
 MAX_JOURNAL_BYTES = 64 << 20
@@ -52,7 +53,7 @@ class LabelStore:
         filled: gives the rows to write for frames without an own row (what the propagator filled in).
 
     Raises:
-        TrackerError: the label file cannot be read, or its folder cannot be written.
+        TrackerError: the label file cannot be read, its folder cannot be written, or another label page has it open.
     """
 
     def __init__(self, path: Path, filled: Callable[[], Iterable[Label]] | None = None) -> None:
@@ -71,7 +72,12 @@ class LabelStore:
         self._redo: list[Change] = []
         self._recent: dict[str, int] = {}
         self._journal: IO[str] | None = None
-        self._open()
+        self._held = LabelLock(path)
+        try:
+            self._open()
+        except BaseException:
+            self._held.close()
+            raise
 
     # -- reading ------------------------------------------------------------------------------------------------
 
@@ -208,6 +214,7 @@ class LabelStore:
             if self._journal is not None:
                 self._journal.close()
                 self._journal = None
+            self._held.close()
 
     def _open(self) -> None:
         found = read_labels(self.path) if self.path.exists() else []
