@@ -123,7 +123,7 @@ def test_pictures_come_at_few_widths_and_tiles_in_full_resolution(clip: Path) ->
 def test_going_back_after_a_seek_finds_the_pictures_already_made(clip: Path) -> None:
     server = FrameServer(open_reader(clip), PictureCache(1 << 20), "clip")
     server.jpeg(38, 96)
-    assert all(server.cache.get(("clip", r, 96)) is not None for r in range(20, 39))
+    assert all(server.cache.get(("clip", 0, r, 96)) is not None for r in range(20, 39))
 
 
 def test_a_change_refills_between_the_keyframes_around_it() -> None:
