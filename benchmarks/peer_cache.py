@@ -16,8 +16,7 @@ from peer_models import Claims, Peer, run_peer
 from tracker.core.files import atomic_write
 from tracker.core.types import CameraMotion
 from tracker.labels.dataset import Clip
-from tracker.motion.camera import CameraMotionEstimator
-from tracker.track.pipeline import CAMERA_WIDTH
+from tracker.motion.camera import CameraMotionEstimator, small_picture
 from tracker.video import open_video
 
 VERSION = 2
@@ -73,12 +72,10 @@ def facts_of(clip: Clip, folder: Path) -> ClipFacts:
             for frame in video:
                 if frame.gap:
                     estimator = CameraMotionEstimator()
-                k = min(1.0, CAMERA_WIDTH / max(frame.width, frame.height))
-                w, h = max(1, round(frame.width * k)), max(1, round(frame.height * k))
                 motion, cut = CameraMotion(), True
                 repeated = frame.repeated and clip.kind != "stills"
                 if clip.kind != "stills" and not repeated:
-                    motion, cut = estimator.update(frame.grey(w, h), frame.width / w, frame.height / h)
+                    motion, cut = estimator.update(*small_picture(frame))
                 cut = (cut and not repeated) or frame.gap
                 values = (frame.index, frame.time_s, repeated, cut, motion.matrix, motion.confident)
                 for column, value in zip(rows.values(), values, strict=True):

@@ -64,11 +64,11 @@ def assign_folders(videos: Sequence[str], out: Path) -> list[Path]:
     It is called as the video; of videos with the same name also as the folder they are in, then by a hash of the
     path. A folder that holds the results of another video is left alone.
     """
-    names = Counter(safe_name(v) for v in videos)
+    names = Counter(safe_name(Path(v).stem) for v in videos)
     taken: set[str] = set()
     folders = []
     for video in videos:
-        stem, parent = safe_name(video), safe_name(os.path.dirname(video))
+        stem, parent = safe_name(Path(video).stem), safe_name(Path(video).parent.name)
         code = hashlib.sha256(video.encode("utf-8", "surrogateescape")).hexdigest()[:8]
         choices = [stem, f"{parent}_{stem}", f"{stem}_{code}"]
         mine = [c for c in choices if _source_of(out / c) == video]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -14,30 +15,67 @@ from tracker.core.errors import TrackerError
 
 
 @contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file beside ``path`` to write; it takes the name ``path`` only when the block ends without an error.
+
+    Raises:
+        OSError: the folder cannot be written, or the disk is full.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fd, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    os.close(fd)
+    try:
+        yield Path(name)
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    finally:
+        if os.path.exists(name):
+            os.unlink(name)
+
+
+@contextlib.contextmanager
 def atomic_write(path: str | Path, mode: str = "w") -> Iterator[IO]:
-    """Opens a file beside ``path``; it takes the name ``path`` only when the block ends without an error.
+    """The same as an open file.
 
     Raises:
         TrackerError: the folder cannot be written, or the disk is full.
     """
-    path = Path(path)
-    text = "b" not in mode
-    tmp = ""
+    path, text = Path(path), "b" not in mode
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fd, tmp = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        with os.fdopen(fd, mode, encoding="utf-8" if text else None, newline="" if text else None) as f:
+        with (
+            replacing(path) as part,
+            open(part, mode, encoding="utf-8" if text else None, newline="" if text else None) as f,
+        ):
             yield f
-            f.flush()
-        os.chmod(tmp, 0o644)
-        os.replace(tmp, path)
     except OSError as e:
         raise TrackerError(
             f"cannot write {path}: {(e.strerror or str(e)).lower()}; choose another place or free some space"
         ) from e
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A new folder that takes the name ``path`` only when the block ends without an error.
+
+    Raises:
+        TrackerError: ``path`` exists and is not an empty folder, or the place cannot be written.
+    """
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise TrackerError(f"{path} exists already; give another place or remove it first")
+    tmp = ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tmp = tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        yield Path(tmp)
+        os.chmod(tmp, 0o755)
+        if path.is_dir():
+            path.rmdir()
+        os.rename(tmp, path)
+    except OSError as e:
+        raise TrackerError(f"cannot write {path}: {(e.strerror or str(e)).lower()}; choose another place") from e
     finally:
-        if tmp and os.path.exists(tmp):
-            os.unlink(tmp)
+        if tmp and os.path.isdir(tmp):
+            shutil.rmtree(tmp, ignore_errors=True)
 
 
 def keep_apart(outputs: Iterable[str | Path], inputs: Iterable[str | Path]) -> None:
@@ -100,9 +138,9 @@ def decode_text(data: bytes, path: str | Path) -> str:
     return text
 
 
-def safe_name(name: str) -> str:
-    """A file name out of anything: no separators, no leading dots."""
-    return re.sub(r"[^\w.-]+", "_", Path(name).stem or name).strip("._") or "video"
+def safe_name(text: str) -> str:
+    """A file name out of anything: no separators, no leading dots, 100 characters at most."""
+    return re.sub(r"[^\w.+-]+", "_", text).strip("._-")[:100] or "video"
 
 
 def read_text(path: str | Path, max_bytes: int = 64 << 20) -> str:

@@ -12,11 +12,13 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+T = TypeVar("T")
 FloatArray = NDArray[np.floating]
 IntArray = NDArray[np.integer]
 Image = NDArray[np.uint8]
@@ -140,7 +142,7 @@ class Frame:
         """The whole picture as small grey image, uint8 [out_h, out_w] (for camera motion, cuts, repeats)."""
         if self._luma is not None:
             return self._luma(out_w, out_h)
-        small = self.crop(Region(-0.5, -0.5, self.width, self.height), out_w, out_h)
+        small = self.crop(whole(self.width, self.height), out_w, out_h)
         return cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
 
     def __repr__(self) -> str:
@@ -278,14 +280,19 @@ def network_to_source(uv: FloatArray, region: Region, out_w: int, out_h: int) ->
     return (uv + 0.5) * scale + [region.x0, region.y0]
 
 
+def scaled(xy: T, k: float) -> T:
+    """Positions (numbers, arrays, tensors) in px of a picture shown ``k`` times as large; pixel centres at integers."""
+    return (xy + 0.5) * k - 0.5  # type: ignore
+
+
 def network_to_cell(uv: FloatArray, stride: int) -> FloatArray:
     """Network px -> heatmap cells (cell centres at integers)."""
-    return (np.asarray(uv, dtype=np.float64) + 0.5) / stride - 0.5
+    return scaled(np.asarray(uv, dtype=np.float64), 1 / stride)
 
 
 def cell_to_network(cell: FloatArray, stride: int) -> FloatArray:
     """Inverse of :func:`network_to_cell`."""
-    return (np.asarray(cell, dtype=np.float64) + 0.5) * stride - 0.5
+    return scaled(np.asarray(cell, dtype=np.float64), stride)
 
 
 def normalised(region: Region, width: int, height: int) -> FloatArray:

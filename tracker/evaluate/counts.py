@@ -72,6 +72,16 @@ def count_blocks(table: FrameTable, tolerance_px: float, block: int) -> NDArray[
     return np.add.reduceat(per_frame, np.arange(0, len(per_frame), block), axis=0)
 
 
+def accuracy(tp: Any, far: Any, false_alarms: Any, visible: Any) -> tuple[Any, Any, Any]:
+    """Precision, recall and F1 of counts (numbers or arrays); a ball reported in the wrong place counts against both.
+
+    Empty denominators give 0.
+    """
+    precision = tp / np.maximum(1.0, tp + far + false_alarms)
+    recall = tp / np.maximum(1.0, visible)
+    return precision, recall, 2 * precision * recall / np.maximum(1e-9, precision + recall)
+
+
 def rates(counts: NDArray) -> dict[str, Any]:
     """Rates of count vectors.
 
@@ -84,14 +94,13 @@ def rates(counts: NDArray) -> dict[str, Any]:
     """
     c = {name: np.asarray(counts)[..., i].astype(np.float64) for name, i in INDEX.items()}
     one = 1.0
-    precision = c["tp"] / np.maximum(one, c["tp"] + c["far"] + c["false_alarms"])
-    recall = c["tp"] / np.maximum(one, c["visible"])
+    precision, recall, f1 = accuracy(c["tp"], c["far"], c["false_alarms"], c["visible"])
     clear = c["visible"] - c["hard"]
     nan = np.nan
     return {
         "precision": precision,
         "recall": recall,
-        "f1": 2 * precision * recall / np.maximum(1e-9, precision + recall),
+        "f1": f1,
         "recall_legacy": c["tp"] / np.maximum(one, c["tp"] + c["fn"]),
         "recall_clear": (c["tp"] - c["tp_hard"]) / np.maximum(one, clear),
         "recall_hard": c["tp_hard"] / np.maximum(one, c["hard"]),

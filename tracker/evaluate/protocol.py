@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from tracker.evaluate.counts import as_dict, count, located_errors
+from tracker.evaluate.counts import accuracy, as_dict, count, located_errors
 from tracker.evaluate.frames import FrameTable, longest_run
 
 TOLERANCES = (2.5, 5.0, 10.0)
@@ -33,7 +33,7 @@ def protocol_scores(table: FrameTable) -> dict[str, Any]:
     fa = c["false_alarms"]
     for t, n in per.items():
         tp, far = n["tp"], n["far"]
-        p, r = tp / max(1, tp + far + fa), tp / max(1, n["visible"])
+        p, r, f1 = (float(v) for v in accuracy(tp, far, fa, n["visible"]))
         out[f"@{t:g}"] = {
             "tp": tp,
             "far": far,
@@ -41,7 +41,7 @@ def protocol_scores(table: FrameTable) -> dict[str, Any]:
             "false_alarms": fa,
             "precision": p,
             "recall": r,
-            "f1": 2 * p * r / max(1e-9, p + r),
+            "f1": f1,
             "recall_hard": n["tp_hard"] / max(1, n["hard"]),
             "recall_occluded": n["hit_occluded"] / max(1, n["occluded"]),
         }
@@ -65,7 +65,7 @@ def pool_protocol(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     for t in TOLERANCES:
         key = f"@{t:g}"
         tp, far, fn, fa = (sum(r[key][c] for r in rows) for c in ("tp", "far", "fn", "false_alarms"))
-        p, rc = tp / max(1, tp + far + fa), tp / max(1, total["visible"])
+        p, rc, f1 = (float(v) for v in accuracy(tp, far, fa, total["visible"]))
         total[key] = {
             "tp": tp,
             "far": far,
@@ -73,7 +73,7 @@ def pool_protocol(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
             "false_alarms": fa,
             "precision": p,
             "recall": rc,
-            "f1": 2 * p * rc / max(1e-9, p + rc),
+            "f1": f1,
             "worst_f1": min(r[key]["f1"] for r in rows),
         }
         for c, n in (("recall_hard", "hard"), ("recall_occluded", "occluded")):

@@ -21,10 +21,10 @@ from typing import Any
 import yaml
 
 from tracker.core.errors import TrackerError
-from tracker.core.files import read_text
+from tracker.core.files import atomic_folder, read_text, safe_name
 from tracker.core.types import Label, Visibility
 from tracker.labels.dataset import LABEL_SUFFIX, PICTURE_SUFFIXES, REQUIRED, inside, split_by_clip
-from tracker.labels.formats.common import NAN, atomic_folder, from_corner, number, read_json, whole
+from tracker.labels.formats.common import NAN, from_corner, number, read_json, whole
 from tracker.labels.schema import LabelTable, decode_text, read_bounded
 from tracker.video.picture_header import picture_size
 
@@ -263,7 +263,7 @@ def write_set(
     with atomic_folder(Path(out)) as folder:
         rows: list[tuple] = []
         for video, pictures in found.videos.items():
-            name = re.sub(r"[^\w.+-]+", "_", video).strip("._-")[:100] or "video"
+            name = safe_name(video)
             while any(r[0] == name for r in rows):
                 name += "_"
             home = folder / name

@@ -15,14 +15,13 @@ import numpy as np
 from tqdm import tqdm
 
 from tracker.core.errors import TrackerError
-from tracker.core.types import Frame, Visibility, whole
+from tracker.core.types import Frame, Visibility, scaled, whole
 from tracker.labels.dataset import Clip
 from tracker.labels.schema import LabelTable
-from tracker.motion.camera import CameraMotionEstimator
+from tracker.motion.camera import CameraMotionEstimator, small_picture
 from tracker.video import open_video
 
-CACHE_VERSION = 4
-CAMERA_WIDTH = 320  # width of the grey pictures the camera motion is estimated on
+CACHE_VERSION = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +132,7 @@ def _open_or_make(clip: Clip, folder: Path, working_width: int, model_trust: flo
         if row is None:
             continue
         visibility[row] = labels.visibility[k]
-        xy[row] = (labels.xy[k] + 0.5) * scale - 0.5
+        xy[row] = scaled(labels.xy[k], scale)
         wh[row] = labels.wh[k] * scale
         trust[row] = model_trust if labels.source[k] in ("model", "propagated") else 1.0
     return CachedClip(
@@ -173,7 +172,7 @@ def move_in(part: Path, home: Path) -> None:
 
 
 def _store(video: Iterable[Frame], part: Path, stills: bool, working_width: int) -> None:
-    estimator: CameraMotionEstimator | None = None
+    estimator = CameraMotionEstimator()
     rows: dict[str, list] = {k: [] for k in ("number", "time_s", "repeated", "gap", "camera")}
     raw = part / "frames.raw"
     w = h = 0
@@ -185,17 +184,14 @@ def _store(video: Iterable[Frame], part: Path, stills: bool, working_width: int)
                 scale = min(1.0, working_width / frame.width)
                 w, h = round(frame.width * scale), round(frame.height * scale)
             f.write(frame.crop(whole(frame.width, frame.height), w, h).tobytes())
-            motion = identity
-            if not stills:
-                gw, gh = CAMERA_WIDTH, max(1, round(CAMERA_WIDTH * frame.height / frame.width))
-                if estimator is None or frame.gap:
-                    estimator = CameraMotionEstimator()
-                camera, cut = estimator.update(frame.grey(gw, gh), frame.width / gw, frame.height / gh)
+            motion, cut = identity, stills
+            if not stills and not (frame.repeated and rows["number"]):  # a repeat shows nothing new, as in inference
+                if frame.gap:
+                    estimator.reset()
+                camera, cut = estimator.update(*small_picture(frame))
                 motion = camera.matrix.copy()
                 motion[:, 2] *= scale
-                rows["gap"].append(frame.gap or cut)
-            else:
-                rows["gap"].append(True)
+            rows["gap"].append(frame.gap or cut)
             rows["camera"].append(motion)
             rows["number"].append(frame.index)
             rows["time_s"].append(frame.time_s)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import torch
 
 from tracker.core.config import Config, stored_config
 from tracker.core.errors import TrackerError
+from tracker.core.files import atomic_write
 from tracker.learn.backbones import build
 from tracker.learn.network import OneBall
 
@@ -18,16 +18,8 @@ FORMAT = "oneball-checkpoint-1"
 
 def save_checkpoint(path: str | Path, state: dict[str, Any]) -> None:
     """Writes beside, then renames: a killed run leaves the former checkpoint whole."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        torch.save({"format": FORMAT, **state}, part)
-        os.replace(part, path)
-    except OSError as e:
-        raise TrackerError(f"cannot write {path}: {e.strerror or e}; free some space") from e
-    finally:
-        part.unlink(missing_ok=True)
+    with atomic_write(path, "wb") as f:
+        torch.save({"format": FORMAT, **state}, f)
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from tracker.core.config import Config
 from tracker.core.errors import TrackerError, missing_extra
 from tracker.core.files import atomic_write
+from tracker.core.types import scaled
 from tracker.detect.model import FORMAT, METADATA_KEY
 from tracker.learn.network import STRIDE, CoordConv, OneBall, coordinates, count_macs, count_parameters
 
@@ -65,8 +66,8 @@ class PeakModel(nn.Module):
         cx = index - cy * wide
         rest = torch.cat([maps.offset, maps.log_radius], 1).flatten(2)
         picked = torch.gather(rest, 2, index[:, None, :].expand(-1, 3, -1))
-        u = (cx.float() + picked[:, 0] + 0.5) * STRIDE - 0.5
-        v = (cy.float() + picked[:, 1] + 0.5) * STRIDE - 0.5
+        u = scaled(cx.float() + picked[:, 0], STRIDE)
+        v = scaled(cy.float() + picked[:, 1], STRIDE)
         return torch.stack([u, v], 2), torch.sigmoid(logit), torch.exp(picked[:, 2].clamp(-2, 6))
 
 
@@ -253,7 +254,7 @@ def parity(model: OneBall, path: str | Path, frames: np.ndarray, roi: np.ndarray
     wide = maps.heat.shape[3]
     cell = torch.stack([index % wide, torch.div(index, wide, rounding_mode="floor")], 1).float()
     off = torch.gather(maps.offset.flatten(2), 2, index[:, None, None].expand(-1, 2, 1))[:, :, 0]
-    uv = ((cell + off + 0.5) * STRIDE - 0.5).numpy()
+    uv = scaled(cell + off, STRIDE).numpy()
     p = torch.sigmoid(best).numpy()
     sure = p > 0.1
     d_xy = np.abs(uv - xy[:, 0])[sure]

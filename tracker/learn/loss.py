@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tracker.core.types import scaled
 from tracker.learn.network import STRIDE, Maps
 
 HEAT_SIGMA_CELLS = 1.0  # width of the target peak
@@ -49,13 +50,13 @@ def one_ball_loss(maps: Maps, t: Targets, *, single: float, offset: float, radiu
     b, h, w = heat.shape
     cy = torch.arange(h, device=heat.device, dtype=torch.float32)[None, :, None]
     cx = torch.arange(w, device=heat.device, dtype=torch.float32)[None, None, :]
-    cell = (t.xy + 0.5) / STRIDE - 0.5
+    cell = scaled(t.xy, 1 / STRIDE)
     dx, dy = cell[:, 0, None, None] - cx, cell[:, 1, None, None] - cy
     d2 = dx * dx + dy * dy
     here = t.present[:, None, None]
     target = torch.exp(-d2 / (2 * HEAT_SIGMA_CELLS**2)) * here
     target = torch.where(target < 0.01, torch.zeros_like(target), target)
-    ig = (t.ignore_xy + 0.5) / STRIDE - 0.5
+    ig = scaled(t.ignore_xy, 1 / STRIDE)
     judged = ~(((ig[:, 0, None, None] - cx) ** 2 + (ig[:, 1, None, None] - cy) ** 2) < 10.0**2)  # NaN judges all
 
     p = torch.sigmoid(heat)

@@ -6,7 +6,6 @@ Lines, logos, shoes, spare balls, heads, racket grips: nobody lists them, the ne
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from tracker.core.files import atomic_write
 from tracker.core.types import Region, Visibility, cell_to_network, normalised, resample_image, whole
 from tracker.learn.cache import CachedClip
 from tracker.learn.network import STRIDE, OneBall
@@ -38,10 +38,8 @@ class HardPlaces:
         assert self.path is not None
         self.places.update(found)
         flat = [(c, r, x, y) for (c, r), xy in self.places.items() for x, y in xy]
-        part = self.path.with_name(f".{self.path.name}.part")
-        with open(part, "wb") as f:
+        with atomic_write(self.path, "wb") as f:
             np.save(f, np.array(flat, dtype=np.float64).reshape(-1, 4))
-        os.replace(part, self.path)
 
     def refresh(self) -> None:
         """Reads the file again if it changed."""

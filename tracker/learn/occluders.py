@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from tracker.core.files import replacing
 from tracker.core.types import FloatArray, Image
 from tracker.learn.background import Background, aligned, ball_pixels, build_background
 from tracker.learn.ballpath import BallPath
@@ -75,18 +75,11 @@ class OccluderBank:
         b = self.background
         with contextlib.suppress(OSError):  # a full disk costs time, not the run
             for suffix in (".npy", ".npz"):  # the .npz last: with it the bank counts as complete
-                part = stem.with_name(f".{stem.name}.{os.getpid()}{suffix}")
-                try:
-                    with open(part, "wb") as f:
-                        if suffix == ".npy":
-                            np.save(f, b.images)
-                        else:
-                            np.savez(
-                                f, size=size, pixels=pixels, velocity=self.velocity, window=b.window, anchor=b.anchor
-                            )
-                    os.replace(part, stem.with_suffix(suffix))
-                finally:
-                    part.unlink(missing_ok=True)
+                with replacing(stem.with_suffix(suffix)) as part, open(part, "wb") as f:
+                    if suffix == ".npy":
+                        np.save(f, b.images)
+                    else:
+                        np.savez(f, size=size, pixels=pixels, velocity=self.velocity, window=b.window, anchor=b.anchor)
 
 
 def prepare_banks(clips: Sequence[CachedClip], quiet: bool = False) -> None:

@@ -21,7 +21,8 @@ import cv2
 import numpy as np
 
 from tracker.core.config import MonitorConfig
-from tracker.core.types import FloatArray, Frame, Image, Region, whole
+from tracker.core.files import replacing
+from tracker.core.types import FloatArray, Frame, Image, Region, scaled, whole
 from tracker.monitor.log import EventLog
 
 FOLDER = "pictures"
@@ -125,7 +126,7 @@ class PictureStore:
         picture = frame.crop(whole(frame.width, frame.height), w, h)
         if self._config.hide_people:
             k = w / frame.width
-            picture = hide_people(picture, [((x + 0.5) * k - 0.5, (y + 0.5) * k - 0.5) for x, y in claims])
+            picture = hide_people(picture, [(scaled(x, k), scaled(y, k)) for x, y in claims])
         self._save(f"{self.folder}/{frame.index:08d}.jpg", picture)
         self._have.add(frame.index)
 
@@ -145,14 +146,8 @@ class PictureStore:
         )
         if not good:
             raise OSError("the picture could not be encoded")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.part")
-        try:
+        with replacing(path) as part:
             part.write_bytes(data.tobytes())
-            os.replace(part, path)
-        finally:
-            with contextlib.suppress(OSError):
-                part.unlink(missing_ok=True)
         self.bytes += len(data)
         self.written += 1
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tracker.core.files import atomic_write
-from tracker.core.types import Label, Visibility, reference_scale
+from tracker.core.types import Label, Visibility, reference_scale, scaled
 from tracker.labels.schema import LabelTable
 from tracker.monitor.log import Event, connect, read_events, read_runs
 from tracker.monitor.pictures import kept_size, unlike
@@ -158,7 +158,7 @@ def _item(c: Candidate, rank: int, gain: float) -> ReviewItem:
     e, k = c.event, c.scale
 
     def place(x: float, y: float) -> tuple[float, float]:
-        return (x + 0.5) * k - 0.5, (y + 0.5) * k - 0.5
+        return scaled(x, k), scaled(y, k)
 
     proposals = []
     if e.x is not None and e.y is not None:
@@ -205,6 +205,6 @@ def is_wrong(c: Candidate, label: Label, tolerance_px: float = 5.0) -> bool | No
     if label.visibility == Visibility.ABSENT or not reported:
         return reported or label.visibility != Visibility.ABSENT
     assert c.event.x is not None and c.event.y is not None
-    x, y = ((v + 0.5) * c.scale - 0.5 for v in (c.event.x, c.event.y))
+    x, y = (scaled(v, c.scale) for v in (c.event.x, c.event.y))
     width = float(c.run["width"] or 1280) * c.scale
     return math.hypot(x - label.x, y - label.y) * reference_scale(width) > tolerance_px

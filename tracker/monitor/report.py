@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from tracker.core.files import atomic_write
-from tracker.core.types import Image
+from tracker.core.types import Image, scaled
 from tracker.labels.dataset import inside
 from tracker.monitor.drift import WORDS
 from tracker.monitor.estimate import ErrorRate, error_rate
@@ -164,10 +164,10 @@ def _worst(db: sqlite3.Connection, folder: Path, runs: Sequence[dict[str, Any]])
     figures = []
     for e in events[:WORST]:
         k = (chosen[e.run]["kept_width"] or 1280) / (chosen[e.run]["width"] or 1280)
-        places = [((e.x + 0.5) * k - 0.5, (e.y + 0.5) * k - 0.5)] if e.x is not None and e.y is not None else []
+        places = [(scaled(e.x, k), scaled(e.y, k))] if e.x is not None and e.y is not None else []
         rival = e.detail.get("rival")
         if isinstance(rival, list) and len(rival) == 3:
-            places.append(((rival[0] + 0.5) * k - 0.5, (rival[1] + 0.5) * k - 0.5))
+            places.append((scaled(rival[0], k), scaled(rival[1], k)))
         said = f"run {e.run}, frame {e.frame}, {_clock(e.time_s)}: {e.reason}"
         figures.append(_figure(folder, str(e.pictures), int(e.frame or 0), places, said, reported=e.x is not None))
     return f"<h2>Worst frames</h2>{''.join(figures) or '<p>No doubtful frame was kept.</p>'}"

@@ -11,9 +11,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from tracker.core.types import CameraMotion, FloatArray, Image
+from tracker.core.types import CameraMotion, FloatArray, Frame, Image
 
 # Measured by benchmarks/camera.py (benchmarks/results/camera.md); small pixels are those of the grey copy.
+SMALL_SIDE = 320  # px of the longer side of the grey copy
 SMALLEST = 16  # px a side that say anything about motion
 EDGE = 24  # grey levels across an edge
 STILL_DIFFERENCE = 2.5  # median grey difference at edges; noise and compression alone stay below
@@ -26,6 +27,17 @@ SURE_INLIERS = 0.4  # share of corners that move together: pans 25 pictures a se
 CUT_STRUCTURE = 0.35  # correlation of fine edges, motion undone: cuts stay below 0.29, pans 0.3 s apart above 0.42
 SURE_STRUCTURE = 0.5
 LK_WINDOW, LK_LEVELS = 11, 3
+
+
+def small_picture(frame: Frame) -> tuple[Image, float, float]:
+    """The picture that camera motion is measured on, in training as in inference.
+
+    Returns:
+        uint8 [h, w] grey, its longer side ``SMALL_SIDE`` px (not enlarged), and source px per px across and down.
+    """
+    k = min(1.0, SMALL_SIDE / max(frame.width, frame.height))
+    w, h = max(1, round(frame.width * k)), max(1, round(frame.height * k))
+    return frame.grey(w, h), frame.width / w, frame.height / h
 
 
 class CameraMotionEstimator:

@@ -16,15 +16,13 @@ from tracker.core.files import prepare_folder
 from tracker.core.progress import Progress, silent
 from tracker.core.trajectory import Trajectory
 from tracker.core.types import BallState, CameraMotion, Frame, Status
-from tracker.motion.camera import CameraMotionEstimator
+from tracker.motion.camera import CameraMotionEstimator, small_picture
 from tracker.render.follow import CropPath, LiveFollow
 from tracker.render.follow_plan import plan_follow
 from tracker.render.modes import Modes
 from tracker.render.rle import CocoMasks, PngMasks
 from tracker.render.sink import FollowSink, HighlightSink, OverlaySink, Sink
 from tracker.video import Sound, VideoInfo, open_video
-
-CAMERA_WIDTH = 320  # px of the longer side of the grey picture that camera motion is measured on
 
 
 def open_sinks(
@@ -65,9 +63,7 @@ class CameraWatch:
     def see(self, frame: Frame) -> tuple[CameraMotion, bool]:
         if frame.gap:
             self._estimator.reset()
-        k = min(1.0, CAMERA_WIDTH / max(frame.width, frame.height))
-        w, h = max(1, round(frame.width * k)), max(1, round(frame.height * k))
-        return self._estimator.update(frame.grey(w, h), frame.width / w, frame.height / h)
+        return self._estimator.update(*small_picture(frame))
 
 
 def states_of(trajectory: Trajectory) -> dict[int, BallState]:

@@ -6,15 +6,15 @@ in the compressed form each count less the one two before it, five bits at a tim
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
 from tracker.core.errors import TrackerError
+from tracker.core.files import atomic_write, prepare_folder
 from tracker.core.types import BallState, IntArray
 from tracker.render.mask import BallMask
 
@@ -77,13 +77,9 @@ class CocoMasks:
         self.path, self._size = Path(path), (width, height)
         self._name, self._images = name, list[str]()
         self._n = 0
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            fd, self._part = tempfile.mkstemp(prefix=f".{self.path.name}.", suffix=".part", dir=self.path.parent)
-            self._file: IO | None = os.fdopen(fd, "w", encoding="utf-8")
-            self._file.write('{"categories": [{"id": 1, "name": "ball"}],\n"annotations": [')
-        except OSError as e:
-            raise self._failed(e) from e
+        self._writing = contextlib.ExitStack()
+        self._file: IO | None = self._writing.enter_context(atomic_write(self.path))
+        self._file.write('{"categories": [{"id": 1, "name": "ball"}],\n"annotations": [')
 
     def add(self, frame: int, time_s: float, mask: BallMask | None, state: BallState) -> None:
         width, height = self._size
@@ -112,22 +108,19 @@ class CocoMasks:
         if file is None:
             return
         if not self._images:
-            file.close()
-            os.unlink(self._part)
+            self._throw_away()
             return
-        try:
+        with self._writing:
             file.write('],\n"images": [\n' + ",\n".join(self._images) + "]}\n")
-            file.close()
-            os.chmod(self._part, 0o644)
-            os.replace(self._part, self.path)
-        except OSError as e:
-            raise self._failed(e) from e
 
     def discard(self) -> None:
         file, self._file = self._file, None
         if file is not None:
-            file.close()
-            os.unlink(self._part)
+            self._throw_away()
+
+    def _throw_away(self) -> None:
+        unwanted = KeyboardInterrupt()
+        self._writing.__exit__(type(unwanted), unwanted, None)
 
     def _failed(self, e: OSError) -> TrackerError:
         reason = (e.strerror or str(e)).lower()
@@ -138,14 +131,10 @@ class PngMasks:
     """Writes a picture per frame into a folder: 255 where the ball is, named by frame number."""
 
     def __init__(self, folder: str | Path, name: str, width: int, height: int) -> None:
-        from tracker.core.files import prepare_folder
-
         self.folder, self._size = prepare_folder(folder), (width, height)
 
     def add(self, frame: int, time_s: float, mask: BallMask | None, state: BallState) -> None:
         import cv2
-
-        from tracker.core.files import atomic_write
 
         width, height = self._size
         whole = np.zeros((height, width), bool) if mask is None else mask.whole(width, height)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from tracker.core.types import FloatArray, Image
+from tracker.core.types import FloatArray, Image, scaled
 
 Colour = tuple[int, int, int]
 SKIN: tuple[Colour, ...] = ((236, 196, 168), (214, 164, 130), (160, 110, 80), (98, 66, 48), (225, 180, 150))
@@ -212,7 +212,7 @@ def figure_sprite(
     h = int(np.ceil((hi[1] - lo[1]) * px_per_m)) + 2
     canvas = np.zeros((h * over, w * over, 4), np.uint8)
     scale = px_per_m * over
-    origin = (np.asarray(foot_px, float) - [x0, y0] + 0.5) * over - 0.5
+    origin = scaled(np.asarray(foot_px, float) - [x0, y0], over)
 
     def at(p: FloatArray) -> tuple[int, int]:
         return round((origin[0] + p[0] * scale) * (1 << _SHIFT)), round((origin[1] - p[1] * scale) * (1 << _SHIFT))

@@ -11,12 +11,11 @@ from tracker.core.config import Config
 from tracker.core.types import BallState, CameraMotion, Detections, Frame, Image, Status
 from tracker.detect.detector import Detector
 from tracker.detect.model import BallModel
-from tracker.motion.camera import CameraMotionEstimator
+from tracker.motion.camera import CameraMotionEstimator, small_picture
 from tracker.track.attention import Attention
 from tracker.track.online import BallTracker
 from tracker.video import VideoSource
 
-CAMERA_WIDTH = 320  # px of the longer side of the grey picture that camera motion is measured on
 # of the start threshold: a picture by itself shows no motion, and its one best detection is taken from this score on
 STILL_SHARE = 0.5
 
@@ -53,10 +52,6 @@ class Pipeline:
         )  # fmt: skip
         weak_score = config.track.report_strength * self.detector.start_threshold
         self.attention = Attention(self.detector, config.detect, weak_score)
-        longer = max(width, height)
-        k = min(1.0, CAMERA_WIDTH / longer)
-        self._grey = (max(1, round(width * k)), max(1, round(height * k)))
-        self._grey_scale = (width / self._grey[0], height / self._grey[1])
         self.reset()
 
     def reset(self) -> None:
@@ -73,8 +68,8 @@ class Pipeline:
             nothing = Detections.empty()
             state = self.tracker.step(frame.index, frame.time_s, _counted(nothing, self._candidates), repeated=True)
             return Step(frame, state, nothing, None, False, "repeat")
-        grey = frame.grey(*self._grey)
-        camera, cut = self._camera.update(grey, *self._grey_scale)
+        grey, *scale = small_picture(frame)
+        camera, cut = self._camera.update(grey, *scale)
         if cut:
             self.detector.history.clear()
         self.detector.history.push(frame, camera)

@@ -10,7 +10,6 @@ demuxers that read that one file, and may refer to nothing else (no playlists, n
 from __future__ import annotations
 
 import logging
-import re
 import struct
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +24,7 @@ from av.stream import Disposition
 
 from tracker.core.config import VideoConfig
 from tracker.core.errors import TrackerError
+from tracker.core.files import safe_name
 from tracker.core.types import Frame
 from tracker.video.planes import Planes
 from tracker.video.repeats import RepeatDetector
@@ -64,7 +64,7 @@ def open_file(path: Path, config: VideoConfig, fps: float | None) -> VideoSource
                 ) from None
             raise
 
-    return _Stream(connect, _safe_name(path.stem), str(path), "file", False, config, fps).start()
+    return _Stream(connect, safe_name(path.stem), str(path), "file", False, config, fps).start()
 
 
 def open_stdin(file: BinaryIO, config: VideoConfig, fps: float | None, name: str = "stdin") -> VideoSource:
@@ -88,7 +88,7 @@ def open_stdin(file: BinaryIO, config: VideoConfig, fps: float | None, name: str
     def connect() -> Any:
         return _connect(Seekable() if file.seekable() else Pipe(), "standard input", options, config)
 
-    return _Stream(connect, _safe_name(name), "standard input", "stdin", False, config, fps).start()
+    return _Stream(connect, safe_name(name), "standard input", "stdin", False, config, fps).start()
 
 
 def open_network(url: str, config: VideoConfig, fps: float | None) -> VideoSource:
@@ -104,12 +104,8 @@ def open_network(url: str, config: VideoConfig, fps: float | None) -> VideoSourc
         return _connect(url, shown, options, config, timeout)
 
     live = parts.scheme not in ("http", "https")
-    name = _safe_name(f"{parts.hostname or 'stream'}{parts.path}")
+    name = safe_name(f"{parts.hostname or 'stream'}{parts.path}")
     return _Stream(connect, name, shown, "stream", live, config, fps).start()
-
-
-def _safe_name(text: str) -> str:
-    return re.sub(r"[^\w.-]+", "_", text).strip("._-")[:80] or "video"
 
 
 def _connect(

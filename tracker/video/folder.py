@@ -12,6 +12,7 @@ import numpy as np
 
 from tracker.core.config import VideoConfig
 from tracker.core.errors import TrackerError
+from tracker.core.files import safe_name
 from tracker.core.types import Frame, Image
 from tracker.video.picture_header import is_complete, picture_size
 from tracker.video.repeats import RepeatDetector
@@ -38,7 +39,7 @@ def open_folder(path: Path, config: VideoConfig, fps: float | None, stills: bool
         hint = f"; give one of its videos, for example {path / videos[0]}" if videos else ""
         raise TrackerError(f"the folder {path} holds no pictures ({', '.join(sorted(SUFFIXES))}){hint}")
     pictures.sort(key=_natural)
-    name = re.sub(r"[^\w.-]+", "_", path.resolve().name) or "folder"
+    name = safe_name(path.resolve().name)
     return open_pictures([path / n for n in pictures], name, config, fps, stills)
 
 

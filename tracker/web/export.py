@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 import tempfile
 import zipfile
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tracker.core.errors import TrackerError
+from tracker.core.files import safe_name
 from tracker.labels.formats import OWN, FormatOptions, write_format
 from tracker.labels.schema import LabelTable
 
@@ -39,7 +39,7 @@ def export_bytes(clip: ClipSession, name: str, which: str = "all") -> tuple[byte
         table = table.select(np.isin(table.frame, list(clip.store.rows)))
     info = clip.frames.reader.info
     options = FormatOptions(width=info.width, height=info.height, fps=info.fps, media=clip.spec.video.name)
-    stem = re.sub(r"[^\w.-]+", "_", clip.spec.name)
+    stem = safe_name(clip.spec.name)
     with tempfile.TemporaryDirectory(prefix="oneball-export-") as folder:
         path = Path(folder) / f"{stem}{_SUFFIXES.get(name, '.csv')}"
         if name == "yolo":

@@ -16,7 +16,7 @@ import numpy as np
 
 from tracker.core.config import LiveConfig
 from tracker.core.errors import missing_extra
-from tracker.core.types import BallState, Frame, Region
+from tracker.core.types import BallState, Frame, scaled, whole
 from tracker.track.live import LiveState
 
 try:
@@ -95,7 +95,7 @@ class Preview:
                 (frame, state, trail), self._wanted = self._wanted, None
             width = min(frame.width, self.config.preview_width)
             height = max(1, round(frame.height * width / frame.width))
-            picture = draw(frame.crop(Region(-0.5, -0.5, frame.width, frame.height), width, height), state, trail)
+            picture = draw(frame.crop(whole(frame.width, frame.height), width, height), state, trail)
             quality = [cv2.IMWRITE_JPEG_QUALITY, self.config.preview_quality]
             ok, data = cv2.imencode(".jpg", picture[..., ::-1], quality)
             if ok:
@@ -158,5 +158,5 @@ def _file(name: str, kind: str) -> Response:
 def _scaled(state: BallState, scale: float) -> BallState:
     """A state in px of a smaller copy of the picture (pixel centres at integers)."""
     cov = state.cov * scale**2
-    xy = (np.asarray(state.xy) + 0.5) * scale - 0.5
+    xy = scaled(np.asarray(state.xy), scale)
     return dataclasses.replace(state, xy=xy, cov=cov, radius_px=state.radius_px * scale)

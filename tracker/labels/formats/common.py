@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import json
-import os
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -406,28 +402,3 @@ def lost(
     if wh and n:
         notes.append(f"{n} boxes are left out; this format has points only")
     return notes
-
-
-@contextlib.contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
-    """A new folder that takes the name ``path`` only when the block ends without an error.
-
-    Raises:
-        TrackerError: ``path`` exists and is not an empty folder, or the place cannot be written.
-    """
-    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        raise TrackerError(f"{path} exists already; give another place or remove it first")
-    tmp = ""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        tmp = tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        yield Path(tmp)
-        os.chmod(tmp, 0o755)
-        if path.is_dir():
-            path.rmdir()
-        os.rename(tmp, path)
-    except OSError as e:
-        raise TrackerError(f"cannot write {path}: {(e.strerror or str(e)).lower()}; choose another place") from e
-    finally:
-        if tmp and os.path.isdir(tmp):
-            shutil.rmtree(tmp, ignore_errors=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from tracker.core.errors import TrackerError
+from tracker.core.files import atomic_folder
 from tracker.core.types import LABEL_SOURCES
 from tracker.labels.formats.common import (
     NAN,
@@ -21,7 +22,6 @@ from tracker.labels.formats.common import (
     VISIBILITY_NUMBERS,
     Collector,
     FormatOptions,
-    atomic_folder,
     boxes,
     known,
     lost,
