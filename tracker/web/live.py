@@ -25,14 +25,22 @@ BACKLOG = 64  # lines that wait for a slow WebSocket client before its oldest ar
 Scrape = Callable[[str], tuple[bytes, str]]  # an Accept header -> metrics as text, their media type
 
 
-def serve_routes(routes: list[Any], host: str, port: int, what: str, option: str, **guard: bool) -> Beside:
+def serve_routes(
+    routes: list[Any], host: str, port: int, what: str, option: str, *, local_origins: bool = False
+) -> Beside:
     """Serves routes behind the guard, in a thread of its own.
 
     Raises:
         TrackerError: the address cannot be had.
     """
     inner = Starlette(routes=routes, exception_handlers=BODY_HANDLERS)
-    return Beside(lambda had: Guard(inner, host=host, port=had, **guard), host, port, what, f"give another {option}")
+    return Beside(
+        lambda had: Guard(inner, host=host, port=had, local_origins=local_origins),
+        host,
+        port,
+        what,
+        f"give another {option}",
+    )
 
 
 def metrics_route(scrape: Scrape) -> Route:
