@@ -416,7 +416,7 @@ EVALUATE = [
         ("pooled-precision-forgets-far", "precision of several clips forgets balls in the wrong place",
          "accuracy(tp, far, fa, total[", "accuracy(tp, 0, fa, total["),
         ("worst-is-best", "the longest false track is the shortest",
-         'max(r["wrong_lock"] for r in rows)', 'min(r["wrong_lock"] for r in rows)'),
+         'max(r["longest_false_track"] for r in rows)', 'min(r["longest_false_track"] for r in rows)'),
     ),
     *group(
         "tracker/evaluate/curves.py", "evaluate_curves",

@@ -66,7 +66,7 @@ def scored(clip: Clip, labels: LabelTable, facts: ClipFacts, said: Said) -> dict
     seen = labels.select(np.isin(labels.frame, facts.frame))
     table = align(
         label_frame=seen.frame, visibility=seen.visibility, truth=seen.xy, frame=facts.frame, xy=said[0],
-        width=clip.width, claims=said[1],
+        width=clip.width, n_detections=said[1],
     )  # fmt: skip
     return protocol_scores(table)
 

@@ -81,7 +81,7 @@ def score(model: Path, val: list[Clip]) -> dict:
         t = LabelTable.read(clip.labels)
         done.append(protocol_scores(align(
             label_frame=t.frame, visibility=t.visibility, truth=t.xy, frame=[s.frame for s in states],
-            xy=np.array([s.xy for s in states]), width=clip.width, claims=[s.n_detections for s in states],
+            xy=np.array([s.xy for s in states]), width=clip.width, n_detections=[s.n_detections for s in states],
         )))  # fmt: skip
     return pool_protocol(done)
 

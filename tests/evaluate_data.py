@@ -39,23 +39,23 @@ def make_dataset(root: Path, clips: dict[str, tuple[str, str]], frames: int = 40
 
 
 def make_trajectory(folder: Path, name: str, *, frames: int = 40, seed: int = 0, decoy: float = 0.0) -> Path:
-    """NAME/trajectory.csv and candidates.csv; with ``decoy`` as the share of frames that also claim a second place."""
+    """NAME/trajectory.csv and candidates.csv; ``decoy`` is the share of frames with a second detection."""
     rng = np.random.default_rng(seed)
     out = folder / name
     out.mkdir(parents=True, exist_ok=True)
-    rows, claims = ["frame,time_s,x,y,status,score,n_detections"], ["frame,x,y,score"]
+    rows, candidates = ["frame,time_s,x,y,status,score,n_detections"], ["frame,x,y,score"]
     for i in range(frames):
         x, y = np.array(ball_at(i)) + rng.normal(0, 0.4, 2)
         found = [(x, y, rng.uniform(0.6, 1))] if i < frames - 5 and rng.random() > 0.1 else []
         if rng.random() < decoy:
             found.append((250.0, 30.0, rng.uniform(0.3, 0.9)))
         found.sort(key=lambda c: -c[2])
-        claims += [f"{i},{a:.2f},{b:.2f},{s:.4f}" for a, b, s in found]
+        candidates += [f"{i},{a:.2f},{b:.2f},{s:.4f}" for a, b, s in found]
         if found:
             a, b, s = found[0]
             rows.append(f"{i},{i / 25},{a:.2f},{b:.2f},detected,{s:.4f},{len(found)}")
         else:
             rows.append(f"{i},{i / 25},,,lost,,0")
     (out / "trajectory.csv").write_text("\n".join(rows) + "\n")
-    (out / "candidates.csv").write_text("\n".join(claims) + "\n")
+    (out / "candidates.csv").write_text("\n".join(candidates) + "\n")
     return out / "trajectory.csv"

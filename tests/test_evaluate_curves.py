@@ -1,4 +1,4 @@
-"""Claims, curves, operating points, calibration, intervals."""
+"""Candidates, curves, operating points, calibration, intervals."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tracker.core.errors import TrackerError
 from tracker.evaluate.bootstrap import compare, intervals
 from tracker.evaluate.calibration import calibrate
-from tracker.evaluate.candidates import CandidateTable, separate_claims
+from tracker.evaluate.candidates import CandidateTable, separate_detections
 from tracker.evaluate.counts import COLUMNS, INDEX
 from tracker.evaluate.curves import OperatingPoint, curve, evidence, operating_point, pool_evidence
 from tracker.evaluate.frames import align
@@ -27,14 +27,14 @@ def labels(n, visibility=1):
     )
 
 
-def claims(rows):
+def candidates(rows):
     a = np.array(rows, float).reshape(-1, 4)
     return CandidateTable.of(a[:, 0], a[:, 1:3], a[:, 3])
 
 
-def test_weaker_claims_within_12_px_belong_to_the_stronger_one():
-    table = claims([[0, 300, 300, 0.5], [0, 311, 300, 0.9], [0, 400, 300, 0.4], [2, 5, 5, 0.3]])
-    grid = separate_claims(table, [0, 1, 2], 1280)
+def test_weaker_detections_within_12_px_belong_to_the_stronger_one():
+    table = candidates([[0, 300, 300, 0.5], [0, 311, 300, 0.9], [0, 400, 300, 0.4], [2, 5, 5, 0.3]])
+    grid = separate_detections(table, [0, 1, 2], 1280)
     assert grid.number_at(0.2).tolist() == [2, 0, 1]
     assert grid.number_at(0.45).tolist() == [1, 0, 0]
     assert grid.second.tolist() == [0.4, -np.inf, -np.inf]
@@ -42,9 +42,9 @@ def test_weaker_claims_within_12_px_belong_to_the_stronger_one():
 
 
 def test_the_separation_is_measured_at_1280_wide():
-    table = claims([[0, 300, 300, 0.9], [0, 317, 300, 0.8]])
-    assert separate_claims(table, [0], 1280).number_at(0).tolist() == [2]
-    assert separate_claims(table, [0], 1920).number_at(0).tolist() == [1]  # 11.3 px at 1280
+    table = candidates([[0, 300, 300, 0.9], [0, 317, 300, 0.8]])
+    assert separate_detections(table, [0], 1280).number_at(0).tolist() == [2]
+    assert separate_detections(table, [0], 1920).number_at(0).tolist() == [1]  # 11.3 px at 1280
 
 
 @settings(max_examples=60, deadline=None)
@@ -56,12 +56,12 @@ def test_thinning_once_equals_thinning_at_every_threshold(seed, threshold):
     strong = table.score >= threshold
     cut = CandidateTable.of(table.frame[strong], table.xy[strong], table.score[strong])
     frames = np.arange(5)
-    once, again = (separate_claims(t, frames, 1280).number_at(threshold) for t in (table, cut))
+    once, again = (separate_detections(t, frames, 1280).number_at(threshold) for t in (table, cut))
     assert (once == again).all()
 
 
-def test_claims_survive_the_file(tmp_path):
-    table = claims([[0, 3, 4, 0.5], [0, 30, 4, 0.9], [7, 1.25, 2, 0.125]])
+def test_candidates_survive_the_file(tmp_path):
+    table = candidates([[0, 3, 4, 0.5], [0, 30, 4, 0.9], [7, 1.25, 2, 0.125]])
     table.to_csv(tmp_path / "c.csv")
     back = CandidateTable.from_csv(tmp_path / "c.csv")
     assert (back.frame == table.frame).all() and (back.xy == table.xy).all() and (back.score == table.score).all()
@@ -77,17 +77,17 @@ def test_claims_survive_the_file(tmp_path):
         ("frame,x,y,score\n0,1\n", "row 2"),
     ],
 )
-def test_bad_claims_are_named_by_row(tmp_path, text, what):
+def test_bad_candidates_are_named_by_row(tmp_path, text, what):
     (tmp_path / "c.csv").write_text(text)
     with pytest.raises(TrackerError, match=what):
         CandidateTable.from_csv(tmp_path / "c.csv")
 
 
 def simple_curve():
-    """Ten frames with the ball; true claims score .9 to .45, a decoy in frames 0 to 4 scores .8, .7, .3, .2, .1."""
+    """Ten frames with the ball; true detections score .9 to .45, a decoy in frames 0 to 4 scores .8, .7, .3, .2, .1."""
     rows = [[i, 300, 300, 0.9 - 0.05 * i] for i in range(10)]
     rows += [[i, 700, 300, s] for i, s in enumerate((0.8, 0.7, 0.3, 0.2, 0.1))]
-    return curve(evidence(labels(10), claims(rows), 1280))
+    return curve(evidence(labels(10), candidates(rows), 1280))
 
 
 def test_curve_counts_by_hand():
@@ -113,7 +113,7 @@ def test_rates_fall_as_the_threshold_rises(seed):
 
 
 def test_occluded_frames_are_neither_true_nor_false():
-    e = evidence(labels(1, 3), claims([[0, 900, 300, 0.9]]), 1280)
+    e = evidence(labels(1, 3), candidates([[0, 900, 300, 0.9]]), 1280)
     assert e.true[0] == e.false[0] == -np.inf
 
 
@@ -127,7 +127,7 @@ def test_at_fpr_keeps_the_rate_and_takes_the_highest_recall():
 
 
 def test_an_unreachable_rate_is_told_with_the_lowest_reached():
-    c = curve(evidence(labels(2, 0), claims([[0, 5, 5, 1.0]]), 1280))
+    c = curve(evidence(labels(2, 0), candidates([[0, 5, 5, 1.0]]), 1280))
     with pytest.raises(TrackerError, match=r"at or below 0\.1; the lowest reached is 0\.5"):
         operating_point(c, "at-fpr", target=0.1)
 
@@ -146,7 +146,7 @@ def test_the_chosen_threshold_reproduces_its_rates_although_it_was_rounded():
         p = operating_point(c, rule, target=target)
         rows = [[i, 300, 300, 0.9 - 0.05 * i] for i in range(10)]
         rows += [[i, 700, 300, s] for i, s in enumerate((0.8, 0.7, 0.3, 0.2, 0.1))]
-        again = curve(evidence(labels(10), claims(rows), 1280), np.array([p.threshold])).at(0)
+        again = curve(evidence(labels(10), candidates(rows), 1280), np.array([p.threshold])).at(0)
         assert again["recall"] == pytest.approx(p.expected["recall"])
         assert again["fpr"] == pytest.approx(p.expected["fpr"])
 
@@ -160,7 +160,7 @@ def test_an_operating_point_survives_the_metadata():
 
 
 def test_pooling_evidence_equals_one_long_clip():
-    a, b = (evidence(labels(4), claims([[i, 300, 300, s]]), 1280) for i, s in ((0, 0.5), (2, 0.7)))
+    a, b = (evidence(labels(4), candidates([[i, 300, 300, s]]), 1280) for i, s in ((0, 0.5), (2, 0.7)))
     c = curve(pool_evidence([a, b]))
     assert c.visible == 8 and c.at(0)["recall"] == 0.25
 

@@ -32,7 +32,7 @@ def test_a_whole_trajectory_is_scored(tmp_path, clip):
     make_trajectory(tmp_path / "t", "rally")
     run = read_run(tmp_path / "t", clip)
     table = score_table(run, clip, LabelTable.read(clip.labels))
-    assert len(table) == 40 and table.has_claims and run.candidates is not None
+    assert len(table) == 40 and table.has_counts and run.candidates is not None
 
 
 def test_frames_beyond_the_clip(tmp_path, clip):

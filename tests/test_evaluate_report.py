@@ -41,9 +41,9 @@ def test_a_decoy_happy_system_is_told_apart_by_the_catastrophic_figures(stage):
     out = call(stage / "data", "--trajectories", stage / "decoy", "--against", stage / "good", "--json").stdout
     data = json.loads(out)
     r = data["groups"]["all"]["rates"]["@5"]
-    assert r["multi_ball"] > 0.4 and r["wrong_ball"] > 0.1
+    assert r["multi_ball"] > 0.4 and r["false_track_rate"] > 0.1
     by = {m["metric"]: m for m in data["comparison"]["metrics"]}
-    assert by["multi_ball"]["real"] and by["wrong_ball"]["real"] and by["multi_ball"]["difference"] > 0.4
+    assert by["multi_ball"]["real"] and by["false_track_rate"]["real"] and by["multi_ball"]["difference"] > 0.4
     assert set(data["groups"]) == {"all", "split train", "split val"}
     assert "a" in data["gap"]["tennis"]["suggests"]
 
@@ -86,7 +86,7 @@ def test_the_report_does_without_the_pictures(stage, tmp_path):
     assert len(said) == 1 and "no pictures of gone" in said[0]
 
 
-def test_a_crop_shows_truth_and_claim(stage):
+def test_a_crop_shows_truth_and_report(stage):
     clip = load_dataset(stage / "data")[0]
     near = sheets.views(np.array([[100.0, 90.0], [110.0, 95.0]]), clip)
     far = sheets.views(np.array([[10.0, 10.0], [310.0, 170.0]]), clip)

@@ -16,7 +16,7 @@ W = 1280
 N = 50
 
 
-def clip(xy=None, *, visibility=None, claims=None, frames=None, n=N, width=W) -> FrameTable:
+def clip(xy=None, *, visibility=None, n_detections=None, frames=None, n=N, width=W) -> FrameTable:
     """A ball flying along a line; ``xy`` is what is reported (default: the truth itself)."""
     f = np.arange(n) if frames is None else np.asarray(frames)
     v = np.ones(n, int) if visibility is None else np.asarray(visibility)
@@ -24,7 +24,7 @@ def clip(xy=None, *, visibility=None, claims=None, frames=None, n=N, width=W) ->
     said = truth if xy is None else np.asarray(xy, float)
     return align(
         label_frame=f, visibility=v, truth=np.where((v == 0)[:, None], np.nan, truth), frame=f, xy=said,
-        width=width, claims=claims,
+        width=width, n_detections=n_detections,
     )  # fmt: skip
 
 
@@ -38,11 +38,11 @@ def nothing(n=N):
 
 
 def test_perfect():
-    t = clip(claims=np.ones(N, int))
+    t = clip(n_detections=np.ones(N, int))
     s = protocol_scores(t)
     assert s["@2.5"]["f1"] == s["@5"]["f1"] == s["@10"]["f1"] == 1
     assert s["median_error_px"] == 0
-    assert (s["wrong_lock"], s["multi_ball"]) == (0, 0)
+    assert (s["longest_false_track"], s["multi_ball"]) == (0, 0)
     c = continuity(t)
     assert (c["tracked"], c["present"], c["fragments"], c["jumps"]) == (N, N, 0, 0)
 
@@ -63,16 +63,16 @@ def test_always_wrong_is_a_miss_although_the_legacy_recall_does_not_see_it():
     r = rates(count(t, 5))
     assert r["recall"] == pytest.approx(0.2)
     assert r["recall_legacy"] == 1  # nothing was left unreported, so the legacy reading is content
-    assert r["wrong_ball"] == pytest.approx(0.8)
-    assert protocol_scores(t)["wrong_lock"] == 40
+    assert r["false_track_rate"] == pytest.approx(0.8)
+    assert protocol_scores(t)["longest_false_track"] == 40
 
 
 def test_no_ball_ever():
-    t = clip(nothing(), visibility=np.zeros(N, int), claims=np.zeros(N, int))
+    t = clip(nothing(), visibility=np.zeros(N, int), n_detections=np.zeros(N, int))
     s = protocol_scores(t)
-    assert (s["absent"], s["visible"], s["false_alarm_rate"], s["wrong_lock"]) == (N, 0, 0, 0)
+    assert (s["absent"], s["visible"], s["false_alarm_rate"], s["longest_false_track"]) == (N, 0, 0, 0)
     loud = protocol_scores(clip(visibility=np.zeros(N, int)))
-    assert (loud["false_alarm_rate"], loud["wrong_lock"]) == (1, N)
+    assert (loud["false_alarm_rate"], loud["longest_false_track"]) == (1, N)
     assert continuity(t)["present"] == 0
 
 
@@ -81,19 +81,19 @@ def test_one_jump_to_a_decoy():
     xy[20:27] = [900, 600]
     t = clip(xy)
     c = continuity(t)
-    assert (c["jumps"], c["wrong_locks"], c["wrong_lock"], c["fragments"]) == (1, 1, 7, 1)
+    assert (c["jumps"], c["false_tracks"], c["longest_false_track"], c["fragments"]) == (1, 1, 7, 1)
     assert as_dict(count(t, 5))["far"] == 7
 
 
 def test_two_balls_are_counted_before_the_tracker_and_do_not_touch_the_rest():
-    claims = np.ones(N, int)
-    claims[5:15] = 2
-    s = protocol_scores(clip(claims=claims))
+    n_detections = np.ones(N, int)
+    n_detections[5:15] = 2
+    s = protocol_scores(clip(n_detections=n_detections))
     assert s["multi_ball"] == pytest.approx(0.2)
     assert s["@5"]["f1"] == 1
 
 
-def test_a_system_that_states_no_claims_has_no_multi_ball_rate():
+def test_a_system_that_states_no_detection_counts_has_no_multi_ball_rate():
     assert protocol_scores(clip())["multi_ball"] is None
     assert np.isnan(rates(count(clip(), 5))["multi_ball"])
 
@@ -106,7 +106,7 @@ def test_duplicate_frames_are_refused():
 def test_empty_clip():
     t = clip(np.empty((0, 2)), n=0)
     s = protocol_scores(t)
-    assert (s["frames"], s["@5"]["f1"], s["wrong_lock"]) == (0, 0, 0)
+    assert (s["frames"], s["@5"]["f1"], s["longest_false_track"]) == (0, 0, 0)
     assert count_blocks(t, 5, 10).shape[0] == 0
     assert continuity(t)["present"] == 0
     with pytest.raises(ValueError, match="no clips"):
@@ -170,7 +170,7 @@ def tables(draw) -> FrameTable:
     off = draw(hnp.arrays(float, (n, 2), elements=st.floats(-120, 120)))
     xy = truth(n) + off
     xy[draw(hnp.arrays(bool, n))] = np.nan
-    return clip(xy, visibility=v, n=n, claims=draw(hnp.arrays(int, n, elements=st.integers(0, 3))))
+    return clip(xy, visibility=v, n=n, n_detections=draw(hnp.arrays(int, n, elements=st.integers(0, 3))))
 
 
 @settings(max_examples=40, deadline=None)

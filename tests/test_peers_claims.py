@@ -113,7 +113,7 @@ def test_best_threshold_tracking_and_tables(tennis_video, tmp_path):
     assert behind["@10"]["recall"] >= raw[0.5][clip.name]["@10"]["recall"]
     assert set(behind) == set(protocol_scores(bench.align(
         label_frame=labels.frame, visibility=labels.visibility, truth=labels.xy, frame=facts.frame,
-        xy=np.full((len(facts.frame), 2), np.nan), width=clip.width, claims=np.zeros(len(facts.frame), int),
+        xy=np.full((len(facts.frame), 2), np.nan), width=clip.width, n_detections=np.zeros(len(facts.frame), int),
     )))  # fmt: skip
     ours = bench.Row("ours", "MIT", 1.0, {clip.sport: 0.5}, {clip.name: behind}, {clip.name: behind}, ms=2.0, ours=True)
     peer = bench.Row("peer", "none stated", 0.5, {clip.sport: 0.1}, raw[0.1], raw[0.5], ms=1.0)

@@ -32,7 +32,7 @@ def random_case(seed: int, frames: int | None = None) -> dict:
     width = int(rng.choice([640, 720, 1280, 1920]))
     k = width / 1280
     labels, trajectory = [], []
-    with_claims, with_status = bool(rng.random() < 0.7), bool(rng.random() < 0.7)
+    with_counts, with_status = bool(rng.random() < 0.7), bool(rng.random() < 0.7)
     for f in np.cumsum(rng.choice([1, 1, 1, 1, 2, 5], size=n)).tolist():
         v = int(rng.choice([-1, 0, 1, 1, 1, 1, 2, 3]))
         x, y = np.round(rng.uniform(0.2, 0.6, 2) * width, 2)
@@ -49,19 +49,19 @@ def random_case(seed: int, frames: int | None = None) -> dict:
         row = [f, repr(float(px)) if said else "", repr(float(py)) if said else "nan"[: 3 * int(rng.integers(2))]]
         status = "detected" if said else "lost"
         if said and rng.random() < 0.05:
-            status = "lost"  # a position that is not claimed
+            status = "lost"  # a position that is not reported
         trajectory.append([*row, status, int(rng.integers(0, 4))])
     return {
-        "width": width, "labels": labels, "trajectory": trajectory, "claims": with_claims, "status": with_status,
+        "width": width, "labels": labels, "trajectory": trajectory, "counts": with_counts, "status": with_status,
     }  # fmt: skip
 
 
-def write_case(case: dict, folder: Path) -> tuple[Path, Path]:
-    """The two files of a case."""
+def write_case(case: dict, folder: Path, count: str = "n_detections") -> tuple[Path, Path]:
+    """The two files of a case; ``count`` names the column of the number of detections."""
     t, labels = folder / "trajectory.csv", folder / "labels.csv"
-    head = ["frame", "x", "y", *(["status"] if case["status"] else []), *(["n_detections"] if case["claims"] else [])]
+    head = ["frame", "x", "y", *(["status"] if case["status"] else []), *([count] if case["counts"] else [])]
     rows = [
-        [*r[:3], *([r[3]] if case["status"] else []), *([r[4]] if case["claims"] else [])] for r in case["trajectory"]
+        [*r[:3], *([r[3]] if case["status"] else []), *([r[4]] if case["counts"] else [])] for r in case["trajectory"]
     ]
     t.write_text("\n".join(",".join(map(str, r)) for r in [head, *rows]) + "\n")
     labels.write_text(
@@ -76,8 +76,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as tmp:
         for seed in range(12):
             case = random_case(seed, frames=25)
-            t, labels = write_case(case, Path(tmp))
-            case["expected"] = scorer.score(t, labels, case["width"])
+            case["expected"] = scorer.score(*write_case(case, Path(tmp), "candidates"), case["width"])
             cases.append(case)
         pooled = scorer.pooled([c["expected"] for c in cases])
     text = json.dumps({"cases": cases, "pooled": pooled}, separators=(",", ":"))

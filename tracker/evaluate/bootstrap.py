@@ -96,7 +96,7 @@ def compare(
     units_b: NDArray,
     rng: np.random.Generator,
     *,
-    metrics: tuple[str, ...] = ("f1", "recall", "precision", "wrong_ball", "multi_ball"),
+    metrics: tuple[str, ...] = ("f1", "recall", "precision", "false_track_rate", "multi_ball"),
     unit: str = "blocks",
     resamples: int = 4000,
 ) -> list[Comparison]:

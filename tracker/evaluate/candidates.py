@@ -1,8 +1,8 @@
-"""The raw claims of the detector, before any tracking: the only place where a second ball can be seen.
+"""Detections before tracking (candidates). A second ball shows only here, since a track has one position a frame.
 
-A claim is a peak with a score. Two claims are two balls when they lie more than 12 px (at 1280 wide) apart: weaker
-peaks within that distance of a stronger one belong to it. Thinning is greedy, best first, so what survives at a high
-threshold is exactly the strong part of what survives at a low one, and one pass serves every threshold.
+A candidate is a peak with a score. Two candidates are two balls when they lie more than 12 px (at 1280 wide) apart;
+a weaker peak within that distance of a stronger one belongs to it. Suppression is greedy, best first. What survives at
+a high threshold is therefore a subset of what survives at a low one, and one pass serves every threshold.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from tracker.core.files import atomic_write, read_text
 from tracker.core.types import Detections, reference_scale
 from tracker.evaluate.frames import FrameTable
 
-SEPARATION_PX = 12.0  # at 1280 wide; the definition of "more than one claim"
-MAX_PER_FRAME = 64  # only the strongest are kept, so that a hostile file cannot ask for endless work
+SEPARATION_PX = 12.0  # at 1280 wide; the definition of "more than one detection"
+MAX_PER_FRAME = 64  # only the strongest are kept, which bounds the work for a hostile file
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CandidateTable:
-    """M raw claims of one clip, sorted by frame, best first within a frame.
+    """M candidates of one clip, sorted by frame, best first within a frame.
 
     Attributes:
         frame: int64 [M].
@@ -46,7 +46,7 @@ class CandidateTable:
 
     @classmethod
     def of(cls, frame: ArrayLike, xy: ArrayLike, score: ArrayLike) -> CandidateTable:
-        """From columns in any order; claims without a position or score are refused (ValueError)."""
+        """From columns in any order; candidates without a position or score are refused (ValueError)."""
         f = np.asarray(frame, np.int64).reshape(-1)
         p = np.asarray(xy, np.float64).reshape(-1, 2)
         s = np.asarray(score, np.float64).reshape(-1)
@@ -63,7 +63,7 @@ class CandidateTable:
 
     @classmethod
     def from_detections(cls, items: Iterable[tuple[int, Detections]]) -> CandidateTable:
-        """From (frame index, Detections) as the detector hands them out."""
+        """From pairs of frame index and Detections."""
         frames, xy, score = [], [], []
         for index, d in items:
             frames.append(np.full(len(d), index, np.int64))
@@ -73,7 +73,7 @@ class CandidateTable:
 
     @classmethod
     def from_csv(cls, path: str | Path) -> CandidateTable:
-        """Reads ``frame,x,y,score``, one row per claim, frames not falling.
+        """Reads ``frame,x,y,score``, one row per candidate, in order of frames.
 
         Raises:
             TrackerError: names the file and the row.
@@ -84,9 +84,9 @@ class CandidateTable:
             at = [header.index(c) for c in ("frame", "x", "y", "score")]
         except ValueError:
             raise TrackerError(f"{path}: candidates need the columns frame,x,y,score; found {header}") from None
-        try:  # the compiled reader cannot say which row is wrong, so what it does not like is read again, row by row
+        try:  # the compiled reader does not say which row is wrong; _read_rows finds it
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # a file without claims is no reason for a warning
+                warnings.simplefilter("ignore")  # an empty file is valid
                 a = np.loadtxt(io.StringIO(text), delimiter=",", skiprows=1, usecols=at, comments=None, ndmin=2)
             a = a.reshape(-1, 4)
             frame, score = a[:, 0], a[:, 3]
@@ -107,8 +107,8 @@ class CandidateTable:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ClaimGrid:
-    """Separate claims of N frames, padded: best first, absent ones with score -inf and position NaN.
+class DetectionGrid:
+    """Separate detections of N frames, padded: best first, missing ones with score -inf and position NaN.
 
     Attributes:
         xy: float64 [N, K, 2] source px.
@@ -124,19 +124,19 @@ class ClaimGrid:
         return self.score[:, 1] if self.score.shape[1] > 1 else np.full(len(self.score), -np.inf)
 
     def number_at(self, threshold: float) -> NDArray[np.int64]:
-        """int64 [N]: separate claims at or above a threshold."""
+        """int64 [N]: separate detections at or above a threshold."""
         return (self.score >= threshold).sum(1)
 
 
-def separate_claims(
+def separate_detections(
     table: CandidateTable, frames: ArrayLike, width: float, separation_px: float = SEPARATION_PX
-) -> ClaimGrid:
-    """Thins the raw claims of the given frames to those that are different balls.
+) -> DetectionGrid:
+    """Suppresses candidates of the given frames that belong to a stronger one.
 
     Args:
         frames: int [N] rising frame numbers.
         width: width of the source picture in px.
-        separation_px: distance at 1280 wide up to which a weaker claim belongs to a stronger one.
+        separation_px: distance at 1280 wide up to which a weaker candidate belongs to a stronger one.
     """
     frames = np.asarray(frames, np.int64)
     start = np.searchsorted(table.frame, frames, side="left")
@@ -160,7 +160,7 @@ def separate_claims(
     score = np.take_along_axis(score, order, 1)
     xy = np.where(np.isfinite(score)[..., None], np.take_along_axis(xy, order[..., None], 1), np.nan)
     width_used = max(1, int(np.isfinite(score).sum(1).max())) if len(score) else 1
-    return ClaimGrid(xy[:, :width_used], score[:, :width_used])
+    return DetectionGrid(xy[:, :width_used], score[:, :width_used])
 
 
 def _read_rows(path: str | Path, text: str, at: list[int]) -> NDArray[np.float64]:
@@ -187,7 +187,7 @@ def _read_rows(path: str | Path, text: str, at: list[int]) -> NDArray[np.float64
     return np.array(values, np.float64).reshape(-1, 4)
 
 
-def claims_of_reports(table: FrameTable) -> CandidateTable:
-    """The reports of a trajectory as claims, for systems that hand out nothing else: at most one per frame."""
+def detections_of_reports(table: FrameTable) -> CandidateTable:
+    """The reports of a trajectory as candidates, at most one per frame. For systems that store nothing else."""
     have = table.reported & np.isfinite(table.score)
-    return CandidateTable.of(table.frame[have], table.claim[have], table.score[have])
+    return CandidateTable.of(table.frame[have], table.report_xy[have], table.score[have])

@@ -1,7 +1,7 @@
 """Counts that can be summed, over frames, blocks and clips, and the rates that follow from them.
 
-The protocol is strict: a ball reported in the wrong place is a miss *and* a false claim. The legacy recall of the
-ball-tracking literature, which leaves such frames out, stands beside it so that the difference can be read.
+The protocol is strict: a ball reported in the wrong place is a miss *and* a false positive. The legacy recall
+of the ball-tracking literature leaves such frames out. It is reported beside the strict one.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ COLUMNS = (
     "false_alarms",  # absent, yet reported
     "tp_hard",  # of tp, those of visibility 2
     "hit_occluded",  # occluded, reported within twice the tolerance
-    "wrong",  # reported more than 40 px from the ball, or where there is none
-    "counted",  # frames of systems that state how many claims the detector made
-    "multi",  # of counted, frames with more than one claim: the catastrophic ones
+    "false_track",  # reported more than 40 px from the ball, or where there is none
+    "counted",  # frames of systems that state the number of detections
+    "multi",  # of counted, frames with more than one detection: the multi-ball frames
 )
 INDEX = {c: i for i, c in enumerate(COLUMNS)}
 
@@ -37,7 +37,7 @@ def count_frames(table: FrameTable, tolerance_px: float) -> NDArray[np.int64]:
     """int64 [N, C]: for every judged frame, its share in each of :data:`COLUMNS` (0 or 1)."""
     v = table.visibility
     seen, reported, hit = table.seen, table.reported, table.hit(tolerance_px)
-    counted = np.full(len(v), table.has_claims)
+    counted = np.full(len(v), table.has_counts)
     columns = (
         np.ones(len(v), bool),
         seen,
@@ -50,9 +50,9 @@ def count_frames(table: FrameTable, tolerance_px: float) -> NDArray[np.int64]:
         reported & (v == 0),
         hit & (v == 2),
         reported & (table.error_px <= 2 * tolerance_px) & (v == 3),
-        table.wrong,
+        table.false_track,
         counted,
-        counted & (table.claims > 1),
+        counted & (table.n_detections > 1),
     )
     return np.stack(columns, 1).astype(np.int64)
 
@@ -90,7 +90,7 @@ def rates(counts: NDArray) -> dict[str, Any]:
 
     Returns:
         name -> float64 [...]. Empty denominators give 0, as in the reference protocol; ``multi_ball`` is NaN where
-        no system stated its claims, ``false_alarm_rate`` where no frame is without a ball.
+        no system states its detection counts, ``false_alarm_rate`` where no frame is without a ball.
     """
     c = {name: np.asarray(counts)[..., i].astype(np.float64) for name, i in INDEX.items()}
     one = 1.0
@@ -106,7 +106,7 @@ def rates(counts: NDArray) -> dict[str, Any]:
         "recall_hard": c["tp_hard"] / np.maximum(one, c["hard"]),
         "recall_occluded": c["hit_occluded"] / np.maximum(one, c["occluded"]),
         "false_alarm_rate": np.where(c["absent"] > 0, c["false_alarms"] / np.maximum(one, c["absent"]), nan),
-        "wrong_ball": c["wrong"] / np.maximum(one, c["frames"]),
+        "false_track_rate": c["false_track"] / np.maximum(one, c["frames"]),
         "multi_ball": np.where(c["counted"] > 0, c["multi"] / np.maximum(one, c["counted"]), nan),
     }
 
@@ -117,14 +117,14 @@ def as_dict(counts: NDArray[np.int64]) -> dict[str, int]:
 
 
 def continuity(table: FrameTable, tolerance_px: float = 10.0) -> dict[str, int]:
-    """How whole the track is. All values are counts; the longest ones pool by maximum, the rest by sum.
+    """Counts that say how complete the track is. The longest runs pool by maximum, the rest by sum.
 
     - ``present``: judged frames with the ball in the picture (visible, hard, occluded); ``tracked``: of those, reported
       within the tolerance (twice that while occluded). Completeness is tracked / present.
-    - ``fragments``: times a track is taken up again after an interruption while the ball was there all along
+    - ``fragments``: interruptions of a track while the ball is in the picture throughout
       (Frag of the CLEAR-MOT metrics, Bernardin & Stiefelhagen 2008).
-    - ``wrong_locks``: stretches of wrong-ball frames; ``wrong_lock``: the longest; ``jumps``: of those stretches, the
-      ones that begin right after a correct report (the track leaves the ball for a decoy).
+    - ``false_tracks``: runs of false-track frames; ``longest_false_track``: the longest of them, in frames; ``jumps``:
+      runs that begin right after a correct report (the track leaves the ball for a decoy).
     - ``longest_miss``: longest stretch with the ball visible and not reported within the tolerance.
     """
     present = table.visibility != 0
@@ -133,18 +133,18 @@ def continuity(table: FrameTable, tolerance_px: float = 10.0) -> dict[str, int]:
     for start, end in runs(present, table.frame):
         pieces = len(runs(tracked[start:end], table.frame[start:end]))
         fragments += max(0, pieces - 1)
-    wrong = runs(table.wrong, table.frame)
-    before = wrong[:, 0] - 1
+    false = runs(table.false_track, table.frame)
+    before = false[:, 0] - 1
     follows = before >= 0
     follows[follows] &= np.diff(table.frame)[before[follows]] == 1
-    jumps = int((follows & tracked[np.maximum(before, 0)]).sum()) if len(wrong) else 0
+    jumps = int((follows & tracked[np.maximum(before, 0)]).sum()) if len(false) else 0
     miss = runs(table.seen & ~tracked, table.frame)
     return {
         "present": int(present.sum()),
         "tracked": int(tracked.sum()),
         "fragments": fragments,
-        "wrong_locks": len(wrong),
-        "wrong_lock": _longest(wrong),
+        "false_tracks": len(false),
+        "longest_false_track": _longest(false),
         "jumps": jumps,
         "longest_miss": _longest(miss),
     }
@@ -152,8 +152,8 @@ def continuity(table: FrameTable, tolerance_px: float = 10.0) -> dict[str, int]:
 
 def pool_continuity(parts: list[dict[str, int]]) -> dict[str, int]:
     """Continuity of several clips together."""
-    keys = ("present", "tracked", "fragments", "wrong_locks", "wrong_lock", "jumps", "longest_miss")
-    join = {"wrong_lock": max, "longest_miss": max}
+    keys = ("present", "tracked", "fragments", "false_tracks", "longest_false_track", "jumps", "longest_miss")
+    join = {"longest_false_track": max, "longest_miss": max}
     return {k: join.get(k, sum)([p[k] for p in parts] or [0]) for k in keys}
 
 

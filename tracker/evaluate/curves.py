@@ -1,12 +1,12 @@
 """Curves of the detector alone over its threshold, and the choice of an operating point on them.
 
-Per judged frame with the ball visible or absent (occluded frames are left out), with claims merged within 12 px:
+Per judged frame with the ball visible or absent (occluded frames are left out), with detections merged within 12 px:
 
-- *true*: some claim lies within the tolerance of the visible ball. Recall = true frames / visible frames.
-- *false*: some claim lies elsewhere, or anywhere on a frame without a ball. False-positive rate = false / all such
-  frames. It is counted over all frames because footage without a ball is rare, and a spare ball beside the true one
-  is the failure that viewers notice.
-- Precision = true frames / all claims. Multi-ball = frames with more than one claim / all judged frames.
+- *true*: some detection lies within the tolerance of the visible ball. Recall = true frames / visible frames.
+- *false*: some detection lies elsewhere, or anywhere on a frame without a ball. False-positive rate = false / all such
+  frames. It is counted over all frames: footage without a ball is rare, and a second ball beside the true one is the
+  failure that viewers notice.
+- Precision = true frames / all detections. Multi-ball = frames with more than one detection / all judged frames.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.core.errors import TrackerError
-from tracker.evaluate.candidates import CandidateTable, separate_claims
+from tracker.evaluate.candidates import CandidateTable, separate_detections
 from tracker.evaluate.frames import FrameTable
 
 Rule = Literal["max-f1", "at-fpr", "at-multi-ball", "min-cost"]
@@ -28,37 +28,37 @@ Rule = Literal["max-f1", "at-fpr", "at-multi-ball", "min-cost"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
-    """What decides a frame at any threshold, per judged frame. -inf: never.
+    """Per judged frame, the scores that decide it at any threshold (-inf: at none).
 
     Attributes:
         visibility: int64 [N].
-        true: float64 [N] score of the best claim within the tolerance of the visible ball.
-        false: float64 [N] score of the best claim elsewhere (occluded frames: -inf).
-        second: float64 [N] score of the second separate claim.
-        claims: float64 [M] scores of all separate claims on visible and absent frames.
-        top: float64 [N] score of the best claim; top_true: bool [N] that claim is a true one.
+        true: float64 [N] score of the best detection within the tolerance of the visible ball.
+        false: float64 [N] score of the best detection elsewhere (occluded frames: -inf).
+        second: float64 [N] score of the second separate detection.
+        detections: float64 [M] scores of all separate detections on visible and absent frames.
+        top: float64 [N] score of the best detection; top_true: bool [N] that detection is true.
     """
 
     visibility: NDArray[np.int64]
     true: NDArray[np.float64]
     false: NDArray[np.float64]
     second: NDArray[np.float64]
-    claims: NDArray[np.float64]
+    detections: NDArray[np.float64]
     top: NDArray[np.float64]
     top_true: NDArray[np.bool_]
 
 
 def evidence(table: FrameTable, candidates: CandidateTable, width: float, tolerance_px: float = 5.0) -> Evidence:
-    """Reduces the claims of a clip to what the curves need."""
-    grid = separate_claims(candidates, table.frame, width)
+    """Reduces the candidates of a clip to what the curves need."""
+    grid = separate_detections(candidates, table.frame, width)
     distance = np.hypot(*np.moveaxis(grid.xy - table.truth[:, None, :], -1, 0)) * table.scale
     near = (distance <= tolerance_px) & table.seen[:, None]
     counted = table.visibility != 3
     true = np.where(near, grid.score, -np.inf).max(1, initial=-np.inf)
     false = np.where(near | ~counted[:, None], -np.inf, grid.score).max(1, initial=-np.inf)
-    claims = grid.score[counted]
+    detections = grid.score[counted]
     return Evidence(
-        table.visibility, true, false, grid.second, claims[np.isfinite(claims)], grid.score[:, 0], near[:, 0]
+        table.visibility, true, false, grid.second, detections[np.isfinite(detections)], grid.score[:, 0], near[:, 0]
     )
 
 
@@ -66,13 +66,13 @@ def pool_evidence(parts: Sequence[Evidence]) -> Evidence:
     """Evidence of several clips together."""
     if not parts:
         raise ValueError("nothing to pool: no clips")
-    names = ("visibility", "true", "false", "second", "claims", "top", "top_true")
+    names = ("visibility", "true", "false", "second", "detections", "top", "top_true")
     return Evidence(*(np.concatenate([getattr(p, n) for p in parts]) for n in names))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Curve:
-    """Rates over T rising thresholds; every array is float64 [T]. A claim counts when its score >= threshold.
+    """Rates over T rising thresholds; every array is float64 [T]. A detection counts when its score >= threshold.
 
     ``false_alarm_rate`` is NaN where no frame is without a ball.
     """
@@ -125,8 +125,8 @@ def curve(e: Evidence, thresholds: NDArray[np.float64] | None = None) -> Curve:
 
     visible = int(np.isin(e.visibility, (1, 2)).sum())
     absent = int((e.visibility == 0).sum())
-    true, claims = at_least(e.true), at_least(e.claims)
-    precision = np.where(claims > 0, true / np.maximum(1, claims), 1.0)
+    true, detections = at_least(e.true), at_least(e.detections)
+    precision = np.where(detections > 0, true / np.maximum(1, detections), 1.0)
     recall = true / max(1, visible)
     return Curve(
         t,
@@ -196,7 +196,7 @@ def operating_point(
 
     Args:
         rule: ``max-f1``; ``at-fpr`` or ``at-multi-ball``: the highest recall whose rate stays at or below ``target``;
-            ``min-cost``: least ``cost_fp`` x frames with a false claim + ``cost_fn`` x visible frames not found.
+            ``min-cost``: least ``cost_fp`` x frames with a false detection + ``cost_fn`` x visible frames not found.
         tolerance_px, clips: how the curve was made; only recorded.
 
     Returns:

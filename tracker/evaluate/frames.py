@@ -1,4 +1,4 @@
-"""Trajectory and labels side by side: one row per judged frame, from which every figure is computed.
+"""The trajectory and the labels of a clip, aligned: one row per judged frame. Every figure is computed from it.
 
 Distances are in px of a picture 1280 wide, so that figures of different footage can be pooled. Frames that nobody
 judged (no label row, or visibility -1) are never counted.
@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from tracker.core.types import reference_scale
 
 FRAME_JUDGED = (0, 1, 2, 3)
-WRONG_PX = 40.0  # a report farther than this from the ball (at 1280 wide) is a wrong ball, not an imprecise one
+FALSE_TRACK_PX = 40.0  # a report farther than this from the ball (at 1280 wide) belongs to a false track
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,22 +26,22 @@ class FrameTable:
         frame: int64 [N].
         visibility: int64 [N] in 0 absent, 1 visible, 2 hard, 3 occluded.
         truth: float64 [N, 2] source px (NaN where absent).
-        claim: float64 [N, 2] source px (NaN where nothing is reported).
+        report_xy: float64 [N, 2] source px (NaN where nothing is reported).
         error_px: float64 [N] distance at 1280 wide; NaN: nothing reported; inf: reported, yet the ball is absent.
         score: float64 [N] confidence of the report (NaN where it has none).
-        claims: int64 [N] places where the detector alone claimed a ball; 0 where the system gave no number.
-        has_claims: the system gave such numbers at all.
+        n_detections: int64 [N] detections before tracking; 0 where the system states no number.
+        has_counts: the system states ``n_detections``.
         scale: source px -> px at 1280 wide.
     """
 
     frame: NDArray[np.int64]
     visibility: NDArray[np.int64]
     truth: NDArray[np.float64]
-    claim: NDArray[np.float64]
+    report_xy: NDArray[np.float64]
     error_px: NDArray[np.float64]
     score: NDArray[np.float64]
-    claims: NDArray[np.int64]
-    has_claims: bool
+    n_detections: NDArray[np.int64]
+    has_counts: bool
     scale: float
 
     def __len__(self) -> int:
@@ -58,9 +58,9 @@ class FrameTable:
         return (self.visibility == 1) | (self.visibility == 2)
 
     @property
-    def wrong(self) -> NDArray[np.bool_]:
+    def false_track(self) -> NDArray[np.bool_]:
         """bool [N]: a ball is reported where there is none, or more than 40 px (at 1280 wide) from it."""
-        return self.reported & ((self.visibility == 0) | (self.error_px > WRONG_PX))
+        return self.reported & ((self.visibility == 0) | (self.error_px > FALSE_TRACK_PX))
 
     def hit(self, tolerance_px: float) -> NDArray[np.bool_]:
         """bool [N]: reported within the tolerance (1280-wide px), whatever the visibility."""
@@ -81,16 +81,17 @@ def align(
     xy: ArrayLike,
     width: float,
     score: ArrayLike | None = None,
-    claims: ArrayLike | None = None,
+    n_detections: ArrayLike | None = None,
 ) -> FrameTable:
-    """Puts a trajectory beside the labels of its clip.
+    """Aligns a trajectory with the labels of its clip.
 
     Args:
         label_frame: int [L]; visibility: int [L] in -1..3; truth: float [L, 2] source px.
         frame: int [M] frames of the trajectory, in any order; those that report a ball may not repeat.
         xy: float [M, 2] source px, NaN where nothing is reported.
         width: width of the source picture in px.
-        score: float [M] or None; claims: int [M] raw claims of the detector, or None where it gave none.
+        score: float [M] or None; n_detections: int [M] detections before tracking, or None where the
+            system does not state them.
 
     Raises:
         ValueError: shapes do not agree, two balls are reported in one frame, or a visibility is unknown.
@@ -103,7 +104,7 @@ def align(
     points = np.full(len(f), np.nan) if score is None else np.asarray(score, dtype=np.float64).reshape(-1)
     if not (len(at) == len(v) == len(ball)):
         raise ValueError(f"labels differ in length: {len(at)}, {len(v)}, {len(ball)}")
-    if not (len(f) == len(p) == len(points)) or (claims is not None and np.size(claims) != len(f)):
+    if not (len(f) == len(p) == len(points)) or (n_detections is not None and np.size(n_detections) != len(f)):
         raise ValueError(f"trajectory columns differ in length: {len(f)}, {len(p)}, {len(points)}")
     if not np.isin(v, (-1, *FRAME_JUDGED)).all():
         raise ValueError("visibility must be one of -1, 0, 1, 2, 3")
@@ -117,20 +118,20 @@ def align(
     at, v, ball = at[order], v[order], ball[order]
 
     said = ~np.isnan(p).any(1)
-    claim = _lookup(at, f[said], p[said], np.nan, unique=True)
+    said_xy = _lookup(at, f[said], p[said], np.nan, unique=True)
     out_score = _lookup(at, f[said], points[said, None], np.nan)[:, 0]
     counts = np.zeros(len(at), np.int64)
-    if claims is not None:
-        counts = _lookup(at, f, np.asarray(claims, np.float64).reshape(-1, 1), 0.0)[:, 0].astype(np.int64)
+    if n_detections is not None:
+        counts = _lookup(at, f, np.asarray(n_detections, np.float64).reshape(-1, 1), 0.0)[:, 0].astype(np.int64)
 
     k = reference_scale(width)
-    delta = claim - ball
+    delta = said_xy - ball
     # math.hypot, not np.hypot: the two may differ in the last bit, and the figures are compared to the last digit.
     error = np.array([k * d for d in map(math.hypot, delta[:, 0].tolist(), delta[:, 1].tolist())], dtype=np.float64)
     error = error.reshape(-1)
     absent = v == 0
-    error[absent] = np.where(np.isnan(claim[absent]).any(1), np.nan, np.inf)
-    return FrameTable(at, v, ball, claim, error, out_score, counts, claims is not None, k)
+    error[absent] = np.where(np.isnan(said_xy[absent]).any(1), np.nan, np.inf)
+    return FrameTable(at, v, ball, said_xy, error, out_score, counts, n_detections is not None, k)
 
 
 def _lookup(

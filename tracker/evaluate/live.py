@@ -1,4 +1,4 @@
-"""Runs a model over the clips that are to be scored, keeping everything the detector claimed."""
+"""Runs a model over the clips that are scored and keeps every detection."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ def model_runner(
 def track_clip(clip: Clip, net: BallModel, config: Config, *, offline: bool = False) -> ClipRun:
     """One clip through the online pipeline, or through both passes (isolated pictures have no second one).
 
-    A repeated frame shows the same picture as the one before, so the claims of that one are its claims, too.
+    A repeated frame shows the same picture as the one before, so it has the same detections.
     """
     from tracker.track.pipeline import ClipRecord, offline_config, track_video
     from tracker.video import open_video
 
     states: list[BallState] = []
-    claims: list[tuple[int, Detections]] = []
+    detections: list[tuple[int, Detections]] = []
     stills = clip.kind == "stills"
     record = ClipRecord() if offline and not stills else None
     if record is not None:
@@ -72,8 +72,8 @@ def track_clip(clip: Clip, net: BallModel, config: Config, *, offline: bool = Fa
             states.append(step.state)
             if record is not None:
                 record.add(step)
-            claims.append((step.state.frame, last))
+            detections.append((step.state.frame, last))
         if record is not None:
             states = record.track(net, config, source.info.width, source.info.height)
     seconds = time.perf_counter() - began
-    return ClipRun(Trajectory.from_states(states), True, CandidateTable.from_detections(claims), seconds=seconds)
+    return ClipRun(Trajectory.from_states(states), True, CandidateTable.from_detections(detections), seconds=seconds)

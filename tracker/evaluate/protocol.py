@@ -1,12 +1,13 @@
-"""The reference protocol: the figures by which systems are compared, number for number.
+"""The reference protocol: the figures by which systems are compared.
 
 At tolerance t (px of a 1280-wide picture):
 
 - TP visible and reported within t; far: visible, reported farther; FN visible, nothing reported;
 - false alarm: absent, yet reported; occluded frames count only in ``recall_occluded`` (within 2t), never as false;
 - precision = TP / (TP + far + false alarms); recall = TP / visible frames;
-- ``multi_ball`` = frames with more than one claim of the detector alone, of all judged frames;
-- ``wrong_lock`` = longest run of judged frames in a row that report a ball more than 40 px from it or where none is.
+- ``multi_ball`` = frames with more than one detection before tracking, of all judged frames;
+- ``longest_false_track`` = longest run of consecutive judged frames that report a ball more than 40 px from the ball,
+  or where there is none.
 
 The arithmetic is written out in the order of the reference, so that figures agree to the last digit.
 """
@@ -26,7 +27,8 @@ TOLERANCES = (2.5, 5.0, 10.0)
 
 
 def protocol_scores(table: FrameTable) -> dict[str, Any]:
-    """The figures of one clip. An undefined median is NaN, ``multi_ball`` is None where no claims were stated."""
+    """The figures of one clip. An undefined median is NaN, ``multi_ball`` is None where the system
+    states no detection counts."""
     per = {t: as_dict(count(table, t)) for t in TOLERANCES}
     c = per[TOLERANCES[0]]
     out: dict[str, Any] = {k: c[k] for k in ("frames", "visible", "hard", "occluded", "absent")}
@@ -48,8 +50,8 @@ def protocol_scores(table: FrameTable) -> dict[str, Any]:
     out["false_alarm_rate"] = fa / max(1, out["absent"])
     located = located_errors(table)
     out["median_error_px"] = float(np.median(located)) if len(located) else math.nan
-    out["wrong_lock"] = longest_run(table.wrong, table.frame)
-    out["multi_ball"] = c["multi"] / max(1, c["frames"]) if table.has_claims else None
+    out["longest_false_track"] = longest_run(table.false_track, table.frame)
+    out["multi_ball"] = c["multi"] / max(1, c["frames"]) if table.has_counts else None
     return out
 
 
@@ -79,7 +81,7 @@ def pool_protocol(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         for c, n in (("recall_hard", "hard"), ("recall_occluded", "occluded")):
             total[key][c] = sum(r[key][c] * r[n] for r in rows) / max(1, total[n])
     total["false_alarm_rate"] = sum(r["@5"]["false_alarms"] for r in rows) / max(1, total["absent"])
-    total["wrong_lock"] = max(r["wrong_lock"] for r in rows)
+    total["longest_false_track"] = max(r["longest_false_track"] for r in rows)
     counted = [r for r in rows if r["multi_ball"] is not None]
     total["multi_ball"] = (
         sum(r["multi_ball"] * r["frames"] for r in counted) / max(1, sum(r["frames"] for r in counted))

@@ -1,4 +1,4 @@
-"""Existing trajectories at the door: found, read, and refused in one line when they do not belong to the clip."""
+"""Finds and reads existing trajectories, and refuses those that do not belong to the clip."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ _COMMON_WIDTHS = (320, 360, 480, 512, 640, 720, 854, 960, 1024, 1280, 1920, 2560
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClipRun:
-    """What a system said about one clip.
+    """What a system reports about one clip.
 
     Attributes:
         trajectory: its track.
-        has_claims: the column ``n_detections`` of the trajectory is meant (a system may not state its claims).
-        candidates: all raw claims of the detector, where the system hands them out.
+        has_counts: the trajectory states the number of detections per frame.
+        candidates: all detections before tracking, where the system stores them.
         path: file the trajectory came from; None when it was just made.
         seconds: time it took, NaN when unknown.
     """
 
     trajectory: Trajectory
-    has_claims: bool
+    has_counts: bool
     candidates: CandidateTable | None = None
     path: Path | None = None
     seconds: float = float("nan")
@@ -58,9 +58,9 @@ def find_trajectory(folder: str | Path, name: str) -> Path | None:
 
 
 def read_run(folder: str | Path, clip: Clip) -> ClipRun:
-    """The trajectory of a clip in a folder, with its raw claims where they lie beside it.
+    """The trajectory of a clip in a folder, with its candidates where they are stored beside it.
 
-    Claims are ``NAME.candidates.csv``, or ``candidates.csv`` in the folder of ``trajectory.csv``.
+    Candidates are read from ``NAME.candidates.csv``, or ``candidates.csv`` in the folder of ``trajectory.csv``.
 
     Raises:
         TrackerError: no trajectory of the clip, or it is not readable (file and row named).
@@ -78,7 +78,7 @@ def read_run(folder: str | Path, clip: Clip) -> ClipRun:
     summary = path.with_name("summary.json")
     if path.name == "trajectory.csv" and summary.is_file():
         _check_summary(summary, clip)
-    return ClipRun(trajectory, _states_claims(path), candidates, path)
+    return ClipRun(trajectory, _states_counts(path), candidates, path)
 
 
 def score_table(
@@ -87,7 +87,7 @@ def score_table(
     """The trajectory beside the labels, after making sure that both are of this clip.
 
     Args:
-        partial: a trajectory that ends early is scored as if it had said nothing in the frames it lacks.
+        partial: a trajectory that ends early is scored as if it reported nothing in the missing frames.
         indexed: ``clip.frames`` is a known count, not a container's guess.
 
     Raises:
@@ -108,7 +108,7 @@ def score_table(
         xy=xy,
         width=clip.width,
         score=t.score,
-        claims=t.n_detections if run.has_claims else None,
+        n_detections=t.n_detections if run.has_counts else None,
     )
     _check_scale(run.where, table, clip)
     return table
@@ -124,7 +124,7 @@ def frame_numbers(clip: Clip) -> NDArray[np.int64] | None:
     return np.unique(np.array([int(s) for s in stems], np.int64))
 
 
-def _states_claims(path: Path) -> bool:
+def _states_counts(path: Path) -> bool:
     """Any row of the file has something in the column ``n_detections``."""
     reader = csv.reader(read_text(path).splitlines())
     header = next(reader, [])
@@ -140,10 +140,10 @@ def _refuse_half_rows(path: Path, t: Trajectory) -> None:
     if len(half):
         i = int(half[0])
         raise TrackerError(f"{path}, row {i + 2} (frame {t.frame[i]}): one of x,y is missing; give both or neither")
-    # `lost` is put in by the reader where no status was given, so this is a row that contradicts itself.
-    claimed = np.flatnonzero(missing[:, 0] & (t.status != "lost"))
-    if len(claimed):
-        i = int(claimed[0])
+    # The reader fills in `lost` where no status is given, so this row contradicts itself.
+    stated = np.flatnonzero(missing[:, 0] & (t.status != "lost"))
+    if len(stated):
+        i = int(stated[0])
         raise TrackerError(
             f"{path}, row {i + 2} (frame {t.frame[i]}): status {t.status[i]}, yet x,y are NaN or empty; "
             "a frame without a position is 'lost'"
@@ -155,7 +155,7 @@ def _check_summary(path: Path, clip: Clip) -> None:
     try:
         data: Any = json.loads(read_text(path, max_bytes=16 << 20))
     except (ValueError, RecursionError):
-        return  # the trajectory is what counts; a broken summary is no reason to refuse it
+        return  # the summary is optional; a broken one is ignored
     if not isinstance(data, dict):
         return
     parts = [data, *(v for v in data.values() if isinstance(v, dict))]
@@ -234,14 +234,14 @@ def _check_positions(where: str, xy: NDArray[np.floating], frame: NDArray[np.int
 
 
 def _check_scale(where: str, table: FrameTable, clip: Clip) -> None:
-    """Pixels of a smaller copy stay inside the picture; they give themselves away by fitting once they are enlarged."""
+    """Refuses positions in px of a smaller copy of the picture: they fit the labels once they are enlarged."""
     both = table.seen & table.reported
     if both.sum() < 10:
         return
-    truth, claim = table.truth[both], table.claim[both]
+    truth, report = table.truth[both], table.report_xy[both]
 
     def fits(factor: float) -> float:
-        return float((np.hypot(*(claim * factor - truth).T) * table.scale <= 10).mean())
+        return float((np.hypot(*(report * factor - truth).T) * table.scale <= 10).mean())
 
     if fits(1.0) > 0.05:
         return

@@ -1,4 +1,4 @@
-"""From clips and what a system said about them to one evaluation: every figure, ready for table, JSON and report."""
+"""Scores a system on clips: every figure for the table, the JSON file and the report."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.evaluate import bootstrap, calibration, curves
-from tracker.evaluate.candidates import claims_of_reports
+from tracker.evaluate.candidates import detections_of_reports
 from tracker.evaluate.counts import (
     COLUMNS,
     as_dict,
@@ -41,9 +41,9 @@ Runner = Callable[[Clip], ClipRun]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClipEvaluation:
-    """One clip, scored. ``detector_claims``: the curves rest on raw claims, not on what the tracker let through.
+    """One clip, scored. ``from_detector``: the curves rest on candidates, not on reports of the tracker.
 
-    ``number`` is its place in the data set: sums run in that order, since the last digit of a sum depends on it.
+    ``number`` is its place in the data set. Sums run in that order, because the last digit of a sum depends on it.
     """
 
     clip: Clip
@@ -53,7 +53,7 @@ class ClipEvaluation:
     continuity: dict[str, int]
     evidence: curves.Evidence
     calibration: calibration.Calibration
-    detector_claims: bool
+    from_detector: bool
     notes: tuple[str, ...]
     number: int = 0
 
@@ -83,7 +83,7 @@ def evaluate_clip(
         TrackerError: trajectory and clip do not belong together (see :func:`reading.score_table`).
     """
     table = score_table(run, clip, labels, partial=partial, indexed=indexed)
-    claims = run.candidates if run.candidates is not None else claims_of_reports(table)
+    detections = run.candidates if run.candidates is not None else detections_of_reports(table)
     notes = list(run.notes)
     made = int(np.isin(labels.source, ("model", "propagated")).sum())
     if made:
@@ -96,7 +96,7 @@ def evaluate_clip(
         table,
         protocol_scores(table),
         continuity(table, TRACK),
-        curves.evidence(table, claims, clip.width, MAIN),
+        curves.evidence(table, detections, clip.width, MAIN),
         calibration.calibration_of(table, MAIN),
         run.candidates is not None,
         tuple(notes),
@@ -115,7 +115,7 @@ def evaluate(
     """Scores every labelled clip.
 
     Args:
-        runner: gives what the system says about a clip: reads a file, or runs a model.
+        runner: returns what the system reports about a clip; it reads a file or runs a model.
         each: called after each clip (progress).
     """
     done: list[ClipEvaluation] = []
@@ -212,7 +212,7 @@ def summarise(
     line = curves.curve(whole)
     out["curve"] = line.thinned().to_dict()
     out["curve_source"] = (
-        "raw claims of the detector" if all(c.detector_claims for c in e.clips) else "reports of the tracker"
+        "detections before tracking" if all(c.from_detector for c in e.clips) else "reports of the tracker"
     )
     out["operating_points"] = []
     for rule, options in rules:
@@ -235,7 +235,7 @@ def compare_systems(a: Evaluation, b: Evaluation, rng: np.random.Generator) -> d
     unit = ""
     for t in (5.0, 10.0):
         (ua, unit), (ub, _) = (units(x, t) for x in both)
-        metrics = ("f1", "recall", "precision") + (("wrong_ball", "multi_ball") if t == MAIN else ())
+        metrics = ("f1", "recall", "precision") + (("false_track_rate", "multi_ball") if t == MAIN else ())
         for c in bootstrap.compare(ua, ub, rng, metrics=metrics, unit=unit):
             d = c.to_dict()
             d["metric"] = f"{c.metric}@{t:g}" if c.metric in ("f1", "recall", "precision") else c.metric

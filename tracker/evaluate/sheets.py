@@ -1,4 +1,4 @@
-"""Contact sheets of the worst failures: a crop each, with the truth and the claim drawn on it."""
+"""Contact sheets of the worst failures: a crop each, with the truth and the report drawn on it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tracker.core.errors import TrackerError
 from tracker.core.types import Image, Region
-from tracker.evaluate.candidates import separate_claims
+from tracker.evaluate.candidates import separate_detections
 from tracker.evaluate.frames import runs
 from tracker.evaluate.run import ClipEvaluation, Evaluation
 from tracker.labels.dataset import Clip
@@ -21,7 +21,7 @@ KINDS = {
     "missed": "Missed: the ball is visible, nothing is reported",
     "wrong place": "Wrong place: reported farther than 5 px (at 1280 wide) from the ball",
     "false alarm": "False alarm: reported, yet there is no ball",
-    "second ball": "Second ball: the detector alone claims more than one",
+    "second ball": "Second ball: more than one detection before tracking",
 }
 TILE_W, TILE_H = 280, 210
 MIN_VIEW_PX = 150.0  # width of a crop at 1280 wide
@@ -30,13 +30,13 @@ MAX_VIEW_PX = 360.0  # wider than this, a ball of five pixels is not seen any mo
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Failure:
-    """One failure worth a look.
+    """One failure of the contact sheet.
 
     Attributes:
         kind: one of :data:`KINDS`. clip: the clip. frame: its worst frame. run: consecutive frames that fail so.
-        truth: float64 [2] source px (NaN when absent). claims: float64 [C, 2] what is claimed (the report first).
+        truth: float64 [2] source px (NaN when absent). places: float64 [C, 2] the report first, then other detections.
         severity: for ordering; note: what to print.
-        regions: parts of the picture shown side by side: one, or two where truth and claim are far apart.
+        regions: parts of the picture shown side by side: one, or two where truth and report are far apart.
         jpegs: base64 of each, empty where the picture could not be read.
     """
 
@@ -45,7 +45,7 @@ class Failure:
     frame: int
     run: int
     truth: NDArray[np.float64]
-    claims: NDArray[np.float64]
+    places: NDArray[np.float64]
     severity: float
     note: str
     regions: tuple[Region, ...]
@@ -61,7 +61,7 @@ def pick_failures(e: Evaluation, per_kind: int = 8, per_clip: int = 3, threshold
     """The worst failures of each kind. Neighbouring frames fail together, so each run of frames is shown once.
 
     Args:
-        threshold: score from which raw claims count as second balls; None: what the system itself stated.
+        threshold: score from which a candidate counts as a second ball; None: as the system states.
     """
     found: list[Failure] = []
     for c in e.clips:
@@ -77,7 +77,7 @@ def pick_failures(e: Evaluation, per_kind: int = 8, per_clip: int = 3, threshold
 
 
 def add_pictures(failures: Sequence[Failure], say: Callable[[str], None] = lambda _: None) -> list[Failure]:
-    """Reads the crops from the clips' media. What cannot be read stays without a picture, and ``say`` is told why."""
+    """Reads the crops from the clips' media. ``say`` gets the reason where a picture is missing."""
     from tracker.video import open_video
 
     pictures: dict[int, tuple[str, ...]] = {}
@@ -117,16 +117,16 @@ class _Found:
 
     at: int
     run: int
-    claims: NDArray[np.float64]
+    places: NDArray[np.float64]
     severity: float
     note: str
 
 
 def _failure(kind: str, c: ClipEvaluation, f: _Found) -> Failure:
     truth = c.table.truth[f.at]
-    regions = views(np.vstack([truth[None], f.claims]), c.clip)
+    regions = views(np.vstack([truth[None], f.places]), c.clip)
     frame = int(c.table.frame[f.at])
-    return Failure(kind, c.clip, frame, f.run, truth, f.claims, f.severity, f.note, regions)
+    return Failure(kind, c.clip, frame, f.run, truth, f.places, f.severity, f.note, regions)
 
 
 def views(points: NDArray[np.float64], clip: Clip) -> tuple[Region, ...]:
@@ -176,7 +176,7 @@ def _wrong(c: ClipEvaluation, _: float | None) -> list[_Found]:
         i = int(a + np.argmax(t.error_px[a:b]))
         e = float(t.error_px[i])
         note = f"{e:.0f} px away, {b - a} frames{_score(t.score[i])}"
-        out.append(_Found(i, int(b - a), t.claim[i : i + 1], min(e, 1e6) * np.sqrt(b - a), note))
+        out.append(_Found(i, int(b - a), t.report_xy[i : i + 1], min(e, 1e6) * np.sqrt(b - a), note))
     return out
 
 
@@ -186,25 +186,28 @@ def _alarms(c: ClipEvaluation, _: float | None) -> list[_Found]:
     for a, b in runs(t.reported & (t.visibility == 0), t.frame):
         scores = np.nan_to_num(t.score[a:b], nan=-1.0)
         i = int(a + np.argmax(scores))
-        out.append(_Found(i, int(b - a), t.claim[i : i + 1], float(b - a), f"{b - a} frames{_score(t.score[i])}"))
+        out.append(_Found(i, int(b - a), t.report_xy[i : i + 1], float(b - a), f"{b - a} frames{_score(t.score[i])}"))
     return out
 
 
 def _second(c: ClipEvaluation, threshold: float | None) -> list[_Found]:
     t = c.table
-    if c.run.candidates is None and not t.has_claims:
+    if c.run.candidates is None and not t.has_counts:
         return []
-    grid = separate_claims(c.run.candidates, t.frame, c.clip.width) if c.run.candidates is not None else None
-    many = t.claims > 1 if threshold is None or grid is None else grid.second >= threshold
+    grid = separate_detections(c.run.candidates, t.frame, c.clip.width) if c.run.candidates is not None else None
+    many = t.n_detections > 1 if threshold is None or grid is None else grid.second >= threshold
     out = []
     for a, b in runs(many, t.frame):
         if grid is None:
-            i = int(a + np.argmax(t.claims[a:b]))
-            shown, text = t.claim[i : i + 1], f"{t.claims[i]} claims, {b - a} frames (places not handed out)"
+            i = int(a + np.argmax(t.n_detections[a:b]))
+            shown, text = (
+                t.report_xy[i : i + 1],
+                f"{t.n_detections[i]} detections, {b - a} frames (positions not stored)",
+            )
         else:
             i = int(a + np.argmax(grid.second[a:b]))
-            n = max(2, int(t.claims[i] if threshold is None else grid.number_at(threshold)[i]))
-            shown, text = grid.xy[i, :n], f"{n} claims, second{_score(grid.second[i])}, {b - a} frames"
+            n = max(2, int(t.n_detections[i] if threshold is None else grid.number_at(threshold)[i]))
+            shown, text = grid.xy[i, :n], f"{n} detections, second{_score(grid.second[i])}, {b - a} frames"
             shown = shown[np.isfinite(shown).all(1)]
         severity = float(b - a) if grid is None else float(grid.second[i]) + 0.01 * (b - a)
         out.append(_Found(i, int(b - a), shown, severity, text))

@@ -7,11 +7,11 @@ from typing import Any
 
 HEAD = (
     f"{'clip':24s} {'vis':>5s} {'F1@5':>6s} {'P@5':>6s} {'R@5':>6s} {'(leg.)':>6s} {'F1@10':>6s} {'hard':>5s}"
-    f" {'occl':>5s} {'alarm':>6s} {'2+':>6s} {'wrong':>6s} {'lock':>5s} {'compl':>6s} {'p50px':>6s} {'p90px':>6s}"
+    f" {'occl':>5s} {'alarm':>6s} {'multi':>6s} {'false':>6s} {'run':>5s} {'compl':>6s} {'p50px':>6s} {'p90px':>6s}"
 )
 
 
-INTERVALS = ("f1", "precision", "recall", "wrong_ball")
+INTERVALS = ("f1", "precision", "recall", "false_track_rate")
 
 
 def table(data: dict[str, Any]) -> str:
@@ -36,7 +36,7 @@ def table(data: dict[str, Any]) -> str:
         target = f" {p['target']:g}" if "target" in p else ""
         lines.append(
             f"operating point {p['rule']}{target}: threshold {p['threshold']:.4g}, recall {e['recall']:.3f}, "
-            f"precision {e['precision']:.3f}, false-positive rate {e['fpr']:.4f}, 2+ claims {e['multi_ball']:.4f} "
+            f"precision {e['precision']:.3f}, false-positive rate {e['fpr']:.4f}, multi-ball {e['multi_ball']:.4f} "
             f"({data['curve_source']})"
         )
     for sport, g in data.get("gap", {}).items():
@@ -60,8 +60,8 @@ def _line(name: str, p: dict[str, Any], r: dict[str, Any], t: dict[str, Any], er
     return (
         f"{name[:24]:24s} {p['visible']:5d} {_v(a['f1'], 6)} {_v(a['precision'], 6)} {_v(a['recall'], 6)} "
         f"{_v(r['recall_legacy'], 6)} {_v(b['f1'], 6)} {_v(hard, 5, 2)} {_v(occluded, 5, 2)} {_v(alarm, 6)} "
-        f"{_v(p['multi_ball'], 6)} {_v(r['wrong_ball'], 6)} {p['wrong_lock']:5d} {_v(t['completeness'], 6)} "
-        f"{_v(err['p50'], 6, 2)} {_v(err['p90'], 6, 1)}"
+        f"{_v(p['multi_ball'], 6)} {_v(r['false_track_rate'], 6)} {p['longest_false_track']:5d} "
+        f"{_v(t['completeness'], 6)} {_v(err['p50'], 6, 2)} {_v(err['p90'], 6, 1)}"
     )
 
 

@@ -53,7 +53,7 @@ def render(e: Evaluation, data: dict[str, Any], failures: Sequence[Failure], *, 
         dataset: how to call the data set.
     """
     parts = [
-        f"<h1>How it fails: {escape(e.system)}</h1>",
+        f"<h1>Evaluation: {escape(e.system)}</h1>",
         f'<p class="soft">{escape(dataset)} · {len(e.clips)} clips · distances in px of a 1280-wide picture · '
         f"oneball {escape(__version__)}</p>",
     ]
@@ -82,8 +82,13 @@ def _cards(g: dict[str, Any]) -> str:
         ("F1 within 10 px", _f(p["@10"]["f1"]), f"worst clip {_f(p['@10']['worst_f1'])}", False),
         ("Recall within 5 px", _f(strict), f"legacy reading {_f(legacy)}", False),
         ("Precision within 5 px", _f(p["@5"]["precision"]), _span(i["precision"]), False),
-        ("Frames with 2+ claims", _pct(multi), "detector alone", bool(multi and multi > 0.01)),
-        ("Wrong-ball frames", _pct(r["wrong_ball"]), f"longest lock {p['wrong_lock']} frames", r["wrong_ball"] > 0.01),
+        ("Multi-ball frames", _pct(multi), "before tracking", bool(multi and multi > 0.01)),
+        (
+            "False-track frames",
+            _pct(r["false_track_rate"]),
+            f"longest run {p['longest_false_track']} frames",
+            r["false_track_rate"] > 0.01,
+        ),
         ("False alarms", _pct(r["false_alarm_rate"]), f"of {p['absent']} frames without ball", False),
         ("Track complete", _pct(g["track"]["completeness"]), f"{g['track']['fragments']} interruptions", False),
         ("Position error", f"{_f(g['error_px']['p50'], 2)} px", f"90 %: {_f(g['error_px']['p90'], 1)} px", False),
@@ -117,8 +122,8 @@ def _comparison(c: dict[str, Any] | None) -> str:
 
 def _clips(e: Evaluation, data: dict[str, Any]) -> str:
     head = (
-        "clip", "visible", "F1@5", "P@5", "R@5", "legacy R", "F1@10", "hard", "occluded", "false alarms", "2+ claims",
-        "wrong ball", "wrong lock", "complete", "breaks", "median px", "90 % px",
+        "clip", "visible", "F1@5", "P@5", "R@5", "legacy R", "F1@10", "hard", "occluded", "false alarms", "multi-ball",
+        "false track", "longest false track", "complete", "breaks", "median px", "90 % px",
     )  # fmt: skip
     rows = []
     for c in e.clips:
@@ -143,8 +148,8 @@ def _row(
     cells = (
         p["visible"], _f(p["@5"]["f1"]), _f(p["@5"]["precision"]), _f(p["@5"]["recall"]), _f(r["recall_legacy"]),
         _f(p["@10"]["f1"]), _of(p["@5"]["recall_hard"], p["hard"]), _of(p["@5"]["recall_occluded"], p["occluded"]),
-        _of(p["false_alarm_rate"], p["absent"]), _pct(p["multi_ball"]), _pct(r["wrong_ball"]), p["wrong_lock"],
-        _pct(t["completeness"]), t["fragments"], _f(err["p50"], 2), _f(err["p90"], 1),
+        _of(p["false_alarm_rate"], p["absent"]), _pct(p["multi_ball"]), _pct(r["false_track_rate"]),
+        p["longest_false_track"], _pct(t["completeness"]), t["fragments"], _f(err["p50"], 2), _f(err["p90"], 1),
     )  # fmt: skip
     tds = "".join(f"<td>{c}</td>" for c in cells)
     return f'<tr class="{css}"><td>{escape(name)} <span class="soft">{escape(sub)}</span></td>{tds}</tr>'
@@ -160,7 +165,7 @@ def _groups(data: dict[str, Any]) -> str:
             svg.Line(s["tolerance_px"], s["recall_legacy"], "recall, legacy reading", dashed=True),
             svg.Line(s["tolerance_px"], s["precision"], "precision"),
         ],
-        title="How exact: rates over the tolerance",
+        title="Rates over the tolerance",
         x_label="tolerance, px at 1280 wide",
         y_label="rate",
         x_range=(0, 40),
@@ -174,24 +179,24 @@ def _groups(data: dict[str, Any]) -> str:
 def _curves(data: dict[str, Any]) -> str:
     c = data.get("curve")
     if not c or len(c["threshold"]) < 2:
-        return "<h2>Curves</h2><p>No scores were handed out, so there are no curves.</p>"
+        return "<h2>Curves</h2><p>The trajectories carry no scores, so there are no curves.</p>"
     marks = [
         (p["expected"]["recall"], p["expected"]["precision"], p["expected"]["fpr"], p["expected"]["multi_ball"],
          p["threshold"], "ABCDEFGH"[i % 8])
         for i, p in enumerate(data["operating_points"])
     ]  # fmt: skip
     pr = svg.chart(
-        [svg.Line(c["recall"], c["precision"], "all claims")],
+        [svg.Line(c["recall"], c["precision"], "all detections")],
         title="Precision and recall",
-        x_label="recall (ball among the claims, 5 px)",
-        y_label="precision of claims",
+        x_label="recall (ball among the detections, 5 px)",
+        y_label="precision of detections",
         marks=[(m[0], m[1], m[5]) for m in marks],
     )
     top = max(0.02, min(1.0, max(c["fpr"])))
     roc = svg.chart(
         [svg.Line(c["fpr"], c["recall"], "recall")],
         title="ROC: recall over false-positive rate",
-        x_label="frames with a false claim",
+        x_label="frames with a false detection",
         y_label="recall",
         x_range=(0, top),
         marks=[(m[2], m[0], m[5]) for m in marks],
@@ -199,11 +204,11 @@ def _curves(data: dict[str, Any]) -> str:
     rates = svg.chart(
         [
             svg.Line(c["threshold"], c["recall"], "recall"),
-            svg.Line(c["threshold"], c["multi_ball"], "frames with 2+ claims"),
-            svg.Line(c["threshold"], c["fpr"], "frames with a false claim"),
+            svg.Line(c["threshold"], c["multi_ball"], "multi-ball frames"),
+            svg.Line(c["threshold"], c["fpr"], "frames with a false detection"),
             svg.Line(c["threshold"], c["false_alarm_rate"], "false alarms, ball absent", dashed=True),
         ],
-        title="Everything over the threshold",
+        title="Rates over the threshold",
         x_label="threshold",
         y_label="rate",
         marks=[(m[4], m[3], m[5]) for m in marks],
@@ -211,7 +216,7 @@ def _curves(data: dict[str, Any]) -> str:
     charts = "".join(f"<div class='chart'>{x}</div>" for x in (pr, roc, rates))
     return (
         f"<h2>Curves over the threshold</h2><p class='soft'>From the {escape(data['curve_source'])}; "
-        f"claims within 12 px are one.</p><div class='row'>{charts}</div>"
+        f"detections within 12 px are one.</p><div class='row'>{charts}</div>"
     )
 
 
@@ -226,7 +231,7 @@ def _operating(data: dict[str, Any]) -> str:
         + "</tr>"
         for i, p in enumerate(points)
     )
-    names = ("recall", "precision", "F1", "false-positive rate", "false alarms", "2+ claims")
+    names = ("recall", "precision", "F1", "false-positive rate", "false alarms", "multi-ball rate")
     ths = "".join(f"<th>{k}</th>" for k in names)
     return f"<h3>Operating points</h3><table><tr><th>rule</th><th>threshold</th>{ths}</tr>{rows}</table>"
 
@@ -259,9 +264,9 @@ def _sheets(failures: Sequence[Failure]) -> str:
     out = ["<h2>Worst failures by kind</h2>"]
     out.append(
         "<p class='soft'>One tile per run of frames. "
-        f"Two parts of the picture side by side where truth and claim are far apart. "
-        f"{_swatch('&#9711; truth', svg.GOOD)} {_swatch('&#10005; claim', svg.BAD)} "
-        f"{_swatch('&#10005; further claims', svg.FAIR)}</p>"
+        f"Two parts of the picture side by side where truth and report are far apart. "
+        f"{_swatch('&#9711; truth', svg.GOOD)} {_swatch('&#10005; report', svg.BAD)} "
+        f"{_swatch('&#10005; further detections', svg.FAIR)}</p>"
     )
     for kind, title in KINDS.items():
         chosen = [f for f in failures if f.kind == kind]
@@ -292,8 +297,8 @@ def _panel(f: Failure, i: int) -> str:
         if i < len(f.jpegs) and f.jpegs[i]
         else f'<rect width="{w}" height="{TILE_H}" fill="#cbd5e1"/><text x="8" y="18">no picture</text>'
     )
-    for n, claim in enumerate(f.claims):
-        x, y = (claim - (region.x0, region.y0)) * k
+    for n, place in enumerate(f.places):
+        x, y = (place - (region.x0, region.y0)) * k
         colour = svg.BAD if n == 0 else svg.FAIR
         body += f'<path d="M{x - 9:.1f} {y - 9:.1f}l18 18m0 -18l-18 18" stroke="#fff" stroke-width="3.5" opacity=".7"/>'
         body += f'<path d="M{x - 9:.1f} {y - 9:.1f}l18 18m0 -18l-18 18" stroke="{colour}" stroke-width="1.8"/>'
@@ -308,13 +313,13 @@ def _panel(f: Failure, i: int) -> str:
 
 def _words() -> str:
     return (
-        "<h2>What the words mean</h2><p>A ball reported farther away than the tolerance is a miss <em>and</em> a false "
-        "claim. The legacy reading of recall, common in the literature, leaves such frames out. Occluded frames count "
-        "only in their own column (within twice the tolerance). Wrong ball: reported more than 40 px from it, or where "
-        "there is none; wrong lock: the longest such run. 2+ claims: frames in which the detector alone, before any "
-        "tracking, claims places more than 12 px apart. Complete: frames with the ball in the picture that are "
-        "reported within 10 px (20 while occluded). False-positive rate: visible and absent frames with any false "
-        "claim.</p>"
+        "<h2>Definitions</h2><p>A ball reported farther away than the tolerance is a miss <em>and</em> a false "
+        "positive. The legacy reading of recall, common in the literature, leaves such frames out. Occluded frames"
+        " count only in their own column (within twice the tolerance). False track: a ball is reported more than "
+        "40 px from the ball, or where there is none; longest false track: the longest run of such frames. Multi-"
+        "ball: frames with detections more than 12 px apart, before any tracking. Complete: frames with the ball "
+        "in the picture that are reported within 10 px (20 while occluded). False-positive rate: visible and "
+        "absent frames with any false detection.</p>"
     )
 
 
@@ -322,7 +327,7 @@ def _rule(p: dict[str, Any]) -> str:
     if p["rule"] == "min-cost":
         return f"least cost (false {p['cost_fp']:g}, missed {p['cost_fn']:g})"
     if "target" in p:
-        return f"{'false-positive rate' if p['rule'] == 'at-fpr' else '2+ claims'} ≤ {p['target']:g}"
+        return f"{'false-positive rate' if p['rule'] == 'at-fpr' else 'multi-ball rate'} ≤ {p['target']:g}"
     return "best F1"
 
 

@@ -212,7 +212,7 @@ def timeline(
 def timeline_legend() -> str:
     """What the colours of :func:`timeline` mean."""
     items = (
-        (GOOD, "within 5 px"), (FAIR, "5 to 40 px"), (BAD, "wrong ball (over 40 px), or false alarm below"),
+        (GOOD, "within 5 px"), (FAIR, "5 to 40 px"), (BAD, "false track (over 40 px), or false alarm below"),
         (MISS, "missed"), (BANDS[1], "label: visible"), (BANDS[2], "hard"), (BANDS[3], "occluded"),
         (BANDS[0], "absent"),
     )  # fmt: skip
