@@ -406,8 +406,8 @@ EVALUATE = [
          'tp + far + false_alarms', 'tp + false_alarms'),
         ("recall-forgets-far", "recall leaves out the frames with a ball in the wrong place",
          'recall = tp / np.maximum(1.0, visible)', 'recall = tp / np.maximum(1.0, visible - far)'),
-        ("one-detection-is-multi", "one detection counts as two balls", "counted & (table.claims > 1)",
-         "counted & (table.claims >= 1)"),
+        ("one-detection-is-multi", "one detection counts as two balls", "counted & (table.n_detections > 1)",
+         "counted & (table.n_detections >= 1)"),
     ),
     *group(
         "tracker/evaluate/protocol.py", "evaluate_protocol evaluate_scenarios",
@@ -421,7 +421,7 @@ EVALUATE = [
     *group(
         "tracker/evaluate/curves.py", "evaluate_curves",
         ("curve-precision-forgets-far", "precision of the curve counts found balls only",
-         "claims = grid.score[counted]\n", "claims = np.where(near, grid.score, -np.inf)[counted]\n"),
+         "detections = grid.score[counted]\n", "detections = np.where(near, grid.score, -np.inf)[counted]\n"),
         ("curve-excludes-its-threshold", "a score equal to the threshold does not count",
          'side="left")).astype', 'side="right")).astype'),
         ("target-rate-ignored", "--at-fpr takes any threshold", "allowed = usable & (rate <= target)", "allowed = usable"),
@@ -439,7 +439,7 @@ EVALUATE = [
         ("unknown-read-as-absent", "frames nobody judged are frames without a ball",
          "keep = v != -1", "v = np.maximum(v, 0)\n    keep = v != -1"),
         ("far-is-not-wrong", "a ball reported 100 px off is not wrong",
-         "((self.visibility == 0) | (self.error_px > WRONG_PX))", "(self.visibility == 0)"),
+         "((self.visibility == 0) | (self.error_px > FALSE_TRACK_PX))", "(self.visibility == 0)"),
     ),
     *group(
         "tracker/evaluate/candidates.py", "evaluate_curves",
