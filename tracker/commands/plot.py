@@ -36,7 +36,7 @@ def command(
     from tracker.core.errors import TrackerError
     from tracker.core.trajectory import Trajectory
     from tracker.motion.events import find_events
-    from tracker.render.plot import plot
+    from tracker.render.plot import far_frames, plot
 
     config = load_config(config_path, overrides)
     track = Trajectory.read(trajectory)
@@ -55,6 +55,9 @@ def command(
     found = find_events(track, width) if events else []
     folder = out if out is not None else os.path.dirname(trajectory) or "."
     kinds = [k for k in only.split(",") if k]
+    if far := far_frames(track):
+        told = ", ".join(map(str, far[:8])) + (f" and {len(far) - 8} more" if len(far) > 8 else "")
+        click.echo(f"note: positions outside any picture are left out: frame {told}", err=True)
     for path in plot(track, folder, kinds=kinds, frame=frame, events=found, form=form):
         if not quiet:
             click.echo(str(path))

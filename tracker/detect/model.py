@@ -18,6 +18,8 @@ from tracker.core.types import FloatArray, Image
 METADATA_KEY = "oneball"
 FORMAT = 1
 MAX_BYTES = 256 << 20
+MAX_TOP_K = 1000
+MAX_WIDTH = 16384  # px
 BUNDLED = "oneball.onnx"
 
 
@@ -96,16 +98,24 @@ class BallModel:
                 sport=str(extra["sport"]), digest=digest, extra=extra,
             )  # fmt: skip
             known = int(extra["format"])
-        except (KeyError, TypeError, ValueError) as e:
+        except (KeyError, TypeError, ValueError, OverflowError) as e:
             raise TrackerError(f"{self.path}: its metadata is damaged ({e}): {ours}") from e
         if known != FORMAT:
             raise TrackerError(
                 f"{self.path} has contract version {known}, this program reads {FORMAT}; export it again"
             )
-        if not (
-            1 <= info.frames <= 16 and 1 <= info.multiple <= 64 and 0 <= info.keep_threshold <= info.threshold <= 1
-        ):
-            raise TrackerError(f"{self.path}: its metadata holds impossible values: {ours}")
+        for name, value, low, high, unit in (
+            ("frames", info.frames, 1, 16, "number of pictures"), ("multiple", info.multiple, 1, 64, "number of px"),
+            ("top_k", info.top_k, 1, MAX_TOP_K, "number of detections"),
+            ("working_width", info.working_width, 1, MAX_WIDTH, "number of px"),
+        ):  # fmt: skip
+            if not low <= value <= high:
+                raise TrackerError(f"{self.path}: {name} must be a positive {unit} up to {high}, is {value}: {ours}")
+        if not 0 <= info.keep_threshold <= info.threshold <= 1:
+            raise TrackerError(
+                f"{self.path}: thresholds must rise from 0 to 1, are {info.keep_threshold:g} (keep) and "
+                f"{info.threshold:g}: {ours}"
+            )
         ins = {i.name: (i.type, len(i.shape)) for i in self._session.get_inputs()}
         outs = {o.name: len(o.shape) for o in self._session.get_outputs()}
         if ins != {"frames": ("tensor(uint8)", 5), "roi": ("tensor(float)", 2)}:
@@ -123,11 +133,39 @@ class BallModel:
 
         Returns:
             xy float32 [B, K, 2] px of the view, score float32 [B, K] in 0..1 falling, radius float32 [B, K] px.
+
+        Raises:
+            TrackerError: the model fails, or gives something else than it promises.
         """
-        xy, score, radius = self._session.run(
-            ["xy", "score", "radius"], {"frames": frames, "roi": np.asarray(roi, np.float32)}
-        )
+        try:
+            xy, score, radius = self._session.run(
+                ["xy", "score", "radius"], {"frames": frames, "roi": np.asarray(roi, np.float32)}
+            )
+        except Exception as e:  # onnxruntime raises kinds of its own
+            first = str(e).strip().splitlines()[0][:120] if str(e).strip() else type(e).__name__
+            raise TrackerError(f"{self.path} cannot be run ({first}); give a model made by tracker export") from e
+        self._check_outputs(len(frames), xy, score, radius)
         return xy, score, radius
+
+    def _check_outputs(self, views: int, xy: FloatArray, score: FloatArray, radius: FloatArray) -> None:
+        """What comes out is held to the contract each time: a file may promise one thing and give another."""
+        given = [a.shape[1] if a.ndim > 1 else 0 for a in (xy, score, radius)]
+        if len(set(given)) > 1:
+            told = ", ".join(map(str, given))
+            raise TrackerError(f"{self.path}: its outputs xy, score and radius disagree: K is {told}")
+        if given[0] > self.info.top_k:
+            raise TrackerError(
+                f"{self.path} gives {given[0]:,} detections a view, the metadata says {self.info.top_k}; give a "
+                "model made by tracker export"
+            )
+        if xy.shape != (views, given[0], 2) or score.shape != radius.shape or score.shape != xy.shape[:2]:
+            raise TrackerError(f"{self.path}: its outputs are not [views, K, 2], [views, K] and [views, K]")
+        if not (
+            np.isfinite(score).all()
+            and np.isfinite(xy).all()
+            and -1e-3 <= score.min(initial=0) <= score.max(initial=0) <= 1.001
+        ):
+            raise TrackerError(f"{self.path} gives scores or places that are no numbers; its weights may be damaged")
 
     def round_up(self, pixels: float) -> int:
         """The next size a view may have."""

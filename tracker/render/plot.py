@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 KINDS = ("path", "time", "heat")
 SEEN, PREDICTED, LOST = "#d0a000", "#d6219a", "#999999"
 _MARKS = {"hit": ("^", "#c02020"), "bounce": ("v", "#2050c0"), "stop": ("s", "#208040"), "contact": ("o", "#555555")}
+_LOWEST_PX, _HIGHEST_PX = -2000.0, 17000.0  # no picture reaches further, nor a prediction that left it
+_MOST_ROWS = 1000  # of a heat map
 _MOST_POINTS = 200_000  # drawn of a path: a day of play must not take a day to draw
 
 
@@ -48,6 +51,7 @@ def plot(
     unknown = [k for k in kinds if k not in KINDS]
     if unknown:
         raise TrackerError(f"no plot '{unknown[0]}'; there are: {', '.join(KINDS)}")
+    trajectory = without(trajectory, far_frames(trajectory))
     known = np.isfinite(trajectory.xy).all(axis=1)
     if not known.any():
         raise TrackerError("the trajectory has no place of a ball in any frame; there is nothing to plot")
@@ -71,13 +75,30 @@ def plot(
     return files
 
 
+def far_frames(trajectory: Trajectory) -> list[int]:
+    """Frames whose position lies outside any picture: one bad number must not set the scale of a plot."""
+    with np.errstate(invalid="ignore"):
+        far = ((trajectory.xy < _LOWEST_PX) | (trajectory.xy > _HIGHEST_PX)).any(axis=1)
+    return trajectory.frame[far].tolist()
+
+
+def without(trajectory: Trajectory, frames: Sequence[int]) -> Trajectory:
+    """The trajectory with no position in some frames."""
+    if not frames:
+        return trajectory
+    gone = np.isin(trajectory.frame, frames)
+    return replace(
+        trajectory, xy=np.where(gone[:, None], np.nan, trajectory.xy), status=np.where(gone, "lost", trajectory.status)
+    )
+
+
 def heat_map(xy: FloatArray, weight: FloatArray, size: tuple[int, int], across: int = 96) -> FloatArray:
     """Seconds spent in each cell, smoothed; float64 [rows, across].
 
     Args:
         xy: float64 [N, 2] px. weight: float64 [N] s. size: width, height in px.
     """
-    rows = max(1, round(across * size[1] / size[0]))
+    rows = min(max(1, round(across * size[1] / size[0])), _MOST_ROWS)
     edges = (np.linspace(-0.5, size[1] - 0.5, rows + 1), np.linspace(-0.5, size[0] - 0.5, across + 1))
     counts, _, _ = np.histogram2d(xy[:, 1], xy[:, 0], bins=edges, weights=weight)
     import cv2
@@ -97,7 +118,7 @@ def _figure(width: float, height: float, rows: int = 1) -> Any:
 
 
 def _picture_figure(frame: Image | None, size: tuple[int, int]) -> Figure:
-    figure = _figure(10, max(2.0, 10 * size[1] / size[0]))
+    figure = _figure(10, min(max(2.0, 10 * size[1] / size[0]), 30.0))
     axes = figure.axes[0]
     extent = (-0.5, size[0] - 0.5, size[1] - 0.5, -0.5)
     if frame is not None:
