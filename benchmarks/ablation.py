@@ -30,7 +30,7 @@ import cv2
 import numpy as np
 from occlusion_test import plan, pooled, run_pipeline
 
-from tracker.core.config import load_config
+from tracker.core.config import BUNDLED, load_config
 from tracker.core.files import atomic_write, prepare_folder
 from tracker.detect.model import BallModel
 from tracker.evaluate.live import track_clip
@@ -103,7 +103,7 @@ def make(arm: Arm, args: argparse.Namespace) -> Path | None:
 
 def _train(settings: Sequence[str], out: Path, args: argparse.Namespace, more: Sequence[str]) -> None:
     prepare_folder(out)
-    config = Path(__file__).resolve().parents[1] / "configs" / "oneball_fourth.yaml"
+    config = BUNDLED / "oneball_fourth.yaml"
     command = [
         sys.executable, "-m", "tracker.train", str(config), *settings, "--data", str(args.data), "--out", str(out),
         "--resume", "--quiet", *more,

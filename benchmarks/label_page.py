@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--loop-only", action="store_true", help="that alone, without the browser")
     parser.add_argument("--checkpoint", help="to start from, for --loop: one that never saw the clip's venue")
     parser.add_argument("--threshold", type=float, default=0.5, help="of both models, for --loop")
-    parser.add_argument("--config", default="configs/tennis.yaml")
+    parser.add_argument("--config", default="tennis")
     parser.add_argument("overrides", nargs="*", help="training settings for --loop, such as train.epochs=2")
     args = parser.parse_args()
     (clip,) = [c for c in load_dataset(args.data) if c.name == args.clip]

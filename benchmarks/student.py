@@ -107,7 +107,7 @@ def main() -> None:
         model = folder / "run" / "model.onnx"
         if not model.exists():
             settings = [f"train.epochs={args.epochs}", f"train.steps_per_epoch={args.steps}", *args.settings]
-            train = ["-m", "tracker.train", "configs/oneball.yaml", *settings, f"data.cache_dir={args.work / 'cache'}"]
+            train = ["-m", "tracker.train", "oneball", *settings, f"data.cache_dir={args.work / 'cache'}"]
             where = ["--data", str(folder), "--out", str(folder / "run")]
             subprocess.run([sys.executable, *train, *where], check=True)
         tables = [LabelTable.read(folder / f"{c.name}.labels.csv") for c in clips]

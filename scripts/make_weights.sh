@@ -10,18 +10,18 @@ out="${OUT:-runs/weights}"
 first=""
 for seed in ${SEEDS:-${SEED:-0}}; do
   run="$out/seed$seed"
-  nice python -m tracker.train configs/oneball_first.yaml "train.seed=$seed" --data "$TRACKER_DATA" --out "$run-first" \
+  nice python -m tracker.train oneball_first "train.seed=$seed" --data "$TRACKER_DATA" --out "$run-first" \
     --resume --no-export
-  nice python -m tracker.train configs/oneball_second.yaml "train.seed=$((seed + 1))" --data "$TRACKER_DATA" \
+  nice python -m tracker.train oneball_second "train.seed=$((seed + 1))" --data "$TRACKER_DATA" \
     --out "$run-second" --from "$run-first/last.pt" --resume --no-export
   tracker export "$run-second/last.pt" --out "$run-second/model.onnx" --threshold 0.7
   more="$run-more"
   python scripts/label_unlabelled.py "$TRACKER_DATA" "$run-second/model.onnx" "$more"
-  nice python -m tracker.train configs/oneball_third.yaml "train.seed=$((seed + 2))" --data "$TRACKER_DATA" --data "$more" \
+  nice python -m tracker.train oneball_third "train.seed=$((seed + 2))" --data "$TRACKER_DATA" --data "$more" \
     --out "$run-third" --from "$run-second/last.pt" --resume --no-export
-  nice python -m tracker.train configs/oneball_fourth.yaml "train.seed=$((seed + 3))" --data "$TRACKER_DATA" \
+  nice python -m tracker.train oneball_fourth "train.seed=$((seed + 3))" --data "$TRACKER_DATA" \
     --data "$more" --out "$run-fourth" --from "$run-third/last.pt" --resume --no-export
-  nice python -m tracker.train configs/oneball.yaml "train.seed=$((seed + 4))" --data "$TRACKER_DATA" --data "$more" \
+  nice python -m tracker.train oneball "train.seed=$((seed + 4))" --data "$TRACKER_DATA" --data "$more" \
     --out "$run" --from "$run-fourth/last.pt" --resume --no-export
   tracker export "$run/last.pt" --out "$run/model.onnx" --threshold "${THRESHOLD:-0.8}" --keep-threshold "${KEEP:-0.15}" \
     --rule "${RULE:-unseen tennis venues, F1@10}"

@@ -12,7 +12,7 @@ from tracker.monitor.cues import find_cue_file, hear, read_cues
 from tracker.monitor.log import EventLog, connect, read_events
 from tracker.monitor.transcript import Segment, read_transcript, speech_model_folder
 
-# Written without looking at the lists in configs/cues, for this test alone.
+# Written without looking at the lists in tracker/configs/cues, for this test alone.
 SAID = {
     "tennis": [
         ("oh, that is an ace out wide, his ninth of the match", "ace"),

@@ -56,8 +56,8 @@ def command(
 
     \b
     Examples:
-      tracker crossval configs/tennis.yaml data/courts train.epochs=6 --sport tennis
-      tracker crossval configs/tennis.yaml data/courts --plan
+      tracker crossval tennis data/courts train.epochs=6 --sport tennis
+      tracker crossval tennis data/courts --plan
     """
     from tracker.core.config import load_config
     from tracker.core.errors import TrackerError

@@ -21,7 +21,7 @@ import click
 @click.option("--transcript", metavar="FILE", help="Commentary (.srt, .vtt, .json): mark frames that it contradicts.")
 @click.option("--speech", metavar="AUDIO", help="The same from the sound of a file, with --speech-model.")
 @click.option("--speech-model", metavar="DIR", help="Folder or package of a faster-whisper model on this machine.")
-@click.option("--cues", metavar="FILE", help="Cue list (default: configs/cues of the run's sport).")
+@click.option("--cues", metavar="FILE", help="Cue list (default: the program's for the run's sport).")
 @click.option(
     "--run", type=int, metavar="N", help="With --transcript, --speech: the run it belongs to (default: last)."
 )

@@ -29,7 +29,8 @@ def command(
     config_path: str | None, overrides: tuple[str, ...], data_paths: tuple[str, ...], out: str | None,
     start: str | None, resume: bool, overwrite: bool, do_export: bool, quiet: bool,
 ) -> None:  # fmt: skip
-    """Train with the YAML file CONFIG; settings are overridden as train.epochs=3.
+    """Train with CONFIG, a YAML file or the name of one of the program's (tennis, football). Settings are overridden as
+    train.epochs=3.
 
     Without CONFIG, --from goes on with the settings that its checkpoint was trained with, at a fifth of their rate and
     for two epochs of 100 steps: enough for a few dozen new labels.
@@ -44,10 +45,10 @@ def command(
 
     \b
     Examples:
-      python -m tracker.train configs/tennis.yaml train.epochs=3
-      python -m tracker.train configs/tennis.yaml --data my_court/ --from weights.pt
+      python -m tracker.train tennis train.epochs=3
+      python -m tracker.train tennis --data my_court/ --from weights.pt
       python -m tracker.train --from weights.pt --data lessons/ --data courts/
-      torchrun --nproc_per_node=2 -m tracker.train configs/tennis.yaml
+      torchrun --nproc_per_node=2 -m tracker.train tennis
     """
     from tracker.core.config import load_config
     from tracker.core.errors import TrackerError, missing_extra
@@ -56,7 +57,7 @@ def command(
     if config_path is not None and "=" in config_path and not Path(config_path).exists():
         overrides, config_path = (config_path, *overrides), None
     if config_path is None and not start:
-        raise TrackerError("give a CONFIG (configs/*.yaml), or --from CHECKPOINT to go on from one")
+        raise TrackerError("give a CONFIG (a YAML file, or tennis, football ...), or --from CHECKPOINT to go on")
     changes = [*overrides, *([f"train.init_from={start}"] if start else [])]
     try:
         from tracker.app.train import fine_tuning_config, run_training

@@ -1,4 +1,4 @@
-"""Every default in one place. YAML files in configs/ list only what differs; overrides are ``section.key=value``.
+"""Every default in one place. YAML files (tracker/configs) list only what differs; overrides are ``section.key=value``.
 
 Unknown keys and wrong types are refused, with the nearest name offered. Tuned numbers name the experiment they come
 from (a file under benchmarks/results/).
@@ -288,10 +288,20 @@ class Config:
         return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:12]
 
 
+BUNDLED = Path(__file__).parents[1] / "configs"
+
+
+def find_config(path: str | Path) -> Path:
+    """A file, or else one of the program's own by its name: ``tennis``, ``tennis.yaml``, ``configs/tennis.yaml``."""
+    path = Path(path)
+    own = BUNDLED / path.with_suffix(".yaml").name
+    return own if not path.exists() and path.parent in (Path("."), Path("configs")) and own.is_file() else path
+
+
 def load_config(
     path: str | Path | None = None, overrides: Iterable[str] = (), *, base: dict[str, Any] | None = None
 ) -> Config:
-    """Defaults, then a YAML file (or ``base``, plain values in its place), then ``section.key=value`` overrides.
+    """Defaults, then a YAML file (:func:`find_config`; or ``base``, plain values in its place), then ``section.key=value`` overrides.
 
     Raises:
         TrackerError: unreadable file, YAML error, unknown key (nearest name offered), wrong type.
@@ -301,7 +311,7 @@ def load_config(
     if path is not None:
         where = str(path)
         try:
-            loaded = yaml.safe_load(read_text(path, max_bytes=1 << 20))
+            loaded = yaml.safe_load(read_text(find_config(path), max_bytes=1 << 20))
         except yaml.YAMLError as e:
             mark = getattr(e, "problem_mark", None)
             line = f", line {mark.line + 1}" if mark else ""

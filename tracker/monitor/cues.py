@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from tracker.core.config import BUNDLED
 from tracker.core.errors import TrackerError
 from tracker.core.files import read_text
 from tracker.monitor.transcript import Segment
@@ -57,10 +58,9 @@ def find_cue_file(sport: str) -> Path:
     Raises:
         TrackerError: none for this sport.
     """
-    for base in (Path(__file__).parent / "cues", Path(__file__).parents[2] / "configs" / "cues"):
-        path = base / f"{sport}.yaml"
-        if re.fullmatch(r"\w+", sport) and path.is_file():
-            return path
+    path = BUNDLED / "cues" / f"{sport}.yaml"
+    if re.fullmatch(r"\w+", sport) and path.is_file():
+        return path
     raise TrackerError(f"no cue list for the sport '{sport}'; give one with --cues, or --sport tennis or football")
 
 

@@ -1,0 +1,1 @@
+"""Training configurations and cue lists that come with the program."""
