@@ -301,7 +301,7 @@ def find_config(path: str | Path) -> Path:
 def load_config(
     path: str | Path | None = None, overrides: Iterable[str] = (), *, base: dict[str, Any] | None = None
 ) -> Config:
-    """Defaults, then a YAML file (:func:`find_config`; or ``base``, plain values in its place), then ``section.key=value`` overrides.
+    """Defaults, then a YAML file (:func:`find_config`) or ``base``, plain values, then ``section.key=value`` overrides.
 
     Raises:
         TrackerError: unreadable file, YAML error, unknown key (nearest name offered), wrong type.
