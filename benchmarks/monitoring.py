@@ -29,11 +29,11 @@ from tracker.core.types import BallState, CameraMotion, Detections
 from tracker.detect.model import BallModel
 from tracker.labels.dataset import Clip, load_dataset
 from tracker.labels.schema import LabelTable
-from tracker.monitor.calibrate import Watched, judge, watch_clip
+from tracker.monitor.calibrate import ClipSignals, judge, read_signals
 from tracker.monitor.confidence import Confidence, fit_confidence
 from tracker.monitor.drift import Drift
 from tracker.monitor.estimate import wilson
-from tracker.monitor.looks import Looks
+from tracker.monitor.frame_statistics import FrameStatistics
 from tracker.monitor.signals import SignalReader
 from tracker.track.pipeline import Step
 from tracker.video import open_video
@@ -56,33 +56,33 @@ def record(args: argparse.Namespace) -> None:
         if name in kept and (args.keep or kept[name]["digest"] == model.info.digest):
             continue
         clip = clips[name]
-        watched = watch_clip(model, clip, load_config(), greys=True)
-        wrong = {t: judge(watched, LabelTable.read(clip.labels), clip.width, t) for t in (5.0, 10.0)}
-        kept[name] = {"watched": watched, "wrong": wrong, "side": side, "digest": model.info.digest,
+        signals = read_signals(model, clip, load_config(), greys=True)
+        wrong = {t: judge(signals, LabelTable.read(clip.labels), clip.width, t) for t in (5.0, 10.0)}
+        kept[name] = {"signals": signals, "wrong": wrong, "side": side, "digest": model.info.digest,
                       "name": model.info.name, "fps": clip.fps}  # fmt: skip
-        print(f"{name}: {len(watched.signals)} frames, {int(np.nansum(wrong[5.0]))} wrong", flush=True)
+        print(f"{name}: {len(signals.signals)} frames, {int(np.nansum(wrong[5.0]))} wrong", flush=True)
         save(args, "record", kept)
     for name in filter(None, args.more.split(",")):
         if name not in kept:
-            kept[name] = {"watched": pictures_of(clips[name]), "side": "pictures", "digest": "", "name": "", "fps": 0}
-            print(f"{name}: {len(kept[name]['watched'].signals)} frames, pictures alone", flush=True)
+            kept[name] = {"signals": pictures_of(clips[name]), "side": "pictures", "digest": "", "name": "", "fps": 0}
+            print(f"{name}: {len(kept[name]['signals'].signals)} frames, pictures alone", flush=True)
             save(args, "record", kept)
 
 
-def pictures_of(clip: Clip) -> Watched:
+def pictures_of(clip: Clip) -> ClipSignals:
     """Light, sharpness, motion and timing of a clip without running a network: enough for the drift of pictures."""
-    looks, out = Looks(), Watched([], np.empty((0, 0)), [], [], [])
+    statistics, out = FrameStatistics(), ClipSignals([], np.empty((0, 0)), [], [], [])
     with open_video(clip.media, fps=clip.fps or None) as video:
         reader = SignalReader(load_config().track, video.info.width)
         k = min(1.0, 320 / max(video.info.width, video.info.height))
         for frame in video:
             state = BallState.lost(frame.index, frame.time_s)
             grey = None if frame.repeated else frame.grey(round(frame.width * k), round(frame.height * k))
-            look = "repeat" if frame.repeated else "scan"
-            step = Step(frame, state, Detections.empty(), CameraMotion(), False, look, grey)
+            passes = "repeat" if frame.repeated else "full"
+            step = Step(frame, state, Detections.empty(), CameraMotion(), False, passes, grey)
             out.signals.append(reader.read(step))
-            out.values.append(looks.read(step, out.signals[-1]))
-            out.tones.append(looks.tones)
+            out.values.append(statistics.read(step, out.signals[-1]))
+            out.tones.append(statistics.tones)
             out.greys.append(grey)
     return out
 
@@ -99,7 +99,7 @@ def flags(args: argparse.Namespace) -> None:
                 continue
             known = np.isfinite(k["wrong"][tolerance])
             c = confidence(kept, [n for n in fold if n != name])
-            doubts[name], wrongs[name] = doubt_of(c, k["watched"])[known], k["wrong"][tolerance][known] > 0
+            doubts[name], wrongs[name] = doubt_of(c, k["signals"])[known], k["wrong"][tolerance][known] > 0
             rows.append((name, k["side"], int(known.sum()), int(wrongs[name].sum()),
                          float((doubts[name] >= c.flag_above).mean()), caught(doubts[name], wrongs[name], c.flag_above),
                          *by_rank(doubts[name], wrongs[name])))  # fmt: skip
@@ -121,14 +121,14 @@ def confidence(kept: dict[str, Any], names: list[str]) -> Confidence:
     x, y, g = [], [], []
     for i, n in enumerate(names):
         known = np.isfinite(kept[n]["wrong"][5.0])
-        x.append(kept[n]["watched"].inputs[known])
+        x.append(kept[n]["signals"].inputs[known])
         y.append(kept[n]["wrong"][5.0][known])
         g.append(np.full(int(known.sum()), i))
     return fit_confidence(np.concatenate(x), np.concatenate(y) > 0, group=np.concatenate(g))
 
 
-def doubt_of(c: Confidence, watched: Watched) -> np.ndarray:
-    return np.array([c.doubt(s, tuple(v)) for s, v in zip(watched.signals, watched.inputs, strict=True)])
+def doubt_of(c: Confidence, signals: ClipSignals) -> np.ndarray:
+    return np.array([c.doubt(s, tuple(v)) for s, v in zip(signals.signals, signals.inputs, strict=True)])
 
 
 def caught(doubt: np.ndarray, wrong: np.ndarray, level: float) -> float:
@@ -180,40 +180,40 @@ def sample(args: argparse.Namespace) -> None:
     print(*rows, sep="\n")
 
 
-def replay(parts: list[tuple[Watched, str, float]]) -> tuple[list[Any], float, float]:
+def replay(parts: list[tuple[ClipSignals, str, float]]) -> tuple[list[Any], float, float]:
     """Alarms over parts played one after the other: (clip, change, share from which it is played), (start s, end s)."""
     drift, alarms, t, change_at = Drift(load_config().monitor), [], 0.0, 0.0
     alone = any(not w.inputs.size for w, _, _ in parts)  # some without a detector: compare what all have
-    for n, (watched, change, begin) in enumerate(parts):
-        first = int(begin * len(watched.signals))
-        last = len(watched.signals) if n or len(parts) == 1 else len(watched.signals) // 2
+    for n, (signals, change, begin) in enumerate(parts):
+        first = int(begin * len(signals.signals))
+        last = len(signals.signals) if n or len(parts) == 1 else len(signals.signals) // 2
         change_at = t if n else 0.0
-        looks, dt = Looks(), 1 / 25
+        statistics, dt = FrameStatistics(), 1 / 25
         for i in range(first, last):
-            s = watched.signals[i]
+            s = signals.signals[i]
             if change == "half the frame rate" and i % 2:
                 continue
             step_s = s.dt if 0 < s.dt < 1 else dt
             dt = step_s
             step_s *= 2 if change == "half the frame rate" else 1
             t += step_s
-            grey = watched.greys[i]
+            grey = signals.greys[i]
             if grey is not None and change == "dark":
                 grey = (grey * 0.35).astype(np.uint8)
             elif grey is not None and change == "blurred":
                 grey = cv2.GaussianBlur(grey, (0, 0), 1.2)
-            values = looks.read(SimpleNamespace(grey=grey), s)  # type: ignore[arg-type]
+            values = statistics.read(SimpleNamespace(grey=grey), s)  # type: ignore[arg-type]
             values["interval_s"] = step_s
             if alone:
-                values = {k: v for k, v in values.items() if k not in ("confidence", "candidates", "radius_px")}
-            alarms += drift.add(t, values, looks.tones)
+                values = {k: v for k, v in values.items() if k not in ("confidence", "n_detections", "radius_px")}
+            alarms += drift.add(t, values, statistics.tones)
     return alarms, change_at, t
 
 
 def drift(args: argparse.Namespace) -> None:
     """Changes in the middle; and the same clip going on."""
     kept = load(args, "record")
-    long = {n: k["watched"] for n, k in kept.items() if k["watched"].signals[-1].time_s > 5.5}
+    long = {n: k["signals"] for n, k in kept.items() if k["signals"].signals[-1].time_s > 5.5}
     rows, quiet, seconds = [], 0, 0.0
     for name, w in long.items():
         alarms, _, t = replay([(w, "", 0.0)])
@@ -222,18 +222,25 @@ def drift(args: argparse.Namespace) -> None:
         quiet, seconds = quiet + len(second), seconds + t - half
         rows.append((name, "none", len(alarms), len(second), None, "; ".join(a.text() for a in alarms)))
         for change in ("dark", "blurred", "half the frame rate"):
-            rows.append(told(name, change, [(w, "", 0.0), (w, change, 0.5)]))
+            rows.append(change_row(name, change, [(w, "", 0.0), (w, change, 0.5)]))
         for other in [o for o in long if o.split("_")[0] != name.split("_")[0]][:3]:
-            rows.append(told(name, f"other court: {other}", [(w, "", 0.0), (long[other], "", 0.0)]))
+            rows.append(change_row(name, f"other court: {other}", [(w, "", 0.0), (long[other], "", 0.0)]))
     save(args, "drift", {"rows": rows, "quiet": quiet, "seconds": seconds})
     print(*rows, f"{quiet} alarms in {seconds:.0f} s of unchanged second halves", sep="\n")
 
 
-def told(name: str, change: str, parts: list[tuple[Watched, str, float]]) -> tuple:
+def change_row(name: str, change: str, parts: list[tuple[ClipSignals, str, float]]) -> tuple:
     alarms, at, end = replay(parts)
     after = [a for a in alarms if a.time_s > at]
     late = after[0].time_s - at if after else None
-    return (name, change, len(alarms), len(after), late, after[0].text() if after else f"not told in {end - at:.1f} s")
+    return (
+        name,
+        change,
+        len(alarms),
+        len(after),
+        late,
+        after[0].text() if after else f"not reported in {end - at:.1f} s",
+    )
 
 
 def cost(args: argparse.Namespace) -> None:

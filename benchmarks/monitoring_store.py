@@ -22,7 +22,7 @@ def million() -> dict[str, Any]:
 
     rng, out = np.random.default_rng(0), {}
     n = 1_000_000
-    kinds = np.array(["doubt", "candidates", "innovation", "lost", "cut"])[rng.integers(0, 5, n)]
+    kinds = np.array(["doubt", "multi_ball", "innovation", "lost", "cut"])[rng.integers(0, 5, n)]
     value = rng.random(n)
     with tempfile.TemporaryDirectory() as folder:
         writer = EventLog(folder, {"name": "many", "source": "many"}, commit_s=1e9)

@@ -72,10 +72,10 @@ def _drift(data: dict[str, Any], record: Any) -> list[str]:
         soon = [r for r in mine if r[4] is not None and r[4] <= 10]
         times = sorted(r[4] for r in soon)
         rows.append([change, str(len(mine)), str(len(soon)), f"{times[len(times) // 2]:.1f} s" if times else "-"])
-    lines = ["## Drift", "", "A change in the middle of a clip; told within 10 s of video:", "",
-             *_table(["change", "streams", "told", "median"], rows)]  # fmt: skip
+    lines = ["## Drift", "", "A change in the middle of a clip; reported within 10 s of video:", "",
+             *_table(["change", "streams", "reported", "median"], rows)]  # fmt: skip
     missed = [r for r in changed if r[4] is None or r[4] > 10]
-    lines += [f"- not told: {r[0]}, {r[1]}: {r[5]}" for r in missed] + ([""] if missed else [])
+    lines += [f"- not reported: {r[0]}, {r[1]}: {r[5]}" for r in missed] + ([""] if missed else [])
     hours = data["seconds"] / 3600
     lines += [
         f"Unchanged second halves: {data['quiet']} alarms in {data['seconds']:.0f} s "

@@ -33,7 +33,7 @@ from tracker.learn.cache import CachedClip, cache_clips
 from tracker.learn.checkpoint import load_checkpoint, model_from
 from tracker.learn.export import export_onnx
 from tracker.learn.trainer import train
-from tracker.monitor.calibrate import fit_on_folds, judge, watch_clip, write_monitor_data
+from tracker.monitor.calibrate import fit_on_folds, judge, read_signals, write_monitor_data
 from tracker.monitor.queue import review_queue
 from tracker.monitor.watch import Monitor
 from tracker.track.pipeline import track_video
@@ -52,13 +52,13 @@ def export(checkpoint: Path, out: Path, threshold: float) -> BallModel:
 
 def score(model: BallModel, clip: Clip, config: Config, after: int) -> dict[str, float]:
     """Second half: F1 within 5 and 10 px (at 1280 wide) and the share of wrong frames."""
-    watched = watch_clip(model, clip, config)
+    signals = read_signals(model, clip, config)
     labels = LabelTable.read(clip.labels)
     seen = {int(f) for f, v in zip(labels.frame, labels.visibility, strict=True) if v in (1, 2)}
     out: dict[str, float] = {}
     for t in (5.0, 10.0):
-        wrong = judge(watched, labels, clip.width, t)
-        late = [(s, w) for s, w in zip(watched.signals, wrong, strict=True) if s.frame >= after and np.isfinite(w)]
+        wrong = judge(signals, labels, clip.width, t)
+        late = [(s, w) for s, w in zip(signals.signals, wrong, strict=True) if s.frame >= after and np.isfinite(w)]
         hits = sum(w == 0 and not s.lost for s, w in late)
         reports, visible = sum(not s.lost for s, _ in late), sum(s.frame in seen for s, _ in late)
         out[f"F1@{t:g}"] = 2 * hits / max(1, reports + visible)
@@ -82,7 +82,7 @@ def choose(model: BallModel, clip: Clip, count: int, before: int) -> list[int]:
 
 
 def labelled(clip: CachedClip, frames: list[int]) -> CachedClip:
-    """The clip as if nobody had looked at any other frame."""
+    """The clip as if no other frame had been reviewed."""
     keep = np.isin(clip.number, frames)
     return replace(clip, visibility=np.where(keep, clip.visibility, int(Visibility.NOT_JUDGED)))
 

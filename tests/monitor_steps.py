@@ -27,7 +27,7 @@ class NoModel(BallModel):
 
 @dataclass
 class Scene:
-    """Makes steps one after the other; the ball flies to the right unless told otherwise."""
+    """Makes steps one after the other; the ball flies to the right by default."""
 
     rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
     index: int = 0
@@ -41,7 +41,7 @@ class Scene:
             self.base = np.clip(80 + 0.4 * texture, 0, 255).astype(np.uint8)
 
     def step(
-        self, *, score: float = 0.9, status: Status = Status.DETECTED, x: float | None = None, rival: float = 0.0,
+        self, *, score: float = 0.9, status: Status = Status.DETECTED, x: float | None = None, competing: float = 0.0,
         cut: bool = False, dt: float = 1 / FPS, picture: np.ndarray | None = None, passes: str = "roi",
     ) -> Step:  # fmt: skip
         self.x = (self.x + 4.0) % WIDTH if x is None else x
@@ -49,11 +49,11 @@ class Scene:
         y = 90.0
         image[int(y) - 2 : int(y) + 3, max(0, int(self.x) - 2) : int(self.x) + 3] = 255
         frame = Frame(self.index, self.time_s, image, repeated=passes == "repeat")
-        claims = [(self.x, y, score)] if status is Status.DETECTED else []
-        if rival:
-            claims.append(((self.x + 150) % WIDTH, 40.0, rival))
-        claims.sort(key=lambda c: -c[2])
-        table = np.array(claims, np.float64).reshape(-1, 3)
+        found = [(self.x, y, score)] if status is Status.DETECTED else []
+        if competing:
+            found.append(((self.x + 150) % WIDTH, 40.0, competing))
+        found.sort(key=lambda c: -c[2])
+        table = np.array(found, np.float64).reshape(-1, 3)
         many = int((table[:, 2] >= 0.5).sum())
         detections = Detections(table[:, :2], table[:, 2], np.full(len(table), 2.0), None, many)
         if status is Status.LOST:

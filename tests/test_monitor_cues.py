@@ -8,7 +8,7 @@ import pytest
 
 from tracker.core.errors import TrackerError
 from tracker.monitor.commentary import mark_commentary
-from tracker.monitor.cues import find_cue_file, hear, read_cues
+from tracker.monitor.cues import find_cue_file, find_cues, read_cues
 from tracker.monitor.log import EventLog, connect, read_events
 from tracker.monitor.transcript import Segment, read_transcript, speech_model_folder
 
@@ -56,14 +56,14 @@ def cues(sport: str):
 
 
 @pytest.mark.parametrize("sport", ["tennis", "football"])
-def test_what_is_meant_is_heard_in_other_words_than_the_lists_author_tried(sport):
-    hits = [name in {h.cue.name for h in hear([Segment(0, 4, text)], cues(sport))} for text, name in SAID[sport]]
+def test_what_is_meant_is_found_in_other_words_than_the_lists_author_tried(sport):
+    hits = [name in {h.cue.name for h in find_cues([Segment(0, 4, text)], cues(sport))} for text, name in SAID[sport]]
     assert sum(hits) >= 0.8 * len(hits), [t for (t, _), h in zip(SAID[sport], hits, strict=True) if not h]
 
 
 @pytest.mark.parametrize("sport", ["tennis", "football"])
-def test_denials_wishes_and_look_alikes_are_not_heard(sport):
-    wrong = [t for t in NOT_SAID[sport] if hear([Segment(0, 4, t)], cues(sport))]
+def test_denials_wishes_and_similar_phrases_are_not_found(sport):
+    wrong = [t for t in NOT_SAID[sport] if find_cues([Segment(0, 4, t)], cues(sport))]
     assert len(wrong) <= 0.1 * len(NOT_SAID[sport]), wrong
 
 
@@ -82,7 +82,7 @@ def test_speech_about_other_things_is_hardly_ever_flagged():
     words = " ".join(texts).split()[:9000]
     segments = [Segment(i * 4.0, i * 4.0 + 4, " ".join(words[i * 10 : i * 10 + 10])) for i in range(len(words) // 10)]
     assert len(words) > 5000
-    assert len(hear(segments, cues("tennis"))) + len(hear(segments, cues("football"))) <= 5
+    assert len(find_cues(segments, cues("tennis"))) + len(find_cues(segments, cues("football"))) <= 5
 
 
 SRT = "1\n00:00:01,500 --> 00:00:03,000\nJust <i>long</i>.\n\n2\n00:00:05,000 --> 00:00:06,000\nAn ace &amp; more\n"
@@ -113,7 +113,7 @@ def test_what_is_no_transcript_is_refused_in_one_line(tmp_path, text):
 
 
 def test_a_cue_list_with_a_mistake_names_it(tmp_path):
-    (tmp_path / "c.yaml").write_text("sport: x\ncues:\n  - {name: a, claims: shot, phrases: [b], nott: [c]}\n")
+    (tmp_path / "c.yaml").write_text("sport: x\ncues:\n  - {name: a, implies: shot, phrases: [b], nott: [c]}\n")
     with pytest.raises(TrackerError, match="cue 1: unknown key 'nott'"):
         read_cues(tmp_path / "c.yaml")
 
@@ -129,7 +129,7 @@ def test_a_shot_called_while_nothing_flies_is_marked_and_a_seen_one_is_not(tmp_p
         "3\n00:00:14,000 --> 00:00:15,000\nWhere's the ball?\n\n4\n00:09:00,000 --> 00:09:01,000\nAn ace!\n"
     )
     done = mark_commentary(tmp_path, transcript=tmp_path / "t.srt")
-    assert done["heard"] == 4
+    assert done["found"] == 4
     assert [(round(m["time_s"]), m["cue"]) for m in done["marked"]] == [(14, "confusion"), (50, "winner")]
     mark_commentary(tmp_path, transcript=tmp_path / "t.srt")  # again: marks are replaced, not doubled
     db = connect(tmp_path)

@@ -8,7 +8,7 @@ import pytest
 from tracker.core.config import MonitorConfig
 from tracker.monitor.drift import TONES, Baseline, Drift, fit_baseline, psi
 
-USUAL = {"confidence": 0.8, "candidates": 1.0, "radius_px": 3.0, "brightness": 110.0, "sharpness": 0.5, "motion": 0.4}
+USUAL = {"confidence": 0.8, "n_detections": 1.0, "radius_px": 3.0, "brightness": 110.0, "sharpness": 0.5, "motion": 0.4}
 
 
 def play(drift: Drift, seconds: float, rng, *, fps: float = 25.0, start: float = 0.0, tone: int = 7, **changed: float):

@@ -80,7 +80,7 @@ def test_labels_that_the_monitor_asked_for_make_the_model_better(tmp_path):
     name = Path(queue["frames"][0]["media"]).name
     truth = [replace(r, source="human") for r in read_labels(tmp_path / "new.labels.csv") if r.frame in asked]
     write_labels(tmp_path / f"{name}.labels.csv", truth)  # what a person would have answered
-    tracker("review", "watched", "--take", f"{name}.labels.csv", "--into", "lessons", "--sport", "tennis", "--quiet",
+    tracker("review", "watched", "--import", f"{name}.labels.csv", "--into", "lessons", "--sport", "tennis", "--quiet",
             "--report", "report.html", cwd=tmp_path)  # fmt: skip
     tracker("train", "train.epochs=1", "train.steps_per_epoch=40", "train.lr=0.002", "--from", "base/last.pt",
             "--data", "lessons", "--data", "first", "data.splits=[train,val]", "--out", "tuned", "--quiet",

@@ -16,7 +16,7 @@ from tracker.labels.dataset import load_dataset
 from tracker.labels.formats import FormatOptions, read_format, write_format
 from tracker.labels.schema import LabelTable, read_labels, write_labels
 from tracker.monitor.estimate import error_rate
-from tracker.monitor.handback import export_keyframes, merge_into, take_labels
+from tracker.monitor.exchange import export_keyframes, import_labels, merge_into
 from tracker.monitor.queue import review_queue, write_queue
 from tracker.monitor.report import write_report
 from tracker.monitor.review import read_queue
@@ -30,7 +30,7 @@ def watched(tmp_path) -> Path:
     watch, scene = monitor(tmp_path / "watched", keep_every_s=0.0, same_below=0.0, sample_rate=0.03), Scene()
     for i in range(300):
         doubt = {50: 0.9, 120: 0.6, 122: 0.6, 200: 0.75}.get(i, 0.1)
-        watch.observe(scene.step(score=1 - doubt, rival=0.4 if i == 200 else 0.0))
+        watch.observe(scene.step(score=1 - doubt, competing=0.4 if i == 200 else 0.0))
     watch.close()
     return tmp_path / "watched"
 
@@ -76,14 +76,14 @@ def test_labels_go_out_and_come_back_and_untouched_proposals_are_no_labels(watch
     moved = [replace(rows[0], x=rows[0].x + 7.0), *rows[1:-1], replace(rows[-1], visibility=0, x=float("nan"),
              y=float("nan"), w=float("nan"), h=float("nan"), source="human")]  # fmt: skip
     write_format(path, LabelTable.from_labels(moved), path_form(form), options)
-    taken = take_labels(watched, [path])
-    assert taken.labels == {NAME: 2} and taken.untouched == len(items) - 2
+    imported = import_labels(watched, [path])
+    assert imported.labels == {NAME: 2} and imported.untouched == len(items) - 2
     mine = {r.frame: r for r in read_labels(watched / f"{NAME}.labels.csv")}
     first = min(items, key=lambda i: i.frame)
     assert mine[first.frame].x == pytest.approx(first.proposals[0].x + 7.0, abs=0.1)
     assert mine[first.frame].source == "human"
     assert mine[max(i.frame for i in items)].visibility == 0
-    again = take_labels(watched, [path], accept=True)
+    again = import_labels(watched, [path], accept=True)
     assert again.labels == {NAME: len(items)}
     assert {r.source for r in read_labels(watched / f"{NAME}.labels.csv")} == {"human", "checked"}
 
@@ -95,9 +95,9 @@ def path_form(form: str) -> str:
 def test_a_file_of_another_run_is_refused(watched, tmp_path):
     write_labels(tmp_path / "0009-other.labels.csv", [Label(1, 1, 5.0, 5.0)])
     with pytest.raises(TrackerError, match="0009-other"):
-        take_labels(watched, [tmp_path / "0009-other.labels.csv"])
+        import_labels(watched, [tmp_path / "0009-other.labels.csv"])
     with pytest.raises(TrackerError):
-        take_labels(watched, [tmp_path / "..labels.csv"])
+        import_labels(watched, [tmp_path / "..labels.csv"])
 
 
 def test_labels_become_a_data_set_with_provenance_and_merging_twice_changes_nothing(watched, tmp_path):

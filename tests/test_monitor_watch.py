@@ -37,7 +37,7 @@ def test_every_kind_of_trouble_has_its_event(tmp_path):
     watch, scene = monitor(tmp_path, flight_px_s=300.0, late_s=0.1), Scene()
     for i in range(80):
         if i == 20:
-            step = scene.step(rival=0.8)
+            step = scene.step(competing=0.8)
         elif i == 30:
             step = scene.step(x=(scene.x + 60) % 320)
         elif 40 <= i < 45:
@@ -51,7 +51,7 @@ def test_every_kind_of_trouble_has_its_event(tmp_path):
     watch.close()
     found = {(e.kind, e.frame): e for e in events(tmp_path)}
     expected = {
-        "candidates": 20,
+        "multi_ball": 20,
         "jump": 30,
         "innovation": 30,
         "lost": 40,
@@ -61,7 +61,7 @@ def test_every_kind_of_trouble_has_its_event(tmp_path):
         "stall": 79,
     }
     assert set(expected.items()) <= set(found)
-    assert found["candidates", 20].detail["rival"][2] == pytest.approx(0.8)
+    assert found["multi_ball", 20].detail["competing"][2] == pytest.approx(0.8)
 
 
 def test_nothing_is_flagged_where_the_tracker_is_sure(tmp_path):
@@ -69,7 +69,7 @@ def test_nothing_is_flagged_where_the_tracker_is_sure(tmp_path):
     for _ in range(100):
         watch.observe(scene.step())
     assert watch.close()["flagged"] == 0
-    assert [e for e in events(tmp_path) if e.kind in ("doubt", "candidates", "lost")] == []
+    assert [e for e in events(tmp_path) if e.kind in ("doubt", "multi_ball", "lost")] == []
 
 
 def test_the_random_sample_takes_confident_frames_too_and_every_frame_has_the_same_chance(tmp_path):
@@ -133,7 +133,7 @@ def test_the_budget_is_kept_and_the_least_useful_go_first(tmp_path):
     assert sum(e.doubt > 0.9 for e in kept) >= sum(e.doubt > 0.9 for e in gone)
 
 
-def test_hiding_people_leaves_only_the_surroundings_of_claims_sharp():
+def test_hiding_people_leaves_only_the_surroundings_of_detections_sharp():
     scene = Scene()
     picture = scene.base
     hidden = pictures.hide_people(picture, [(100.0, 90.0)])

@@ -87,19 +87,19 @@ def test_the_clearest_disagreement_comes_first() -> None:
     n = 60
     labels: list[Label | None] = [Label(i, 1, 100.0, 100.0, source="propagated", sd_px=1.0) for i in range(n)]
     labels[40] = Label(40, 0, source="propagated")
-    claims = {i: [Proposal(100, 100, 0.9)] for i in range(n)}
-    claims[10] = [Proposal(112, 100, 0.9)]  # a little off
-    claims[20] = [Proposal(400, 100, 0.9)]  # elsewhere
-    claims[30] = [Proposal(400, 100, 0.1)]  # not meant
-    found = disagreements("a", range(n), labels, claims, np.zeros(n, bool), width=1280, threshold=0.5)
+    detections = {i: [Proposal(100, 100, 0.9)] for i in range(n)}
+    detections[10] = [Proposal(112, 100, 0.9)]  # a little off
+    detections[20] = [Proposal(400, 100, 0.9)]  # elsewhere
+    detections[30] = [Proposal(400, 100, 0.1)]  # not meant
+    found = disagreements("a", range(n), labels, detections, np.zeros(n, bool), width=1280, threshold=0.5)
     assert [i.frame for i in found] == [20, 40, 10]
     assert "300 px apart" in found[0].reason and "absent" in found[1].reason
 
 
 def test_a_run_of_disagreements_asks_once() -> None:
     labels: list[Label | None] = [Label(i, 1, 100.0, 100.0, source="propagated", sd_px=1.0) for i in range(20)]
-    claims = {i: [Proposal(300, 100, 0.9)] for i in range(5, 9)}
-    found = disagreements("a", range(20), labels, claims, np.zeros(20, bool), width=1280, threshold=0.5)
+    detections = {i: [Proposal(300, 100, 0.9)] for i in range(5, 9)}
+    found = disagreements("a", range(20), labels, detections, np.zeros(20, bool), width=1280, threshold=0.5)
     assert len(found) == 1
 
 
@@ -125,11 +125,11 @@ def test_a_monitored_folder_opens_as_a_review_queue(tmp_path: Path) -> None:
         cv2.imwrite(str(pictures / f"{frame:08d}.jpg"), np.zeros((36, 64, 3), np.uint8))
     assert not _make_queue(pictures), "a plain folder of pictures is none"
     log = EventLog(tmp_path, {"name": "match", "source": "match.mp4", "width": 64, "height": 36, "fps": 25.0})
-    log.add(Event("doubt", frame=8, time_s=0.32, doubt=0.8, value=0.8, x=20.0, y=10.0, score=0.4, reason="two claims",
-                  detail={"rival": [50.0, 12.0, 0.3]}, pictures="pictures/0001-match"))  # fmt: skip
+    log.add(Event("doubt", frame=8, time_s=0.32, doubt=0.8, value=0.8, x=20.0, y=10.0, score=0.4, reason="2 detections",
+                  detail={"competing": [50.0, 12.0, 0.3]}, pictures="pictures/0001-match"))  # fmt: skip
     log.close(9, 1, {})
     assert _make_queue(tmp_path) and not _make_queue(tmp_path), "made once, then left as it is"
     clips, items = clips_of(tmp_path)
     (item,) = items[clips[0].name]
-    assert item.frame == 8 and len(item.proposals) == 2 and "two claims" in item.reason
+    assert item.frame == 8 and len(item.proposals) == 2 and "2 detections" in item.reason
     assert clips[0].video == pictures and clips[0].labels.parent == tmp_path

@@ -83,9 +83,9 @@ def live(
             stack.callback(sinks[-1].close)
         watch = None
         if monitor is not None or metrics is not None:
-            from tracker.monitor.live import LiveWatch
+            from tracker.monitor.live import LiveMonitor
 
-            watch = LiveWatch(monitor, metrics, net, config)
+            watch = LiveMonitor(monitor, metrics, net, config)
             stack.callback(watch.close)
         stack.enter_context(_terminable())
         try:
@@ -99,7 +99,7 @@ def live(
                 if each:
                     each(state)
                 if watch:
-                    watch.see(state, capture.info)
+                    watch.observe(state, capture.info)
                 totals.add(state)
                 if totals.states == max_frames or (seconds and time.monotonic() - began >= seconds):
                     break

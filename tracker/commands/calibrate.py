@@ -30,7 +30,7 @@ def command(
     model: Path, data: str | None, folds: tuple[str, ...], baseline: bool, max_frames: int, use: str | None,
     save: str | None, out: str | None, quiet: bool, config_path: str | None, overrides: tuple[str, ...],
 ) -> None:  # fmt: skip
-    """Write into MODEL what monitoring needs: how sure an answer is, and what training footage looked like.
+    """Write into MODEL what monitoring needs: the confidence map and the drift baseline of the training clips.
 
     The confidence map is fitted on predictions for venues that the predicting model was not trained on (--fold, for
     example the folders of tracker crossval); otherwise it would believe itself. Graph and weights are not touched.

@@ -1,4 +1,4 @@
-"""tracker review: what should be labelled next, out to the labelling tool and back into a data set."""
+"""tracker review: what should be labelled next, export to a labelling tool, import into a data set."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import click
 @click.option("--count", type=click.IntRange(min=1), metavar="N", help="How many frames to ask for (default: all).")
 @click.option("--export", "form", type=click.Choice(("oneball", "cvat", "labelstudio")), help="Write them for a tool.")
 @click.option("--out", metavar="DIR", help="Folder for --export (default: DIR/keyframes).")
-@click.option("--take", "files", multiple=True, metavar="FILE", help="Take labels back from this file (repeatable).")
-@click.option("--accept", is_flag=True, help="With --take: proposals that nobody moved were all looked at.")
+@click.option("--import", "files", multiple=True, metavar="FILE", help="Import labels from this file (repeatable).")
+@click.option("--accept", is_flag=True, help="With --import: unmoved proposals count as checked.")
 @click.option("--into", metavar="DATASET", help="Merge the labels given so far into this data set, for training.")
 @click.option("--sport", help="With --into: sport of the clips (default: the model's).")
 @click.option("--venue", help="With --into: venue of the clips (default: the name of the source).")
@@ -40,19 +40,19 @@ def command(
     \b
     Writes into DIR:
       queue.jsonl          the frames to label, best first: open them with  tracker label DIR
-      NAME.labels.csv      labels taken back with --take (tracker label writes the same files)
+      NAME.labels.csv      labels imported with --import (tracker label writes the same files)
 
     \b
     Examples:
       tracker review watched/ --count 40 && tracker label watched/
       tracker review watched/ --count 40 --export cvat --out job/
-      tracker review watched/ --take job/0001-match.xml --into lessons/
+      tracker review watched/ --import job/0001-match.xml --into lessons/
       python -m tracker.train --from weights.pt --data lessons/
       tracker review watched/ --transcript match.srt --report day.html
     """
     from tracker.core.errors import TrackerError
     from tracker.monitor.estimate import error_rate
-    from tracker.monitor.handback import export_keyframes, merge_into, take_labels
+    from tracker.monitor.exchange import export_keyframes, import_labels, merge_into
     from tracker.monitor.queue import review_queue, write_queue
 
     done: dict[str, Any] = {}
@@ -64,8 +64,12 @@ def command(
             offset_s=offset,
         )  # fmt: skip
     if files:
-        taken = take_labels(folder, files, accept=accept)
-        done["taken"] = {"labels": taken.labels, "untouched": taken.untouched, "conflicts": len(taken.conflicts)}
+        imported = import_labels(folder, files, accept=accept)
+        done["imported"] = {
+            "labels": imported.labels,
+            "untouched": imported.untouched,
+            "conflicts": len(imported.conflicts),
+        }
     if into:
         done["merged"] = merge_into(folder, into, sport=sport, venue=venue)
     items = review_queue(folder, count)
@@ -95,10 +99,10 @@ def _lines(done: dict[str, Any], items: list[Any], rate: Any) -> list[str]:
     lines = []
     for cue in done.get("cues", {}).get("marked", []):
         lines.append(f'commentary at {cue["time_s"]:.1f} s, "{cue["text"]}": {cue["why"]}')
-    if "taken" in done:
-        t = done["taken"]
+    if "imported" in done:
+        t = done["imported"]
         lines.append(
-            f"{sum(t['labels'].values())} labels taken, {t['untouched']} proposals left as they were, "
+            f"{sum(t['labels'].values())} labels imported, {t['untouched']} proposals left as they were, "
             f"{t['conflicts']} conflicts"
         )
     if "merged" in done:

@@ -1,4 +1,4 @@
-"""Fits what monitoring needs to know of a model, and writes it into the model file's metadata.
+"""Fits confidence map and drift baseline of a model, and writes them into the metadata of the model file.
 
 Confidence is fitted on clips whose venue the predicting model never saw (leave-one-venue-out); the baseline on the
 training clips as the model itself sees them.
@@ -24,17 +24,17 @@ from tracker.labels.dataset import Clip
 from tracker.labels.schema import LabelTable
 from tracker.monitor.confidence import KEY, Confidence, fit_confidence
 from tracker.monitor.drift import SERIES, fit_baseline
-from tracker.monitor.looks import Looks
+from tracker.monitor.frame_statistics import FrameStatistics
 from tracker.monitor.signals import AHEAD, BACK, Signal, SignalReader, features
 from tracker.track.pipeline import track_video
 from tracker.video import open_video
 
-TOLERANCE_PX = 5.0  # at 1280 wide: an answer farther from the label is wrong
+TOLERANCE_PX = 5.0  # at 1280 wide: a report farther from the label is wrong
 
 
 @dataclass(frozen=True, eq=False)
-class Watched:
-    """One clip as a model sees it.
+class ClipSignals:
+    """The signals of a model on one clip.
 
     Attributes:
         signals: one per frame. inputs: float64 [N, len(FEATURES)], the confidence model's.
@@ -54,40 +54,40 @@ class Watched:
         return {k: [v[k] for v in self.values if k in v] for k in SERIES}
 
 
-def watch_clip(
+def read_signals(
     model: BallModel, clip: Clip, config: Config, *, max_frames: int | None = None, greys: bool = False
-) -> Watched:
+) -> ClipSignals:
     """Runs the tracker over a clip and reads every frame's signals."""
     signals: list[Signal] = []
     values: list[dict[str, float]] = []
     tones: list[FloatArray | None] = []
     small: list[Image | None] = []
-    looks = Looks()
+    statistics = FrameStatistics()
     with open_video(clip.media, config=config.video, fps=clip.fps or None) as video:
         reader = SignalReader(config.track, video.info.width)
         for step in track_video(video, model, config):
             signals.append(reader.read(step))
-            values.append(looks.read(step, signals[-1]))
-            tones.append(looks.tones)
+            values.append(statistics.read(step, signals[-1]))
+            tones.append(statistics.tones)
             if greys:
                 small.append(step.grey)
             if len(signals) == max_frames:
                 break
     n = len(signals)
     inputs = [features(signals[max(0, i - BACK) : min(n, i + AHEAD + 1)], min(i, BACK)) for i in range(n)]
-    return Watched(signals, np.array(inputs, np.float64).reshape(n, -1), values, tones, small)
+    return ClipSignals(signals, np.array(inputs, np.float64).reshape(n, -1), values, tones, small)
 
 
-def judge(watched: Watched, labels: LabelTable, width: int, tolerance_px: float = TOLERANCE_PX) -> FloatArray:
-    """float64 [N]: 1 the answer is wrong, 0 right, NaN nobody knows (no label, not judged, hidden ball).
+def judge(clip_signals: ClipSignals, labels: LabelTable, width: int, tolerance_px: float = TOLERANCE_PX) -> FloatArray:
+    """float64 [N]: 1 the report is wrong, 0 right, NaN unknown (no label, not judged, hidden ball).
 
     A visible ball that is not reported, or farther than the tolerance (px at 1280 wide), is wrong; so is any report of
     an absent ball. This is the reference protocol's arithmetic, frame by frame.
     """
     k = reference_scale(width)
     row = {int(f): i for i, f in enumerate(labels.frame)}
-    out = np.full(len(watched.signals), np.nan)
-    for i, s in enumerate(watched.signals):
+    out = np.full(len(clip_signals.signals), np.nan)
+    for i, s in enumerate(clip_signals.signals):
         at = row.get(s.frame)
         if at is None or labels.visibility[at] in (Visibility.NOT_JUDGED, Visibility.OCCLUDED):
             continue
@@ -110,10 +110,10 @@ def fit_on_folds(
         for clip in clips:
             if clip.labels is None or clip.kind in ("stills", "tracks"):
                 raise TrackerError(f"{clip.name}: a fold needs labelled clips with frames in order, not {clip.kind}")
-            watched = watch_clip(model, clip, config)
-            w = judge(watched, LabelTable.read(clip.labels), clip.width)
+            clip_signals = read_signals(model, clip, config)
+            w = judge(clip_signals, LabelTable.read(clip.labels), clip.width)
             known = np.isfinite(w)
-            inputs.append(watched.inputs[known])
+            inputs.append(clip_signals.inputs[known])
             wrong.append(w[known])
             group.append(np.full(int(known.sum()), float(len(group))))
             say(f"{clip.name}: {int(known.sum())} judged frames, {int(w[known].sum())} wrong ({model.info.name})")
@@ -130,7 +130,7 @@ def fit_training_baseline(
     """The drift baseline from the training clips (their first frames), as a dictionary for the metadata."""
     seen = []
     for clip in clips:
-        seen.append(watch_clip(model, clip, config, max_frames=max_frames).series)
+        seen.append(read_signals(model, clip, config, max_frames=max_frames).series)
         say(f"{clip.name}: baseline")
     return fit_baseline(seen).to_dict() if seen else {}
 

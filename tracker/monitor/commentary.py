@@ -1,4 +1,4 @@
-"""Commentary against track: a shot that was called while the track shows no ball in flight deserves a look."""
+"""Commentary against track: marks shots that are called while the track shows no ball in flight."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from tracker.core.errors import TrackerError
-from tracker.monitor.cues import Heard, find_cue_file, hear, read_cues
+from tracker.monitor.cues import CueMatch, find_cue_file, find_cues, read_cues
 from tracker.monitor.log import connect, guarded, read_runs
 from tracker.monitor.transcript import Segment, read_transcript, recognise
 
 BEFORE_S, AFTER_S = 5.0, 1.0  # a remark follows the play it is about
-FEWEST_MOVING = 0.15  # share of frames in flight that bears a remark out
+FEWEST_MOVING = 0.15  # share of frames in flight that confirms a remark
 
 
 def mark_commentary(
@@ -23,9 +23,9 @@ def mark_commentary(
     model: str | None = None, cue_file: str | Path | None = None, run: int | None = None, sport: str | None = None,
     offset_s: float = 0.0,
 ) -> dict[str, Any]:  # fmt: skip
-    """Compares what was said with what was tracked, and adds events of kind ``cue`` where they do not fit.
+    """Compares commentary and track, and adds events of kind ``cue`` where they do not fit.
 
-    Marked frames that have pictures rise in the review queue. Marking a run anew replaces its earlier marks.
+    Marked frames that have pictures rise in the review queue. Marking a run again replaces its earlier marks.
 
     Args:
         transcript: a file for :func:`read_transcript`; or ``audio`` with the folder of a speech ``model``.
@@ -33,7 +33,7 @@ def mark_commentary(
         offset_s: time of the video at which the transcript begins.
 
     Returns:
-        ``heard``: number of cues; ``marked``: those that do not fit, each with time_s, text, cue, why, frame.
+        ``found``: number of cues; ``marked``: those that do not fit, each with time_s, text, cue, why, frame.
     """
     db = connect(folder)
     try:
@@ -44,8 +44,8 @@ def mark_commentary(
         cues = read_cues(cue_file if cue_file else find_cue_file(sport or str(runs[chosen]["sport"])))
         segments = read_transcript(transcript) if transcript else recognise(audio or "", model)
         segments = [Segment(s.start_s + offset_s, s.end_s + offset_s, s.text) for s in segments]
-        heard = hear(segments, cues)
-        marked = contradictions(db, chosen, heard)
+        found = find_cues(segments, cues)
+        marked = contradictions(db, chosen, found)
         with guarded("the event log"):
             db.execute("BEGIN IMMEDIATE")
             db.execute("DELETE FROM events WHERE run=? AND kind='cue'", (chosen,))
@@ -59,13 +59,13 @@ def mark_commentary(
             db.execute("COMMIT")
     finally:
         db.close()
-    return {"heard": len(heard), "marked": marked}
+    return {"found": len(found), "marked": marked}
 
 
-def contradictions(db: sqlite3.Connection, run: int, heard: Sequence[Heard]) -> list[dict[str, Any]]:
-    """Cues that the track does not bear out. What lies outside of the tracked time is passed over."""
+def contradictions(db: sqlite3.Connection, run: int, found: Sequence[CueMatch]) -> list[dict[str, Any]]:
+    """Cues that the track contradicts. Cues outside of the tracked time are left out."""
     out = []
-    for h in heard:
+    for h in found:
         first, last = math.floor(h.time_s - BEFORE_S), math.floor(h.time_s + AFTER_S)
         frames, moving, lost = db.execute(
             "SELECT sum(frames),sum(moving),sum(lost) FROM seconds WHERE run=? AND second BETWEEN ? AND ?",
@@ -73,7 +73,7 @@ def contradictions(db: sqlite3.Connection, run: int, heard: Sequence[Heard]) -> 
         ).fetchone()
         if not frames:
             continue
-        if h.cue.claims == "confusion":
+        if h.cue.implies == "confusion":
             why = "somebody lost the ball"
         elif moving < FEWEST_MOVING * frames:
             why = f"no ball in flight in {100 * (1 - moving / frames):.0f} % of the frames before"

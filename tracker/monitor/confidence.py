@@ -1,9 +1,9 @@
-"""How likely is it that the answer of a frame is right? A probability that was checked on courts the model never saw.
+"""The probability that the report of a frame is right, calibrated on venues that the model never saw.
 
 A logistic regression on a few signals, followed by an isotonic map (Zadrozny and Elkan 2002; pool adjacent violators,
 Ayer et al. 1955) that makes it a frequency. Both are fitted on predictions of models that were trained without the
 venue they are fitted on, and travel in the model file's metadata (``tracker calibrate``). A file without them gets the
-identity: a detection's score is taken at its word.
+identity: P(right) is the detection's score.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from tracker.monitor.signals import FEATURES, Signal
 
 FORMAT = 1
 KEY = "monitor"  # in the model file's metadata
-IDENTITY_FLAG = 0.45  # doubt that is flagged where nothing was fitted: tracks that live on bare halves of a score
+RENAMED_FEATURES = {"rival_near": "competing_near"}  # names in model files of version 0.1
+IDENTITY_FLAG = 0.45  # doubt that is flagged where nothing was fitted
 FLAG_SHARE = 0.15  # of frames that may be flagged, on the data that the map was fitted on
 _RIDGE = 3.0
 _KNOTS = 40
@@ -44,7 +45,7 @@ class Confidence:
     knots: tuple[float, ...] = (0.0, 1.0)
     values: tuple[float, ...] = (0.0, 1.0)
     flag_above: float = IDENTITY_FLAG
-    stated: str = "identity: scores are taken at their word"
+    stated: str = "identity: P(right) is the score"
 
     @property
     def fitted(self) -> bool:
@@ -82,9 +83,11 @@ class Confidence:
         """Checked; a map of other features or of another format is passed over (identity).
 
         Raises:
-            TrackerError: it says that it is ours, and is damaged.
+            TrackerError: it has our format and is damaged.
         """
-        if not isinstance(data, dict) or data.get("format") != FORMAT or data.get("features") != list(FEATURES):
+        if not isinstance(data, dict) or data.get("format") != FORMAT or not isinstance(data.get("features"), list):
+            return cls()
+        if [RENAMED_FEATURES.get(str(f), f) for f in data["features"]] != list(FEATURES):
             return cls()
         try:
             weights = _numbers(data["weights"], (0, len(FEATURES) + 1), -1e3, 1e3)
@@ -115,7 +118,7 @@ def fit_confidence(
         inputs: float [N, len(FEATURES)]; wrong: bool [N], the answer was wrong (by predictions of models that never
             saw the venue).
         group: [N] clip of each row; every clip then gets the isotonic map's input from weights fitted without it, so
-            that the map does not learn from its own eagerness.
+            that the map is not fitted on its own training error.
         flag_share: share of these frames that lies above ``flag_above``.
 
     Raises:

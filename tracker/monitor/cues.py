@@ -1,4 +1,5 @@
-"""Cues in what a commentator says: phrases of a list per sport, with negations, hypotheses and look-alikes left out."""
+"""Cues in what a commentator says: phrases of a list per sport, with negations, hypotheses and similar phrases left
+out."""
 
 from __future__ import annotations
 
@@ -15,9 +16,9 @@ from tracker.core.errors import TrackerError
 from tracker.core.files import read_text
 from tracker.monitor.transcript import Segment
 
-CLAIMS = ("shot", "confusion")
+IMPLIES = ("shot", "confusion")
 MAX_PHRASES = 500
-# words that turn a phrase around or make it a thought, when they come up to REACH words before it in the same clause
+# words that negate a phrase or make it hypothetical, up to REACH words before it in the same clause
 _DENIALS = """not no never without nearly almost isn't wasn't don't doesn't didn't won't wouldn't couldn't can't cannot
 hasn't haven't hadn't neither nor hardly if could would might should may hopes hoping wants needs need trying tries
 last earlier yesterday practises practice remember replay"""
@@ -28,10 +29,10 @@ _CLAUSE = re.compile(r"[.,;:!?]|\bbut\b|\band then\b")
 
 @dataclass(frozen=True)
 class Cue:
-    """A kind of remark. ``claims``: ``shot`` (the ball was in flight) or ``confusion``."""
+    """A kind of remark. ``implies``: ``shot`` (the ball was in flight) or ``confusion``."""
 
     name: str
-    claims: str
+    implies: str
     phrases: tuple[re.Pattern[str], ...]
     instead: tuple[re.Pattern[str], ...] = ()
     keep_negated: bool = False
@@ -44,7 +45,7 @@ class CueList:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class CueMatch:
     """A cue in a segment; ``time_s`` is where in the segment it was said, by its share of the characters."""
 
     cue: Cue
@@ -79,15 +80,15 @@ def read_cues(path: str | Path) -> CueList:
     cues = []
     for n, item in enumerate(data["cues"], start=1):
         where = f"{path}, cue {n}"
-        if not isinstance(item, dict) or not isinstance(item.get("name"), str) or item.get("claims") not in CLAIMS:
-            raise TrackerError(f"{where}: it needs a name and claims ({', '.join(CLAIMS)})")
-        unknown = set(item) - {"name", "claims", "phrases", "not", "keep_negated"}
+        if not isinstance(item, dict) or not isinstance(item.get("name"), str) or item.get("implies") not in IMPLIES:
+            raise TrackerError(f"{where}: it needs a name and implies ({', '.join(IMPLIES)})")
+        unknown = set(item) - {"name", "implies", "phrases", "not", "keep_negated"}
         if unknown:
             raise TrackerError(f"{where}: unknown key '{sorted(unknown)[0]}'")
         phrases, instead = (_patterns(item.get(k) or [], f"{where}, {k}") for k in ("phrases", "not"))
         if not phrases:
             raise TrackerError(f"{where}: no phrases")
-        cues.append(Cue(item["name"], item["claims"], phrases, instead, bool(item.get("keep_negated"))))
+        cues.append(Cue(item["name"], item["implies"], phrases, instead, bool(item.get("keep_negated"))))
     return CueList(str(data.get("sport", "any")), tuple(cues))
 
 
@@ -107,21 +108,21 @@ def normal(text: str, *, star: bool = False) -> str:
     return " ".join(re.sub(r"[^\w'.,;:!?*]" if star else r"[^\w'.,;:!?]", " ", text).split())
 
 
-def hear(segments: Sequence[Segment], cues: CueList) -> list[Heard]:
+def find_cues(segments: Sequence[Segment], cues: CueList) -> list[CueMatch]:
     """The cues in a transcript, in order of time; one per kind and segment."""
     found = []
     for s in segments:
         text = normal(s.text)
         position = 0
-        told: set[str] = set()
+        named: set[str] = set()
         for clause in _CLAUSE.split(text):
             padded = " ".join(clause.split()) + " "
             for cue in cues.cues:
                 at = _match(cue, padded)
-                if at is not None and cue.name not in told:
-                    told.add(cue.name)
+                if at is not None and cue.name not in named:
+                    named.add(cue.name)
                     share = min(1.0, (position + at) / max(1, len(text)))
-                    found.append(Heard(cue, s.start_s + share * (s.end_s - s.start_s), s.text))
+                    found.append(CueMatch(cue, s.start_s + share * (s.end_s - s.start_s), s.text))
             position += len(clause) + 1
     return sorted(found, key=lambda h: h.time_s)
 

@@ -1,9 +1,9 @@
-"""Has the footage changed? Against what the model was trained on (once, at the start) and against a moment ago.
+"""Drift: changes of the footage, against the training clips (once, at the start) and against the last minutes.
 
-Series per second: confidence, candidates, ball radius, brightness, sharpness, motion, frame interval. Each is compared
+Series per second: confidence, detections, ball radius, brightness, sharpness, motion, frame interval. Each is compared
 with this camera's own last minutes by a two-sided cumulative sum (Page 1954) of standardised differences; the grey
 tones as a whole by the population stability index. An alarm says which series moved, from where to where; the new state
-then becomes the reference, so that one change is told once.
+then becomes the reference, so that one change is reported once.
 """
 
 from __future__ import annotations
@@ -22,16 +22,17 @@ from tracker.core.types import FloatArray
 from tracker.monitor.log import SERIES
 
 TONES = 16  # bins of grey levels
+RENAMED_SERIES = {"candidates": "n_detections"}  # names in model files of version 0.1
 
-# Smallest standard deviation of a second's mean that is taken seriously: scenes change by as much all the time
+# Smallest standard deviation of a second's mean that counts: scenes change by as much all the time
 # (benchmarks/results/monitoring.md: spread of seconds within a clip). Series in LOG are compared by their logarithm.
-FLOOR = {
-    "confidence": 0.15, "candidates": 0.5, "radius_px": 0.3, "brightness": 5.0, "sharpness": 0.12, "motion": 0.6,
+MIN_SD = {
+    "confidence": 0.15, "n_detections": 0.5, "radius_px": 0.3, "brightness": 5.0, "sharpness": 0.12, "motion": 0.6,
     "interval_s": 0.08,
 }  # fmt: skip
 LOG = frozenset({"radius_px", "sharpness", "motion", "interval_s"})
 WORDS = {
-    "confidence": "confidence", "candidates": "claims per frame", "radius_px": "ball radius (px at 1280)",
+    "confidence": "confidence", "n_detections": "detections per frame", "radius_px": "ball radius (px at 1280)",
     "brightness": "brightness", "sharpness": "sharpness", "motion": "motion in the picture",
     "interval_s": "frame interval (s)", "tones": "tones of the scene",
 }  # fmt: skip
@@ -121,7 +122,7 @@ class Drift:
 
         Args:
             time_s: presentation time. values: by name of :data:`SERIES`; NaN or absent where nothing is known.
-            tones: float [TONES] histogram of the picture's grey levels, None where it was not looked at.
+            tones: float [TONES] histogram of the picture's grey levels, None where it was not measured.
 
         Returns:
             alarms raised by the second that this frame ended (mostly none).
@@ -150,7 +151,7 @@ class Drift:
             return [alarm]
         self._recent.append(means)
         self._recent_tones.append(tones)
-        # what is recent becomes the past only later: a slow change must not teach itself to the reference
+        # what is recent becomes the past only later: a slow change must not enter the reference
         learn = recent if len(self._past) >= round(self.config.drift_warmup_s) else 0
         while len(self._recent) > learn:
             self._past.append(self._recent.popleft())
@@ -193,7 +194,7 @@ def _standardised(name: str, known: Sequence[float], now: float) -> tuple[float,
         tiny = 1e-4
         a, now = np.log(np.maximum(a, tiny)), math.log(max(now, tiny))
     centre = float(np.median(a))
-    sd = max(1.4826 * float(np.median(np.abs(a - centre))), FLOOR[name])
+    sd = max(1.4826 * float(np.median(np.abs(a - centre))), MIN_SD[name])
     return (math.exp(centre) if name in LOG else centre), (now - centre) / sd
 
 
@@ -213,7 +214,7 @@ class Baseline:
     clips: int = 0
 
     def differences(self, values: Mapping[str, Sequence[float]]) -> list[str]:
-        """What of the footage's first seconds lies outside of the training clips, in words.
+        """Descriptions of the series of the footage's first seconds that lie outside of the training clips.
 
         Args:
             values: by series, a value per frame; NaN is passed over.
@@ -225,7 +226,7 @@ class Baseline:
             if not len(v) or name not in self.low:
                 continue
             m, low, high = float(np.median(v)), self.low[name], self.high[name]
-            slack = FLOOR[name]
+            slack = MIN_SD[name]
             below = m < (low * math.exp(-slack) if name in LOG else low - slack)
             above = m > (high * math.exp(slack) if name in LOG else high + slack)
             if below or above:
@@ -244,14 +245,17 @@ class Baseline:
 
     @classmethod
     def from_dict(cls, data: Any) -> Baseline:
-        """Entries that are not whole are passed over: a notice is a courtesy, no reason to refuse a model."""
+        """Incomplete entries are left out; they are no reason to refuse a model."""
         if not isinstance(data, dict):
             return cls()
+        parts = {k: v for k, v in data.items() if isinstance(v, dict)}
+        for old, new in RENAMED_SERIES.items():
+            parts = {k: {new if n == old else n: x for n, x in v.items()} for k, v in parts.items()}
         out = cls(clips=int(data.get("clips", 0)) if isinstance(data.get("clips"), int) else 0)
         for name in SERIES:
             try:
-                low, high = (float(data[k][name]) for k in ("low", "high"))
-                edges, shares = (tuple(float(v) for v in data[k][name]) for k in ("edges", "shares"))
+                low, high = (float(parts[k][name]) for k in ("low", "high"))
+                edges, shares = (tuple(float(v) for v in parts[k][name]) for k in ("edges", "shares"))
             except (KeyError, TypeError, ValueError):
                 continue
             if len(shares) == len(edges) + 1 <= 100 and low <= high:

@@ -1,4 +1,4 @@
-"""How often is the tracker wrong? From the labelled part of the random sample, with an honest interval.
+"""The error rate of the tracker with its interval, from the labelled part of the random sample.
 
 Every frame had the same chance to be drawn, whatever the tracker thought of it, so the labelled ones are a fair sample
 of the run (two confident mistakes count as much as two doubtful ones). The interval is Wilson's (1927).
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tracker.monitor.log import connect
-from tracker.monitor.queue import candidates, is_wrong, judged_labels
+from tracker.monitor.queue import is_wrong, judged_labels, kept_frames
 
 Z95 = 1.959963984540054
 
@@ -29,7 +29,7 @@ class ErrorRate:
 
 
 def wilson(wrong: int, n: int, z: float = Z95) -> tuple[float, float]:
-    """Score interval of a share: holds its 95 % for small numbers and for shares near 0 where the usual one fails."""
+    """Score interval of a share: it keeps its coverage for small numbers and for shares near 0."""
     if n == 0:
         return math.nan, math.nan
     p = wrong / n
@@ -43,7 +43,7 @@ def error_rate(folder: str | Path, *, run: int | None = None, tolerance_px: floa
     folder = Path(folder)
     db = connect(folder)
     try:
-        drawn = [c for c in candidates(db) if "sample" in c.kinds and run in (None, c.event.run)]
+        drawn = [c for c in kept_frames(db) if "sample" in c.kinds and run in (None, c.event.run)]
     finally:
         db.close()
     judged = [is_wrong(c, labels[c.frame], tolerance_px) for c in drawn

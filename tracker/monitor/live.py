@@ -13,8 +13,8 @@ from tracker.track.live import LiveState
 from tracker.video import VideoInfo
 
 
-class LiveWatch:
-    """Sees every live state.
+class LiveMonitor:
+    """Passes every live state to the monitor and the metrics.
 
     Args:
         folder: of the monitor, None for metrics alone. metrics: what is counted for Prometheus, None for nothing.
@@ -29,7 +29,7 @@ class LiveWatch:
         self._monitor: Monitor | None = None
         self.summary: dict[str, Any] = {}
 
-    def see(self, state: LiveState, info: VideoInfo | None) -> None:
+    def observe(self, state: LiveState, info: VideoInfo | None) -> None:
         step = state.step
         if step is None:
             if self._metrics:

@@ -1,6 +1,6 @@
 """The event log: one SQLite file per monitored folder.
 
-SQLite in write-ahead mode was chosen over Parquet by measurement (benchmarks/results/monitoring.md): it takes events
+SQLite in write-ahead mode is chosen over Parquet by measurement (benchmarks/results/monitoring.md): it takes events
 one by one, opens clean after a kill at any moment, several runs can write to it at once, and an indexed query over a
 million events takes milliseconds. A Parquet file without its footer is lost.
 """
@@ -19,9 +19,9 @@ from typing import Any
 from tracker.core.errors import TrackerError
 
 FILE = "events.sqlite"
-VERSION = 1
+VERSION = 2
 KINDS = (
-    "doubt", "candidates", "innovation", "jump", "lost", "cut", "stall", "late", "sample", "drift", "cue",
+    "doubt", "multi_ball", "innovation", "jump", "lost", "cut", "stall", "late", "sample", "drift", "cue",
 )  # fmt: skip
 
 _SCHEMA = """
@@ -32,7 +32,7 @@ CREATE TABLE IF NOT EXISTS runs(
 CREATE TABLE IF NOT EXISTS events(
   id INTEGER PRIMARY KEY, run INTEGER NOT NULL, kind TEXT NOT NULL, frame INTEGER, time_s REAL, first INTEGER,
   last INTEGER, frames INTEGER DEFAULT 1, doubt REAL, value REAL, status TEXT, x REAL, y REAL, score REAL,
-  reason TEXT, detail TEXT, pictures TEXT, look BLOB);
+  reason TEXT, detail TEXT, pictures TEXT, embedding BLOB);
 CREATE INDEX IF NOT EXISTS events_by_kind ON events(kind, value);
 CREATE INDEX IF NOT EXISTS events_by_frame ON events(run, frame);
 CREATE INDEX IF NOT EXISTS events_counted ON events(run, kind, frames);
@@ -40,24 +40,31 @@ CREATE INDEX IF NOT EXISTS events_kept ON events(value) WHERE pictures IS NOT NU
 CREATE TABLE IF NOT EXISTS seconds(
   run INTEGER NOT NULL, second INTEGER NOT NULL, frames INTEGER, flagged INTEGER, lost INTEGER, moving INTEGER,
   doubt REAL,
-  confidence REAL, candidates REAL, radius_px REAL, brightness REAL, sharpness REAL, motion REAL, interval_s REAL,
+  confidence REAL, n_detections REAL, radius_px REAL, brightness REAL, sharpness REAL, motion REAL, interval_s REAL,
   PRIMARY KEY(run, second)) WITHOUT ROWID;
 """
-SERIES = ("confidence", "candidates", "radius_px", "brightness", "sharpness", "motion", "interval_s")
+# version 1 had other names for the same values
+_FROM_VERSION_1 = """
+ALTER TABLE seconds RENAME COLUMN candidates TO n_detections;
+ALTER TABLE events RENAME COLUMN look TO embedding;
+UPDATE events SET kind='multi_ball' WHERE kind='candidates';
+UPDATE events SET detail=replace(detail,'"rival":','"competing":') WHERE detail IS NOT NULL;
+"""
+SERIES = ("confidence", "n_detections", "radius_px", "brightness", "sharpness", "motion", "interval_s")
 
 
 @dataclass(slots=True)
 class Event:
-    """Something worth knowing about a stretch of frames (often one frame).
+    """Something that happened in a stretch of frames (often one frame).
 
     Attributes:
         kind: one of :data:`KINDS`. frame, time_s: its peak. first, last, frames: the stretch and how many frames of it.
         doubt: calibrated probability that the answer at the peak is wrong (NaN where that is not the question).
-        value: how much it deserves to be kept and looked at, 0..1.
+        value: how useful it is to keep and to label, 0..1.
         status, x, y, score: the tracker's answer at the peak, source px.
         reason: for people. detail: further values for programs.
         pictures: folder of its kept pictures, relative to the log; None when none are kept.
-        look: small picture by which repetitions are recognised.
+        embedding: small picture by which repetitions are recognised.
     """
 
     kind: str
@@ -75,14 +82,14 @@ class Event:
     reason: str = ""
     detail: dict[str, Any] = field(default_factory=dict)
     pictures: str | None = None
-    look: bytes | None = None
+    embedding: bytes | None = None
     id: int = 0
     run: int = 0
 
 
 _COLUMNS = (
     "run", "kind", "frame", "time_s", "first", "last", "frames", "doubt", "value", "status", "x", "y", "score",
-    "reason", "detail", "pictures", "look",
+    "reason", "detail", "pictures", "embedding",
 )  # fmt: skip
 _INSERT = f"INSERT INTO events({','.join(_COLUMNS)}) VALUES({','.join('?' * len(_COLUMNS))})"
 
@@ -102,6 +109,9 @@ def connect(folder: str | Path, *, create: bool = False) -> sqlite3.Connection:
         db.execute("PRAGMA synchronous=NORMAL")  # a kill loses nothing that was committed; a power cut at most seconds
         db.execute("PRAGMA trusted_schema=OFF")
         version = int(db.execute("PRAGMA user_version").fetchone()[0])
+        if version == 1:
+            db.executescript(f"BEGIN;{_FROM_VERSION_1}PRAGMA user_version={VERSION};COMMIT;")
+            version = VERSION
         if version not in (0, VERSION):
             raise TrackerError(f"{path} has version {version}, this program reads {VERSION}; use another folder")
         if version == 0:
@@ -112,7 +122,7 @@ def connect(folder: str | Path, *, create: bool = False) -> sqlite3.Connection:
 
 
 class EventLog:
-    """Writes events of one run. Whatever goes wrong with the disk is counted in ``lost`` and never raised.
+    """Writes events of one run. Errors of the disk are counted in ``lost`` and never raised.
 
     Events are committed once a second (and at :meth:`close`); a killed process loses at most those.
     """
@@ -137,7 +147,7 @@ class EventLog:
         row = (
             self.run, e.kind, e.frame, e.time_s, e.first if e.first is not None else e.frame,
             e.last if e.last is not None else e.frame, e.frames, e.doubt, e.value, e.status, e.x, e.y, e.score,
-            e.reason, detail, e.pictures, e.look,
+            e.reason, detail, e.pictures, e.embedding,
         )  # fmt: skip
         self.write(_INSERT, row)
 
@@ -186,7 +196,7 @@ class EventLog:
 
 @contextlib.contextmanager
 def guarded(path: str | Path) -> Iterator[None]:
-    """SQLite's complaints as one line for people."""
+    """Turns an error of SQLite into one line for users."""
     try:
         yield
     except sqlite3.Error as e:

@@ -70,7 +70,7 @@ class Metrics:
         if watch is None:
             return
         counts = dict(watch.counts)
-        yield self._counter("oneball_flagged", "Frames doubted enough to be looked at.", value=counts.get("flagged", 0))
+        yield self._counter("oneball_flagged", "Frames with a doubt that is flagged.", value=counts.get("flagged", 0))
         events = self._counter("oneball_events", "Events by kind.", labels=["kind"])
         for kind, n in counts.items():
             if kind not in ("frames", "flagged"):

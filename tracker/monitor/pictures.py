@@ -1,8 +1,7 @@
 """Kept pictures: JPEGs at the width that training works at, in a folder of numbered pictures per run.
 
 ``pictures/<run>-<name>/<frame>.jpg`` is what ``tracker label`` and ``tracker train`` take as a clip. The whole folder
-stays within a budget, the most useful events are kept, and a disk that is nearly or quite full ends the storing, not
-the tracking.
+stays within a budget and keeps the most useful events. A full disk ends the storing, not the tracking.
 """
 
 from __future__ import annotations
@@ -27,19 +26,20 @@ from tracker.monitor.log import EventLog
 
 FOLDER = "pictures"
 CROPS = "crops"
-CROP = (256, 160)  # source px around a claim, as the source shows it
+CROP = (256, 160)  # source px around a detection, at the resolution of the source
 _RETRY_S = 10.0  # after the disk refused
 _BLUR_SHARE = 1 / 40  # of the picture's width: cells that hide who is there
-_CLEAR_PX = 48  # at 1280 wide: around a claim, what stays sharp
+_CLEAR_PX = 48  # at 1280 wide: radius around a detection that stays sharp
 
 
 @dataclass
 class Scene:
-    """What an event wants kept: frames oldest first, the one in question at ``at``, claims' places in source px."""
+    """The pictures of an event: frames oldest first, the frame of the event at ``at``, places of detections in source
+    px."""
 
     frames: list[Frame]
     at: int
-    claims: list[tuple[float, float]]
+    places: list[tuple[float, float]]
 
 
 def kept_size(width: int, height: int, limit: int) -> tuple[int, int]:
@@ -48,7 +48,7 @@ def kept_size(width: int, height: int, limit: int) -> tuple[int, int]:
     return max(16, round(width * k)), max(16, round(height * k))
 
 
-def look_of(frame: Frame, x: float, y: float) -> bytes:
+def embedding_of(frame: Frame, x: float, y: float) -> bytes:
     """A small embedding, 16 x 9 + 16 x 16 grey levels: the scene, and the surroundings of a place (source px)."""
     scene = frame.grey(64, 36)
     scene = cv2.resize(scene, (16, 9), interpolation=cv2.INTER_AREA)
@@ -57,7 +57,7 @@ def look_of(frame: Frame, x: float, y: float) -> bytes:
     return scene.tobytes() + cv2.cvtColor(near, cv2.COLOR_RGB2GRAY).tobytes()
 
 
-def unlike(a: bytes | None, b: bytes | None) -> float:
+def embedding_distance(a: bytes | None, b: bytes | None) -> float:
     """0 (the same) .. 1: the larger of the mean differences of scene and surroundings, contrast evened out."""
     if a is None or b is None or len(a) != len(b):
         return 1.0
@@ -70,25 +70,25 @@ def _difference(u: FloatArray, v: FloatArray) -> float:
     return float(min(1.0, np.abs(u - v).mean() / 1.2))
 
 
-def hide_people(picture: Image, claims: Sequence[tuple[float, float]]) -> Image:
-    """Everything but the surroundings of the claims in coarse cells, so that nobody can be recognised.
+def hide_people(picture: Image, places: Sequence[tuple[float, float]]) -> Image:
+    """Everything but the surroundings of the places in coarse cells, so that nobody can be recognised.
 
-    OpenCV comes without a people or face detector these days, and one that misses is a promise broken; so what is not
-    the ball's own surroundings is hidden wherever it is. ``claims`` are px of ``picture``.
+    A people or face detector misses some people. Everything outside the ball's surroundings is therefore hidden.
+    ``places`` are px of ``picture``.
     """
     h, w = picture.shape[:2]
     cell = max(6, round(w * _BLUR_SHARE))
     small = cv2.resize(picture, (max(1, w // cell), max(1, h // cell)), interpolation=cv2.INTER_AREA)
     out = cv2.resize(small, (w, h), interpolation=cv2.INTER_LINEAR)
     r = max(8, round(_CLEAR_PX * w / 1280))
-    for x, y in claims:
+    for x, y in places:
         x0, y0, x1, y1 = (max(0, round(v)) for v in (x - r, y - r, x + r, y + r))
         out[y0:y1, x0:x1] = picture[y0:y1, x0:x1]
     return out
 
 
 class PictureStore:
-    """Writes pictures of one run within the budget of the whole folder. Call it from one thread only."""
+    """Writes pictures of one run within the budget of the whole folder. It is used from one thread only."""
 
     def __init__(self, root: Path, name: str, config: MonitorConfig, log: EventLog) -> None:
         self._root, self._config, self._log = root, config, log
@@ -104,16 +104,16 @@ class PictureStore:
         """Writes a scene's pictures; the folder's name, or None when they were not kept.
 
         Args:
-            value: of the event; where the budget is used up, lesser ones give way, and it is kept only if there are
-                any (infinite for the random sample).
+            value: of the event; where the budget is used up, events of lower value are deleted for it, and it is kept
+                only if there are any (infinite for the random sample).
         """
-        if time.monotonic() < self._not_before or not self._room(value):
+        if time.monotonic() < self._not_before or not self._make_room(value):
             self.refused += 1
             return None
         try:
             for i, frame in enumerate(scene.frames):
                 if frame.index not in self._have:
-                    self._write(frame, scene.claims if i == scene.at or self._config.hide_people else ())
+                    self._write(frame, scene.places if i == scene.at or self._config.hide_people else ())
             self._crop(scene)
         except OSError:
             self._not_before = time.monotonic() + _RETRY_S
@@ -121,21 +121,21 @@ class PictureStore:
             return None
         return self.folder
 
-    def _write(self, frame: Frame, claims: Sequence[tuple[float, float]]) -> None:
+    def _write(self, frame: Frame, places: Sequence[tuple[float, float]]) -> None:
         w, h = kept_size(frame.width, frame.height, self._config.picture_width)
         picture = frame.crop(whole(frame.width, frame.height), w, h)
         if self._config.hide_people:
             k = w / frame.width
-            picture = hide_people(picture, [(scaled(x, k), scaled(y, k)) for x, y in claims])
+            picture = hide_people(picture, [(scaled(x, k), scaled(y, k)) for x, y in places])
         self._save(f"{self.folder}/{frame.index:08d}.jpg", picture)
         self._have.add(frame.index)
 
     def _crop(self, scene: Scene) -> None:
-        """The claims as the source shows them, where kept pictures are smaller than the source."""
+        """Crops at the resolution of the source, where kept pictures are smaller than the source."""
         frame = scene.frames[scene.at]
         if frame.width <= self._config.picture_width or self._config.hide_people:
             return
-        for n, (x, y) in enumerate(scene.claims[:2]):
+        for n, (x, y) in enumerate(scene.places[:2]):
             region = Region(x - CROP[0] / 2, y - CROP[1] / 2, *map(float, CROP))
             self._save(f"{self._crops}/{frame.index:08d}_{n}.jpg", frame.crop(region, *CROP))
 
@@ -151,8 +151,8 @@ class PictureStore:
         self.bytes += len(data)
         self.written += 1
 
-    def _room(self, value: float) -> bool:
-        """Makes room by giving up less useful events; False when there are none, or the disk itself is full."""
+    def _make_room(self, value: float) -> bool:
+        """Frees space by deleting less useful events; False when there are none, or when the disk is full."""
         try:
             if shutil.disk_usage(self._root).free < self._config.free_mb << 20:
                 return False
@@ -160,11 +160,11 @@ class PictureStore:
             return False
         limit = self._config.disk_mb << 20
         while self.bytes > limit:
-            if not self._give_up(value):
+            if not self._delete_least(value):
                 return False
         return True
 
-    def _give_up(self, value: float) -> bool:
+    def _delete_least(self, value: float) -> bool:
         """Deletes the pictures of the least useful event, if it is worth less than ``value``.
 
         The random sample goes last, and then by lot: what is left of it is still a fair sample.
@@ -181,7 +181,7 @@ class PictureStore:
         if not rows or rows[0][3] >= value:
             return False
         id, frame, folder, _ = rows[0]
-        if not re.fullmatch(rf"{FOLDER}/[\w.-]+", folder):  # somebody else's hand: nothing outside is touched
+        if not re.fullmatch(rf"{FOLDER}/[\w.-]+", folder):  # a value of another program: nothing outside is deleted
             self._log.write("UPDATE events SET pictures=NULL WHERE id=?", (id,))
             return self._log.commit()
         others = self._log.query("SELECT frame FROM events WHERE pictures=? AND id!=?", (folder, id))

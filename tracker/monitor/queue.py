@@ -1,8 +1,8 @@
-"""What should a person look at next? The kept events, ranked by what a label of each is expected to teach.
+"""The review queue: kept events, ranked by the expected value of a label.
 
-Expected value of a frame = how likely its answer is wrong (calibrated doubt), raised where detector, motion and rival
-claims disagree, times its novelty: how unlike it looks to what was chosen before it (greedy, as in core-set selection)
-and how far in time. A share of the queue is drawn from the random sample, for the estimate of the error rate.
+The value of a frame is its calibrated doubt, raised where detector, motion and competing detections disagree, times its
+novelty: the distance of its embedding and its time from the frames chosen before it (greedy, as in core-set selection).
+A share of the queue is drawn from the random sample, for the estimate of the error rate.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from tracker.core.files import atomic_write
 from tracker.core.types import Label, Visibility, reference_scale, scaled
 from tracker.labels.schema import LabelTable
 from tracker.monitor.log import Event, connect, read_events, read_runs
-from tracker.monitor.pictures import kept_size, unlike
+from tracker.monitor.pictures import embedding_distance, kept_size
 from tracker.monitor.review import Proposal, ReviewItem
 
 QUEUE = "queue.jsonl"
-REACH_S = 0.3  # a label teaches about its neighbours, too
+REACH_S = 0.3  # a label covers its neighbours as well
 SAMPLE_SHARE = 0.25  # of the queue for the random sample, as long as there is one
 MAX_EVENTS = 20_000  # most valuable ones that are ranked
 _MOTION = ("innovation", "jump", "lost")
 
 
 @dataclass(slots=True)
-class Candidate:
+class KeptFrame:
     """One kept frame. ``scale``: kept px per source px; ``value``: before novelty."""
 
     event: Event
@@ -48,7 +48,7 @@ class Candidate:
 
 
 def review_queue(folder: str | Path, count: int | None = None) -> list[ReviewItem]:
-    """The frames of a monitored folder that deserve a label, best first.
+    """The frames of a monitored folder to label, best first.
 
     Args:
         folder: as given to ``--monitor``. count: at most so many (default: all that are kept).
@@ -63,7 +63,7 @@ def review_queue(folder: str | Path, count: int | None = None) -> list[ReviewIte
     folder = Path(folder)
     db = connect(folder)
     try:
-        found = candidates(db)
+        found = kept_frames(db)
         done = labelled(folder, found)
     finally:
         db.close()
@@ -84,10 +84,10 @@ def write_queue(folder: str | Path, items: Sequence[ReviewItem]) -> Path:
     return path
 
 
-def candidates(db: sqlite3.Connection) -> list[Candidate]:
-    """Kept events, one per frame (the strongest reason leads, the others are named)."""
+def kept_frames(db: sqlite3.Connection) -> list[KeptFrame]:
+    """Kept events, one per frame; the kind of highest value leads."""
     runs = {r["id"]: r for r in read_runs(db)}
-    chosen: dict[tuple[int, int], Candidate] = {}
+    chosen: dict[tuple[int, int], KeptFrame] = {}
     for event in read_events(db, kept=True, limit=MAX_EVENTS):
         if event.run not in runs or event.frame is None:
             continue
@@ -95,32 +95,32 @@ def candidates(db: sqlite3.Connection) -> list[Candidate]:
         if key not in chosen:
             run = runs[event.run]
             width, height = int(run["width"] or 1280), int(run["height"] or 720)
-            chosen[key] = Candidate(event, run, {event.kind}, _scale(width, height, run))
+            chosen[key] = KeptFrame(event, run, {event.kind}, _scale(width, height, run))
         else:
             chosen[key].kinds.add(event.kind)
     for c in chosen.values():
         near = (c.event.run, c.frame - 2, c.frame + 2)
         for (kind,) in db.execute("SELECT DISTINCT kind FROM events WHERE run=? AND frame BETWEEN ? AND ?", near):
-            if kind in _MOTION or kind in ("candidates", "cue"):
+            if kind in _MOTION or kind in ("multi_ball", "cue"):
                 c.kinds.add(kind)
         c.value = expected_value(c)
     return list(chosen.values())
 
 
-def expected_value(c: Candidate) -> float:
-    """0..1: calibrated doubt, raised by disagreement of rival claims, motion and commentary."""
+def expected_value(c: KeptFrame) -> float:
+    """0..1: calibrated doubt, raised by disagreement of competing detections, motion and commentary."""
     doubt = c.event.doubt if c.event.doubt is not None else 0.3
-    rival = c.event.detail.get("rival")
-    claimed = float(rival[2]) if isinstance(rival, list) and len(rival) == 3 else 0.0
+    competing = c.event.detail.get("competing")
+    other = float(competing[2]) if isinstance(competing, list) and len(competing) == 3 else 0.0
     moves = 1.0 if c.kinds & set(_MOTION) else 0.0
     said = 1.0 if "cue" in c.kinds else 0.0
-    return min(1.0, doubt * (0.7 + 0.15 * claimed + 0.15 * moves) + 0.15 * said)
+    return min(1.0, doubt * (0.7 + 0.15 * other + 0.15 * moves) + 0.15 * said)
 
 
 def ranked(
-    found: Sequence[Candidate], done: Sequence[Candidate], count: int | None
-) -> Iterator[tuple[Candidate, float]]:
-    """Greedy choice, best first, with what each was worth when it was chosen."""
+    found: Sequence[KeptFrame], done: Sequence[KeptFrame], count: int | None
+) -> Iterator[tuple[KeptFrame, float]]:
+    """Greedy choice, best first, with the value of each when it is chosen."""
     known = {id(c) for c in done}
     samples = [c for c in found if "sample" in c.kinds and id(c) not in known]
     samples.sort(key=lambda c: (c.event.id * 2654435761) % 2**32)  # by lot, and the same at every call
@@ -145,16 +145,16 @@ def ranked(
         given += 1
 
 
-def _apart(a: Candidate, b: Candidate) -> float:
-    """0 (the same lesson) .. 1: unlike in looks, or far apart in time."""
-    looks = min(1.0, unlike(a.event.look, b.event.look) / 0.5)
+def _apart(a: KeptFrame, b: KeptFrame) -> float:
+    """Novelty of one frame beside another, 0..1: distance of embeddings, or of times."""
+    distance = min(1.0, embedding_distance(a.event.embedding, b.event.embedding) / 0.5)
     if a.event.run != b.event.run:
-        return looks
+        return distance
     dt = abs((a.event.time_s or 0.0) - (b.event.time_s or 0.0))
-    return min(1.0, 0.5 * looks + 0.5 * (1 - math.exp(-((dt / REACH_S) ** 2)))) if dt < 10 * REACH_S else looks
+    return min(1.0, 0.5 * distance + 0.5 * (1 - math.exp(-((dt / REACH_S) ** 2)))) if dt < 10 * REACH_S else distance
 
 
-def _item(c: Candidate, rank: int, gain: float) -> ReviewItem:
+def _item(c: KeptFrame, rank: int, gain: float) -> ReviewItem:
     e, k = c.event, c.scale
 
     def place(x: float, y: float) -> tuple[float, float]:
@@ -163,9 +163,9 @@ def _item(c: Candidate, rank: int, gain: float) -> ReviewItem:
     proposals = []
     if e.x is not None and e.y is not None:
         proposals.append(Proposal(*place(e.x, e.y), e.score if e.score is not None else math.nan, "track"))
-    rival = e.detail.get("rival")
-    if isinstance(rival, list) and len(rival) == 3:
-        proposals.append(Proposal(*place(float(rival[0]), float(rival[1])), float(rival[2]), "model"))
+    competing = e.detail.get("competing")
+    if isinstance(competing, list) and len(competing) == 3:
+        proposals.append(Proposal(*place(float(competing[0]), float(competing[1])), float(competing[2]), "model"))
     others = sorted(c.kinds - {e.kind})
     reason = e.reason + (f"; {', '.join(others)}" if others else "")
     return ReviewItem(f"{c.media}:{c.frame}", c.media, c.frame, reason, round(min(1.0, gain), 4), tuple(proposals))
@@ -187,13 +187,13 @@ def judged_labels(folder: Path, media: str) -> dict[int, Label]:
     return {r.frame: r for r in rows if r.source in ("human", "checked") and r.visibility != Visibility.NOT_JUDGED}
 
 
-def labelled(folder: Path, found: Sequence[Candidate]) -> list[Candidate]:
-    """Those of the candidates that a person has labelled."""
+def labelled(folder: Path, found: Sequence[KeptFrame]) -> list[KeptFrame]:
+    """Those of the kept frames that a person has labelled."""
     by_media = {m: judged_labels(folder, m) for m in {c.media for c in found}}
     return [c for c in found if c.frame in by_media[c.media]]
 
 
-def is_wrong(c: Candidate, label: Label, tolerance_px: float = 5.0) -> bool | None:
+def is_wrong(c: KeptFrame, label: Label, tolerance_px: float = 5.0) -> bool | None:
     """Was the tracker's answer wrong, by this label (kept px)? None for a hidden ball, which nobody is asked to see.
 
     Args:

@@ -1,6 +1,6 @@
-"""One HTML file that says how a run, or all runs of a folder, went: trends, worst frames, what to label next.
+"""The monitoring report of one run or of all runs of a folder: trends, worst frames, what to label next.
 
-Everything is inside the file: pictures as data, styles and charts in place, no address of any other place.
+The HTML file is self-contained: pictures, styles and charts lie inside it.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from tracker.report.svg import Line, chart
 WORST = 12  # frames shown as pictures
 NEXT = 12
 _THUMB = 420  # px wide
-_COLOURS = ((64, 220, 64), (64, 160, 255), (255, 96, 96))  # BGR: the answer, and other claims
-_ZOOM = 96  # px wide: the claim's surroundings, in a corner of its picture
+_COLOURS = ((64, 220, 64), (64, 160, 255), (255, 96, 96))  # BGR: the report, then other detections
+_ZOOM = 96  # px wide: the detection's surroundings, in a corner of its picture
 _EVENTS = 200  # rows of the list of events
 
 _STYLE = """
@@ -106,12 +106,12 @@ def _run(db: sqlite3.Connection, run: dict[str, Any]) -> str:
             "SELECT kind,count(*),sum(frames) FROM events WHERE run=? GROUP BY kind ORDER BY 2 DESC", (run["id"],)
         ).fetchall()
         rows = db.execute(
-            "SELECT second,frames,flagged,lost,doubt,confidence,candidates,brightness,sharpness FROM seconds "
+            "SELECT second,frames,flagged,lost,doubt,confidence,n_detections,brightness,sharpness FROM seconds "
             "WHERE run=? ORDER BY second",
             (run["id"],),
         ).fetchall()
     alarms = read_events(db, kinds=("drift",), run=run["id"])
-    told = "".join(f'<p class="say">{_clock(e.time_s)} {_text(e.reason)}</p>' for e in alarms)
+    alarm = "".join(f'<p class="say">{_clock(e.time_s)} {_text(e.reason)}</p>' for e in alarms)
     counts = "".join(f"<tr><td>{_text(k)}</td><td>{n}</td><td>{frames}</td></tr>" for k, n, frames in kinds)
     cues = read_events(db, kinds=("cue",), run=run["id"], limit=_EVENTS)
     said = "".join(
@@ -119,8 +119,8 @@ def _run(db: sqlite3.Connection, run: dict[str, Any]) -> str:
         for e in cues
     )
     table = f"<table><tr><th>event</th><th>times</th><th>frames</th></tr>{counts}</table>" if counts else ""
-    heard = f"<h3>Commentary that does not fit</h3><table>{said}</table>" if said else ""
-    return f"<h2>Run {run['id']}: {_text(run['name'])}</h2>{told}{table}{_trends(rows)}{heard}"
+    cue_table = f"<h3>Commentary that does not fit</h3><table>{said}</table>" if said else ""
+    return f"<h2>Run {run['id']}: {_text(run['name'])}</h2>{alarm}{table}{_trends(rows)}{cue_table}"
 
 
 def _trends(rows: Sequence[tuple]) -> str:
@@ -140,7 +140,7 @@ def _trends(rows: Sequence[tuple]) -> str:
     lost = [100 * sum(r[3] for r in g) / n for g, n in zip(groups, frames, strict=True)]
     doubt = [100 * mean([r[4] for r in g]) for g in groups]
     charts = [_chart([Line(t, flagged, "flagged"), Line(t, lost, "lost"), Line(t, doubt, "doubt")], "% of frames")]
-    for at, name in ((5, "confidence"), (6, "candidates"), (7, "brightness"), (8, "sharpness")):
+    for at, name in ((5, "confidence"), (6, "n_detections"), (7, "brightness"), (8, "sharpness")):
         charts.append(_chart([Line(t, [mean([r[at] for r in g]) for g in groups], WORDS[name])], WORDS[name]))
     return "".join(charts)
 
@@ -165,9 +165,9 @@ def _worst(db: sqlite3.Connection, folder: Path, runs: Sequence[dict[str, Any]])
     for e in events[:WORST]:
         k = (chosen[e.run]["kept_width"] or 1280) / (chosen[e.run]["width"] or 1280)
         places = [(scaled(e.x, k), scaled(e.y, k))] if e.x is not None and e.y is not None else []
-        rival = e.detail.get("rival")
-        if isinstance(rival, list) and len(rival) == 3:
-            places.append((scaled(rival[0], k), scaled(rival[1], k)))
+        competing = e.detail.get("competing")
+        if isinstance(competing, list) and len(competing) == 3:
+            places.append((scaled(competing[0], k), scaled(competing[1], k)))
         said = f"run {e.run}, frame {e.frame}, {_clock(e.time_s)}: {e.reason}"
         figures.append(_figure(folder, str(e.pictures), int(e.frame or 0), places, said, reported=e.x is not None))
     return f"<h2>Worst frames</h2>{''.join(figures) or '<p>No doubtful frame was kept.</p>'}"
@@ -188,7 +188,7 @@ def _next(folder: Path, items: Sequence[ReviewItem]) -> str:
 def _figure(
     folder: Path, media: str, frame: int, places: Sequence[tuple[float, float]], said: str, *, reported: bool
 ) -> str:
-    """A picture with its claims marked (green: the answer; others orange), or its caption alone."""
+    """A picture with its detections marked (green: the report; others orange), or its caption alone."""
     picture = cv2.imread(str(inside(folder, media, str(folder)) / f"{frame:08d}.jpg"))
     if picture is None:
         return f"<figure><figcaption>{_text(said)} (picture gone)</figcaption></figure>"
@@ -200,7 +200,7 @@ def _figure(
         cv2.circle(picture, (round(x), round(y)), max(6, round(w / 80)), colour, thick, cv2.LINE_AA)
     small = cv2.resize(picture, (_THUMB, max(1, round(h * _THUMB / w))), interpolation=cv2.INTER_AREA)
     if near is not None and small.shape[0] > 2 * _ZOOM:
-        corner = slice(0, _ZOOM) if places[0][0] > w / 2 else slice(_THUMB - _ZOOM, _THUMB)  # away from the claim
+        corner = slice(0, _ZOOM) if places[0][0] > w / 2 else slice(_THUMB - _ZOOM, _THUMB)  # away from the detection
         small[:_ZOOM, corner] = near
     good, data = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 80])
     code = base64.b64encode(data.tobytes()).decode() if good else ""
@@ -211,7 +211,7 @@ def _figure(
 
 
 def _near(picture: Image, place: tuple[float, float]) -> Image | None:
-    """The surroundings of a claim, enlarged three times, framed."""
+    """The surroundings of a detection, enlarged three times, framed."""
     half = _ZOOM // 6
     x, y = round(place[0]), round(place[1])
     if not (half <= x < picture.shape[1] - half and half <= y < picture.shape[0] - half):

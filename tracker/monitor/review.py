@@ -1,8 +1,8 @@
-"""Frames that somebody should look at: a review folder's queue, and where a model and the labels disagree.
+"""The review queue of a folder, and frames where a model and the labels disagree.
 
 A review folder holds ``queue.jsonl``, an object per line, or ``queue.csv``:
 
-    {"media": "court.mp4", "frame": 812, "reason": "two candidates", "priority": 0.9,
+    {"media": "court.mp4", "frame": 812, "reason": "2 detections", "priority": 0.9,
      "proposals": [{"x": 640.5, "y": 120.0, "score": 0.71, "by": "model"}]}
 
     media,frame,reason,priority,x,y,score,by      (a row per proposal; rows of one frame belong together)
@@ -39,7 +39,7 @@ APART_PX = 10.0  # at 1280 wide: model and path further apart than this (and thr
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """Where a program thinks that the ball is. x, y in source px; score 0..1, NaN without one."""
+    """A position proposed by a program. x, y in source px; score 0..1, NaN without one."""
 
     x: float
     y: float
@@ -49,7 +49,7 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class ReviewItem:
-    """One frame to look at; ``priority`` is 0..1, highest first."""
+    """One frame to review; ``priority`` is 0..1, highest first."""
 
     id: str
     media: str
@@ -86,7 +86,7 @@ def read_queue(path: Path, root: Path | None = None) -> list[ReviewItem]:
             item = ReviewItem(first.id, first.media, first.frame, first.reason, first.priority, proposals)
         items[key] = item
         if len(items) > MAX_ITEMS:
-            raise TrackerError(f"{path}: more than {MAX_ITEMS:,} frames to look at; keep the most useful ones")
+            raise TrackerError(f"{path}: more than {MAX_ITEMS:,} frames to review; keep the most useful ones")
     return sorted(items.values(), key=lambda i: (-i.priority, i.media, i.frame))
 
 
@@ -163,25 +163,25 @@ def write_decisions(folder: Path, rows: Iterable[tuple[ReviewItem, str]]) -> Non
 
 
 def disagreements(
-    media: str, number: Sequence[int], labels: Sequence[Label | None], claims: Mapping[int, Sequence[Proposal]],
+    media: str, number: Sequence[int], labels: Sequence[Label | None], detections: Mapping[int, Sequence[Proposal]],
     lost: FloatArray, *, width: int, threshold: float, limit: int = 200,
 ) -> list[ReviewItem]:  # fmt: skip
-    """Frames where a model says something else than the labels (own and propagated), the clearest first.
+    """Frames where a model and the labels (own and propagated) disagree, the clearest first.
 
     Args:
         number: frame numbers [T]. labels: one per frame, None where nothing is known.
-        claims: position -> the model's claims there, best first.
-        lost: bool [T], the model looked and found nothing.
-        width: of the picture, px. threshold: a claim from this score on is meant.
+        detections: position -> the model's detections there, best first.
+        lost: bool [T], the model ran and detected nothing.
+        width: of the picture, px. threshold: lowest score of a detection that counts.
     """
     unit = 1.0 / reference_scale(width)
     found = []
     for row, label in enumerate(labels):
-        sure = [p for p in claims.get(row, ()) if p.score >= threshold]
-        best = tuple(claims.get(row, ()))[:4]
+        sure = [p for p in detections.get(row, ()) if p.score >= threshold]
+        best = tuple(detections.get(row, ()))[:4]
         if label is None or label.visibility == Visibility.NOT_JUDGED:
             if len(sure) > 1 and math.hypot(sure[0].x - sure[1].x, sure[0].y - sure[1].y) > 2 * APART_PX * unit:
-                found.append((0.3 * sure[1].score, row, "the model claims two balls", best))
+                found.append((0.3 * sure[1].score, row, "the model detects two balls", best))
             continue
         if label.visibility == Visibility.ABSENT:
             if sure:
@@ -197,10 +197,10 @@ def disagreements(
             found.append((0.2 if label.source == "propagated" else 0.1, row, "the model sees no ball", best))
     found.sort(key=lambda f: (-f[0], f[1]))
     kept: list[tuple[float, int, str, tuple[Proposal, ...]]] = []
-    taken = np.zeros(len(labels) + 8, dtype=bool)
-    for f in found:  # one of a run is enough: its label repairs the neighbours
-        if not taken[max(0, f[1] - 3) : f[1] + 4].any():
-            taken[f[1]] = True
+    covered = np.zeros(len(labels) + 8, dtype=bool)
+    for f in found:  # one frame of a run is enough: its label corrects the neighbours
+        if not covered[max(0, f[1] - 3) : f[1] + 4].any():
+            covered[f[1]] = True
             kept.append(f)
         if len(kept) == limit:
             break

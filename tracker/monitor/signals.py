@@ -1,6 +1,6 @@
-"""What monitoring looks at in each frame, and the few numbers that tell a right answer from a wrong one.
+"""Signals of a frame, and the inputs of the confidence model.
 
-Everything here is plain floats: it runs for every frame, between two frames of the tracker.
+The code uses plain floats, because it runs for every frame between two frames of the tracker.
 Lengths are px of a 1280-wide picture.
 """
 
@@ -14,13 +14,13 @@ from tracker.core.config import TrackConfig
 from tracker.core.types import Status, reference_scale
 from tracker.track.pipeline import Step
 
-SAME_BALL_PX = 12.0  # a claim nearer to the answer than this is the answer
-NOTHING = -6.0  # logit that stands for "no claim at all"
-UNSCORED = -1.0  # and for an answer that no detection supports in this frame
+SAME_BALL_PX = 12.0  # a detection nearer to the reported position than this is the reported ball
+NOTHING = -6.0  # logit that stands for "no detection"
+UNSCORED = -1.0  # and for a report without a detection in this frame
 BACK, AHEAD, NEAR = 6, 4, 3  # frames of context: before, after, and on both sides for what must agree closely
 
 # The inputs of the confidence model, in this order (benchmarks/monitoring.py says what they are worth)
-FEATURES = ("lost", "score", "score_near", "score_wide", "rival_near", "off_neighbours", "jump", "speed")
+FEATURES = ("lost", "score", "score_near", "score_wide", "competing_near", "off_neighbours", "jump", "speed")
 
 
 @dataclass(slots=True)
@@ -29,11 +29,12 @@ class Signal:
 
     Attributes:
         x, y, vx, vy: the answer (NaN when lost), px and px/s at 1280 wide.
-        score: logit of its detection; rival: logit of the best claim elsewhere; best: logit of the best claim.
+        score: logit of its detection; competing: logit of the best detection elsewhere; best: of the best
+            detection anywhere.
         raw_score: its detection's score in 0..1, NaN without one.
         innovation: squared normalised distance between where the track before was going and where it is (NaN without).
         step_px_s: speed implied by the last two places, NaN without.
-        rival_at: source px of the best claim elsewhere, None without.
+        competing_at: source px and score of the best detection elsewhere, None without.
     """
 
     frame: int
@@ -48,14 +49,14 @@ class Signal:
     radius_px: float
     raw_score: float
     score: float
-    rival: float
+    competing: float
     best: float
-    candidates: int
+    n_detections: int
     innovation: float
     step_px_s: float
     repeat: bool
     cut: bool
-    rival_at: tuple[float, float, float] | None = None
+    competing_at: tuple[float, float, float] | None = None
 
     @property
     def lost(self) -> bool:
@@ -90,9 +91,9 @@ class SignalReader:
         lost = b.status is Status.LOST
         x, y = (float(b.xy[0]) * k, float(b.xy[1]) * k)
         if repeat and before is not None:
-            rival, best, at = before.rival, before.best, before.rival_at
+            competing, best, at = before.competing, before.best, before.competing_at
         else:
-            rival, best, at = _claims(step, x, y, k, lost)
+            competing, best, at = _best_logits(step, x, y, k, lost)
         score = math.nan if lost else (UNSCORED if math.isnan(b.score) else logit(b.score))
         innovation = step_speed = math.nan
         if not lost and not repeat and before is not None and not before.lost and 0 < dt < 0.5 and not step.cut:
@@ -104,7 +105,7 @@ class SignalReader:
         self._cov = (float(c[0, 0]) * k * k, float(c[0, 2]) * k * k, float(c[2, 2]) * k * k) if known else None
         self._before = Signal(
             b.frame, b.time_s, dt, b.status, x, y, float(b.velocity[0]) * k, float(b.velocity[1]) * k, b.sd_px * k,
-            b.radius_px * k, b.score, score, rival, best, b.n_detections, innovation, step_speed, repeat,
+            b.radius_px * k, b.score, score, competing, best, b.n_detections, innovation, step_speed, repeat,
             step.cut or step.frame.gap, at,
         )  # fmt: skip
         return self._before
@@ -119,10 +120,10 @@ class SignalReader:
         return (dx * dx + dy * dy) / s
 
 
-def _claims(
+def _best_logits(
     step: Step, x: float, y: float, k: float, lost: bool
 ) -> tuple[float, float, tuple[float, float, float] | None]:
-    """Logits of the best claim away from the answer and of the best claim; the former's place and score."""
+    """Logits of the best detection away from the report and of the best anywhere; place and score of the former."""
     d = step.detections
     if not len(d):
         return NOTHING, NOTHING, None
@@ -136,7 +137,7 @@ def features(window: Sequence[Signal], at: int) -> tuple[float, ...]:
     """The inputs of the confidence model for ``window[at]``, in the order of :data:`FEATURES`.
 
     Args:
-        window: consecutive signals, at most BACK before and AHEAD after ``at`` are looked at.
+        window: consecutive signals, at most BACK before and AHEAD after ``at`` are used.
     """
     s = window[at]
     n = len(window)
@@ -152,7 +153,7 @@ def features(window: Sequence[Signal], at: int) -> tuple[float, ...]:
         0.0 if s.lost else s.score,
         min(scores),
         sum(_or(w.score, -4.0) for w in wide) / len(wide),
-        max(w.rival for w in near),
+        max(w.competing for w in near),
         math.log1p(_off_neighbours(near, s)),
         math.log1p(fastest / 1000),
         math.log1p(s.speed),

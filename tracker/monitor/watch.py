@@ -1,7 +1,7 @@
-"""The monitor itself: sees every step of the tracker, decides what is worth an event, hands the storing to a thread.
+"""The monitor: receives every step of the tracker, opens and closes events, and stores them in a thread.
 
-A frame is judged a few frames late, when what came after it is known too. Nothing here may disturb the tracker: what
-fails is counted and told at the end, and when the disk is slow, a live run skips storing rather than waits.
+A frame is judged a few frames late, when the frames after it are known. Monitoring does not disturb the tracker:
+failures are counted and reported at the end, and a live run skips storing while the disk is slow.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from tracker.core.types import Frame
 from tracker.detect.model import BallModel
 from tracker.monitor.confidence import KEY, Confidence
 from tracker.monitor.drift import SERIES, Alarm, Baseline, Drift
+from tracker.monitor.frame_statistics import FrameStatistics
 from tracker.monitor.log import Event, EventLog
-from tracker.monitor.looks import Looks
-from tracker.monitor.pictures import PictureStore, Scene, kept_size, look_of, unlike
+from tracker.monitor.pictures import PictureStore, Scene, embedding_distance, embedding_of, kept_size
 from tracker.monitor.signals import AHEAD, BACK, Signal, SignalReader, features
 from tracker.monitor.worker import Worker
 from tracker.track.pipeline import Step
 from tracker.video import VideoInfo
 
 _NOTICE_S = 5.0  # of video, before it is compared with the training clips
-_RECENT_LOOKS = 64  # kept events that a new one is compared with
-_WITH_PICTURES = ("doubt", "candidates", "jump", "lost", "sample")
+_RECENT = 64  # kept events that a new one is compared with
+_WITH_PICTURES = ("doubt", "multi_ball", "jump", "lost", "sample")
 _AT_REST_PX_S = 100.0  # px at 1280 wide: a slower ball is not in flight
 _GAP_FRAMES = 3  # undoubtful frames that do not end a doubtful stretch
 
@@ -43,7 +43,7 @@ class Monitor:
         folder: gets ``events.sqlite`` and ``pictures/``.
         info: of the source. model, config: those of the run; the section ``monitor`` is this object's.
         live: never wait for the disk.
-        judged: is told every judged frame: signal, doubt, flagged (for measurements and tests).
+        judged: called for every judged frame with signal, doubt, flagged (for measurements and tests).
         seed: of the random sample.
     """
 
@@ -72,12 +72,12 @@ class Monitor:
         self._frames: deque[Frame] = deque(maxlen=AHEAD + 2 + max(1, c.before))
         self._open: dict[str, tuple[Event, Scene | None, int]] = {}  # kind -> event, its pictures, last frame
         self._tokens, self._token_time = 3.0, math.nan
-        self._looks = Looks()
+        self._statistics = FrameStatistics()
         self._drift = Drift(c)
         self._first: dict[str, list[float]] | None = {k: [] for k in SERIES}
         self._began_at = math.nan
         self._second: tuple[int, list[float]] | None = None
-        self._recent: deque[tuple[bytes, Event]] = deque(maxlen=_RECENT_LOOKS)
+        self._recent: deque[tuple[bytes, Event]] = deque(maxlen=_RECENT)
         self._rng = np.random.default_rng(seed)
         self._dice: list[float] = []
         self._judged = judged
@@ -87,7 +87,7 @@ class Monitor:
         self.doubt = 0.0  # of the last judged frame
         self.problem = ""
 
-    # -- what the run tells --------------------------------------------------------------------------------------------
+    # -- input from the run --------------------------------------------------------------------------------------------
 
     def observe(self, step: Step, late_s: float = 0.0) -> None:
         """One step of the tracker; ``late_s`` is how late its state came (live)."""
@@ -95,7 +95,7 @@ class Monitor:
             return
         try:
             self._observe(step, late_s)
-        except Exception as e:  # tracking goes on without being watched
+        except Exception as e:  # tracking goes on without monitoring
             self.problem = f"{type(e).__name__}: {e}"
 
     def stall(self, seconds: float, source: str) -> None:
@@ -153,7 +153,7 @@ class Monitor:
         signal = self._reader.read(step)
         self._window.append(signal)
         self._frames.append(frame)
-        values = self._looks.read(step, signal)
+        values = self._statistics.read(step, signal)
         self._watch_drift(signal, values)
         if "stall" in self._open:
             self._close_event("stall")
@@ -165,7 +165,8 @@ class Monitor:
             del self._window[0]
 
     def _flush(self, frame: Frame) -> None:
-        """Another picture size: what went before is judged without a future, nothing is compared across."""
+        """Another picture size: pending frames are judged without later frames, and nothing is compared across the
+        change."""
         for at in range(max(0, len(self._window) - AHEAD), len(self._window)):
             self._judge(at)
         self._reader, self._size = SignalReader(self._track, frame.width), (frame.width, frame.height)
@@ -183,8 +184,8 @@ class Monitor:
             self._judged(s, doubt, flagged)
         if flagged:
             self._extend("doubt", s, doubt, f"sure to {100 * (1 - doubt):.0f} %", doubt)
-        if s.candidates > 1 and not s.repeat:
-            self._extend("candidates", s, 0.3 + 0.4 * doubt, f"{s.candidates} claims", doubt)
+        if s.n_detections > 1 and not s.repeat:
+            self._extend("multi_ball", s, 0.3 + 0.4 * doubt, f"{s.n_detections} detections", doubt)
         if s.innovation > self._track.gate**2:
             reason = f"{math.sqrt(s.innovation):.1f} standard deviations off its path"
             self._extend("innovation", s, 0.2 + 0.3 * doubt, reason, doubt)
@@ -208,7 +209,7 @@ class Monitor:
         return self._dice.pop()
 
     def _stays_inside(self, s: Signal) -> bool:
-        """Would the ball still be in the picture a tenth of a second later?"""
+        """The ball would still be in the picture a tenth of a second later."""
         w, h = self._size
         k = 1280 / w
         x, y = s.x + 0.1 * s.vx, s.y + 0.1 * s.vy
@@ -225,12 +226,12 @@ class Monitor:
             round(min(1.0, value), 4), str(s.status), round(s.x * w, 2) if known else None,
             round(s.y * w, 2) if known else None, round(s.raw_score, 4) if s.raw_score == s.raw_score else None, reason,
         )  # fmt: skip
-        if s.rival_at is not None:
-            event.detail["rival"] = [round(v, 2) for v in s.rival_at]
+        if s.competing_at is not None:
+            event.detail["competing"] = [round(v, 2) for v in s.competing_at]
         return event
 
     def _extend(self, kind: str, s: Signal, value: float, reason: str, doubt: float | None) -> None:
-        """Opens an event, or lets the open one of this kind grow; its peak is what is shown."""
+        """Opens an event, or extends the open one of this kind; an event shows its peak."""
         if kind in self._open:
             event, scene, last = self._open[kind]
             assert event.first is not None
@@ -244,7 +245,7 @@ class Monitor:
                     )  # fmt: skip
                     if kind in _WITH_PICTURES and (scene is None or value > event.value + 0.1):
                         scene = self._scene(s) or scene
-                    elif scene is not None:  # the pictures stay those of the former peak, and so does what is asked
+                    elif scene is not None:  # pictures and position stay those of the former peak
                         fresh.frame, fresh.time_s, fresh.x, fresh.y = event.frame, event.time_s, event.x, event.y
                         fresh.status, fresh.score = event.status, event.score
                     event = fresh
@@ -265,7 +266,7 @@ class Monitor:
             self._worker.do(lambda: self._log.add(event))
 
     def _may_keep(self, event: Event) -> bool:
-        """A budget of pictures per second of video; doubt may use it up, lesser kinds leave some for it."""
+        """A budget of pictures per second of video. Doubt may use all of it; other kinds leave some."""
         now = event.time_s or 0.0
         if self._token_time == self._token_time and self.config.keep_every_s > 0:
             self._tokens = min(3.0, self._tokens + max(0.0, now - self._token_time) / self.config.keep_every_s)
@@ -277,21 +278,23 @@ class Monitor:
         return True
 
     def _scene(self, s: Signal) -> Scene | None:
-        """The pictures around a judged frame, as long as they are at hand."""
+        """The pictures around a judged frame; None once they are gone."""
         numbers = [f.index for f in self._frames]
         if s.frame not in numbers:
             return None
         at = numbers.index(s.frame)
         first, wanted = at, self.config.before
-        while first > 0 and wanted > 0:  # a repeated picture is no history, yet a gap in the numbers would end it
+        while (
+            first > 0 and wanted > 0
+        ):  # a repeated picture adds no history, but a gap in the numbers would end the scene
             first -= 1
             wanted -= not self._frames[first + 1].repeated
         frames = [self._frames[i] for i in range(first, min(len(numbers), at + self.config.after + 1))]
         w = self._size[0] / 1280
-        claims = [] if s.lost else [(s.x * w, s.y * w)]
-        if s.rival_at is not None:
-            claims.append(s.rival_at[:2])
-        return Scene(frames, at - first, claims)
+        places = [] if s.lost else [(s.x * w, s.y * w)]
+        if s.competing_at is not None:
+            places.append(s.competing_at[:2])
+        return Scene(frames, at - first, places)
 
     def _keep(self, event: Event, scene: Scene | None) -> None:
         def work() -> None:
@@ -299,11 +302,13 @@ class Monitor:
                 self._log.add(event)
                 return
             w, h = self._size
-            x, y = scene.claims[0] if scene.claims else (w / 2, h / 2)
-            event.look = look_of(scene.frames[scene.at], x, y)
+            x, y = scene.places[0] if scene.places else (w / 2, h / 2)
+            event.embedding = embedding_of(scene.frames[scene.at], x, y)
             if event.kind != "sample":
                 gap, twin = min(
-                    ((unlike(event.look, look), e) for look, e in self._recent), key=lambda p: p[0], default=(1.0, None)
+                    ((embedding_distance(event.embedding, other), e) for other, e in self._recent),
+                    key=lambda p: p[0],
+                    default=(1.0, None),
                 )
                 if twin is not None and gap < self.config.same_below and twin.kind == event.kind:
                     self._log.write(
@@ -314,7 +319,7 @@ class Monitor:
                 event.value = round(event.value * (0.6 + 0.4 * gap), 4)
             event.pictures = self._store.keep(scene, math.inf if event.kind == "sample" else event.value)
             if event.pictures is not None and event.kind != "sample":
-                self._recent.append((event.look, event))
+                self._recent.append((event.embedding, event))
             self._log.add(event)
 
         self._worker.do(work)
@@ -355,14 +360,14 @@ class Monitor:
             for k, v in values.items():
                 self._first[k].append(v)
             if s.time_s - self._began_at >= _NOTICE_S:
-                self._give_notice()
-        for alarm in self._drift.add(s.time_s, values, self._looks.tones):
+                self._compare_with_training()
+        for alarm in self._drift.add(s.time_s, values, self._statistics.tones):
             self.alarms.append(alarm)
             event = self._event("drift", s, 0.6, alarm.text(), None)
             event.detail = {k: list(v) for k, v in alarm.changes.items()}
             self._worker.do(partial(self._log.add, event))
 
-    def _give_notice(self) -> None:
+    def _compare_with_training(self) -> None:
         assert self._first is not None
         self.notice = self.baseline.differences(self._first)
         self._first = None

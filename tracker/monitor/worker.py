@@ -1,4 +1,4 @@
-"""A thread that stores what the monitor hands it, so that the tracker never waits for a disk."""
+"""A thread that stores events, so that the tracker does not wait for the disk."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ class Worker:
     """Runs tasks in order in a thread of its own.
 
     Args:
-        room: tasks that may wait. wait: for room when there is none; otherwise the task is skipped and counted.
+        capacity: tasks that may wait. wait: block while the queue is full; otherwise the task is skipped and counted.
     """
 
-    def __init__(self, room: int, wait: bool) -> None:
-        self._tasks: queue.Queue[Callable[[], None] | None] = queue.Queue(room)
+    def __init__(self, capacity: int, wait: bool) -> None:
+        self._tasks: queue.Queue[Callable[[], None] | None] = queue.Queue(capacity)
         self._wait = wait
         self.skipped = 0
         self.problem = ""
@@ -25,7 +25,7 @@ class Worker:
         self._thread.start()
 
     def do(self, task: Callable[[], None], *, always: bool = False) -> None:
-        """Hands over a task; ``always``: wait for room whatever was said."""
+        """Queues a task. ``always``: block while the queue is full, whatever ``wait`` says."""
         if self._wait or always:
             self._tasks.put(task)
             return
@@ -38,11 +38,11 @@ class Worker:
         while (task := self._tasks.get()) is not None:
             try:
                 task()
-            except Exception as e:  # a store that fails must not end the watching
+            except Exception as e:  # a failing store does not end monitoring
                 self.problem = f"{type(e).__name__}: {e}"
         self.cpu_s = time.thread_time()
 
     def close(self) -> None:
-        """Does what waits, and ends."""
+        """Runs the queued tasks, then ends the thread."""
         self._tasks.put(None)
         self._thread.join(timeout=60)

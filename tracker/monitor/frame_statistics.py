@@ -1,4 +1,4 @@
-"""How the picture and the detector are doing, frame by frame: the series that drift is looked for in."""
+"""Frame statistics: the series of picture and detector values in which drift is sought."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from tracker.monitor.drift import TONES
 from tracker.monitor.signals import Signal
 from tracker.track.pipeline import Step
 
-_EVERY = 4  # frames between looks at the picture: light and focus change slowly
+_EVERY = 4  # the picture is measured in every 4th frame: light and focus change slowly
 
 
-class Looks:
-    """Reads the series of a step. ``tones`` is the grey histogram of the frame looked at last, else None."""
+class FrameStatistics:
+    """Reads the series of a step. ``tones`` is the grey histogram of the frame read last, None where it was not
+    measured."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -31,7 +32,7 @@ class Looks:
         if s.repeat or step.grey is None:
             return values
         values["confidence"] = s.raw_score if s.raw_score == s.raw_score else 0.0
-        values["candidates"] = float(s.candidates)
+        values["n_detections"] = float(s.n_detections)
         if s.radius_px == s.radius_px:
             values["radius_px"] = s.radius_px
         grey, before = step.grey, self._before

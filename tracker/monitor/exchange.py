@@ -1,7 +1,7 @@
-"""Kept frames go out to be labelled, and come back as a data set that training takes, with where each label is from.
+"""Export of kept frames for labelling, and import of the labels into a data set for training.
 
-Out: keyframes as this program's CSV, or for CVAT and Label Studio, which number frames in their own way: they get the
-pictures in order, and ``NAME.frames.csv`` says which frame each one is. Back: labels are collected beside the log
+Export: keyframes as this program's CSV, or for CVAT and Label Studio, which number frames in their own way: they get
+the pictures in order, and ``NAME.frames.csv`` says which frame each one is. Import: labels are collected beside the log
 (``NAME.labels.csv``, the same files that ``tracker label`` writes) and merged from there into a data set.
 """
 
@@ -27,7 +27,7 @@ from tracker.labels.formats import OWN, FormatOptions, read_format, write_format
 from tracker.labels.merge import Conflict, merge
 from tracker.labels.schema import MAX_FRAME, LabelTable
 from tracker.monitor.log import connect
-from tracker.monitor.queue import Candidate, candidates, judged_labels, labels_of
+from tracker.monitor.queue import KeptFrame, judged_labels, kept_frames, labels_of
 from tracker.monitor.review import ReviewItem
 
 SUFFIX = {OWN: ".labels.csv", "cvat": ".xml", "labelstudio": ".json"}
@@ -40,8 +40,9 @@ _PROVENANCE = (
 
 
 @dataclass
-class Taken:
-    """What came back: labels per kept-picture folder, proposals left untouched, and conflicts with earlier labels."""
+class ImportResult:
+    """Result of :func:`import_labels`: labels per folder of kept pictures, untouched proposals, conflicts with earlier
+    labels."""
 
     labels: dict[str, int] = field(default_factory=dict)
     untouched: int = 0
@@ -120,17 +121,17 @@ def _video(pictures: Path, items: Sequence[ReviewItem], size: tuple[int, int], o
     writer.close()
 
 
-def take_labels(folder: str | Path, files: Iterable[str | Path], *, accept: bool = False) -> Taken:
-    """Takes label files back that :func:`export_keyframes` wrote and somebody worked on.
+def import_labels(folder: str | Path, files: Iterable[str | Path], *, accept: bool = False) -> ImportResult:
+    """Imports label files that :func:`export_keyframes` wrote and somebody edited.
 
-    A proposal that nobody moved is no label, unless ``accept`` says that all were looked at (source ``checked``). What
+    A proposal that nobody moved is no label, unless ``accept`` says that all were checked (source ``checked``). What
     was moved or added is ``human`` unless the file says otherwise. Later files yield to labels that are there already
     (:mod:`tracker.labels.merge` decides by source).
 
     Raises:
         TrackerError: a file of a run that this folder does not know, or anything wrong in it.
     """
-    folder, taken = Path(folder), Taken()
+    folder, imported = Path(folder), ImportResult()
     for path in (Path(f) for f in files):
         name = path.name.removesuffix(".labels.csv") if path.name.endswith(".labels.csv") else path.stem
         media = f"pictures/{name}"
@@ -145,16 +146,16 @@ def take_labels(folder: str | Path, files: Iterable[str | Path], *, accept: bool
             frame, x, y = numbers.get(r.frame, (r.frame, math.nan, math.nan))
             label = _judged(r, frame, (x, y), accept)
             if label is None:
-                taken.untouched += r.visibility != Visibility.NOT_JUDGED
+                imported.untouched += r.visibility != Visibility.NOT_JUDGED
             else:
                 rows.append(label)
         old, own = labels_of(folder, media), folder / f"{name}.labels.csv"
         new = LabelTable.from_labels(rows, where=str(path))
         merged, conflicts = merge([old, new], [own.name, path.name], width=size[0])
         merged.write(own)
-        taken.labels[name] = taken.labels.get(name, 0) + len(new)
-        taken.conflicts += conflicts
-    return taken
+        imported.labels[name] = imported.labels.get(name, 0) + len(new)
+        imported.conflicts += conflicts
+    return imported
 
 
 def _judged(r: Label, frame: int, proposal: tuple[float, float], accept: bool) -> Label | None:
@@ -209,7 +210,7 @@ def merge_into(
     folder, dataset = Path(folder), prepare_folder(dataset)
     db = connect(folder)
     try:
-        found = candidates(db)
+        found = kept_frames(db)
     finally:
         db.close()
     rows = _index_rows(dataset / "index.csv")
@@ -247,7 +248,7 @@ def merge_into(
         provenance += [_origin(clip, f, label, mine.get(f), run) for f, label in sorted(judged.items())]
     if not provenance:
         raise TrackerError(
-            f"{folder}: no labels of kept frames; label some with tracker label {folder}, or --take FILE"
+            f"{folder}: no labels of kept frames; label some with tracker label {folder}, or --import FILE"
         )
     _write_index(dataset / "index.csv", rows)
     _write_provenance(dataset / "provenance.csv", provenance)
@@ -255,7 +256,7 @@ def merge_into(
     return {"dataset": str(dataset), "clips": clips, "labels": labels, "conflicts": len(conflicts)}
 
 
-def _origin(clip: str, frame: int, label: Label, c: Candidate | None, run: dict[str, Any]) -> tuple:
+def _origin(clip: str, frame: int, label: Label, c: KeptFrame | None, run: dict[str, Any]) -> tuple:
     event = c.event if c else None
     return (
         clip, frame, label.source, run["id"], run["name"], run["model"], run["digest"], event.kind if event else "",
