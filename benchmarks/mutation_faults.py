@@ -41,7 +41,7 @@ def group(file: str, tests: str, *faults: tuple[str, ...], survives: dict[str, s
 
 COORDINATES = [
     *group(
-        "tracker/core/types.py", "detect_views video_planes commands_accuracy",
+        "tracker/core/types.py", "detect_parts detect_views video_planes",
         ("half-pixel-one-way", "half a pixel is lost on the way back to source px",
          "return (uv + 0.5) * scale + [region.x0, region.y0]", "return uv * scale + [region.x0, region.y0]"),
         ("half-pixel-both-ways", "half a pixel is lost on the way there and back, so that round trips still close",
@@ -59,7 +59,7 @@ COORDINATES = [
          "-region.x0 * sx - 0.5]", "-region.x0 * sx]"),
     ),
     *group(
-        "tracker/core/types.py", "track_online types_states",
+        "tracker/core/types.py", "detect_parts",
         ("sd-of-one-axis", "sd_px leaves the vertical variance out",
          "(self.cov[0, 0] + self.cov[1, 1]) / 2", "self.cov[0, 0] / 2"),
         ("camera-apply-sign", "points are carried against the camera's motion",
@@ -69,7 +69,7 @@ COORDINATES = [
 
 DETECT = [
     *group(
-        "tracker/detect/views.py", "detect_views attention bench_speed commands_accuracy",
+        "tracker/detect/views.py", "detect_parts detect_views bench_speed attention",
         ("frames-oldest-first", "the network sees the pictures in the wrong order",
          "out[i] = kept.crop(", "out[self.n - 1 - i] = kept.crop("),
         ("roi-whole-picture", "CoordConv is told that every view is the whole picture",
@@ -85,7 +85,7 @@ DETECT = [
          "x0 = min(max(x0, 0.0), width - w) if w <= width", "x0 = x0 if w <= width"),
     ),
     *group(
-        "tracker/detect/detector.py", "detect_views detect_tiles attention bench_speed",
+        "tracker/detect/detector.py", "detect_parts detect_views detect_tiles bench_speed attention",
         ("counted-from-keep-threshold", "detections are counted from the keep threshold: every weak peak is a ball",
          "sum(found[i][0] >= self.start_threshold for i in rows)",
          "sum(found[i][0] >= self.keep_threshold for i in rows)"),
@@ -113,7 +113,7 @@ DETECT = [
          "((a + window + b) / 2 for a, b in", "(b for a, b in"),
     ),
     *group(
-        "tracker/detect/model.py", "detect_model commands_accuracy detect_tiles eval_stamp",
+        "tracker/detect/model.py", "detect_parts",
         ("roi-axes-swapped", "CoordConv gets y for x",
          "np.asarray(roi, np.float32)}", "np.asarray(roi, np.float32)[:, [1, 0, 3, 2]]}"),
         ("keep-for-threshold", "the operating threshold is read from the wrong key",
@@ -138,7 +138,7 @@ TRACK = [
          "self.hits += 1\n        self.coast_s = 0.0", "self.hits += 1"),
     ),
     *group(
-        "tracker/track/online.py", "track_online track_rules",
+        "tracker/track/online.py", "track_rules track_online",
         ("gate-not-squared", "a squared distance is compared with the gate itself",
          "else c.gate**2)", "else c.gate)"),
         ("contact-gate-not-squared", "the same after a hit", "[0] <= c.gate**2:", "[0] <= c.gate:"),
@@ -188,7 +188,7 @@ TRACK = [
          "if not dt > 0:", "if False:"),
     ),
     *group(
-        "tracker/track/pipeline.py", "pipeline_parts attention",
+        "tracker/track/pipeline.py", "detect_parts attention",
         ("camera-not-told", "the tracker does not hear of the camera's motion",
          "detections, camera=camera, cut=cut)", "detections, cut=cut)"),
         ("gap-not-reset", "history is carried over a gap", "if frame.gap:", "if False:"),
@@ -201,6 +201,15 @@ TRACK = [
         ("stills-scanned-coarsely", "stills are looked at as coarsely as a scan", "full_pass(fine=True)", "full_pass()"),
         ("repeat-count-lost", "the count of detections of a repeated frame is 0",
          "_counted(nothing, self._candidates), repeated=True", "_counted(nothing, 0), repeated=True"),
+    ),
+    *group(
+        "tracker/track/attention.py", "attention",
+        ("tiles-never-due", "while the ball is followed nobody looks elsewhere", "due = self._owed >= self.config.full_every",
+         "due = False"),
+        ("weak-pass-is-enough", "a track that the network no longer sees is followed on",
+         "and self._weak <= WEAK_PASSES", ""),
+        ("nothing-is-rechecked", "a second ball is looked at once", "RECHECK_FRAMES if self._is_new(best)", "0 if True"),
+        ("everything-is-new", "a spare ball at rest is rechecked for ever", "return not known and score", "return score"),
     ),
     *group(
         "tracker/track/offline.py", "track_offline",
@@ -247,7 +256,8 @@ MOTION = [
         ("cuts-unseen", "no cut is ever seen", "CameraMotion(confident=False), left < CUT_STRUCTURE",
          "CameraMotion(confident=False), False"),
         ("still-camera-trembles", "a camera at rest is not recognised",
-         "return median < STILL_DIFFERENCE", "return median < 0"),
+         "return median < STILL_DIFFERENCE", "return median < 0",
+         "< DEAD_BAND_PX:", "< 0:"),
     ),
     *group(
         "tracker/motion/path.py", "motion_path track_offline",

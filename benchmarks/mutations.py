@@ -18,9 +18,11 @@ Source of the idea: DeMillo, Lipton, Sayward, Hints on Test Data Selection, IEEE
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import queue
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -29,6 +31,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mutation_faults import FAULTS, Fault
 
@@ -41,6 +44,13 @@ LEFT_OUT = (
     "tests/test_trajectory_formats.py::test_long_files_are_read_quickly",
     "tests/test_learn.py::test_two_processes_train_one_network",
 )
+
+
+# loaded once, before the first test: their import takes longer than most tests
+HEAVY = (
+    "pytest", "numpy", "scipy.optimize", "cv2", "av", "onnxruntime", "onnx", "torch", "torchvision", "filterpy.kalman",
+    "hypothesis", "pydantic.dataclasses", "yaml", "tqdm", "click", "pandas", "pyarrow.parquet",
+)  # fmt: skip
 
 
 class ListError(Exception):
@@ -102,25 +112,53 @@ def copy_tree(source: Path, target: Path) -> None:
 
 def run_tests(tree: Path, tests: Sequence[str], limit_s: float, *, stop: bool) -> tuple[int, list[str]]:
     """pytest's exit code (124: the time limit) and the names of the tests that failed."""
-    command = [sys.executable, "-m", "pytest", "-q", "--tb=no", "-rfE", "-p", "no:cacheprovider", "-p", "no:randomly"]
-    command += ["-x"] if stop else []
-    command += [a for t in LEFT_OUT for a in ("--deselect", t)]
-    environment = {
-        **os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-    }  # fmt: skip
-    environment.pop("TRACKER_DATA", None)  # fast tests run on rendered clips
-    try:
-        done = subprocess.run(
-            [*command, *tests], cwd=tree, env=environment, timeout=limit_s, capture_output=True, text=True,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
+    arguments = ["-q", "--tb=no", "-rfE", "-p", "no:cacheprovider", *(["-x"] if stop else [])]
+    arguments += [a for t in LEFT_OUT for a in ("--deselect", t)]
+    with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
+        said = Path(folder) / "said.txt"
+        process = _context().Process(target=_pytest, args=(tree, [*arguments, *tests], said))
+        process.start()
+        process.join(limit_s)
+        late = process.is_alive()
+        if late and process.pid is not None:
+            os.killpg(process.pid, signal.SIGKILL) if hasattr(os, "killpg") else process.kill()
+            process.join()
+        text = said.read_text(encoding="utf-8", errors="replace") if said.exists() else ""
+    if late:
         return 124, ["time limit"]
-    lines = [line.split(" ") for line in done.stdout.splitlines()]
+    lines = [line.split(" ") for line in text.splitlines()]
     failed = [words[1] for words in lines if words[0] in ("FAILED", "ERROR") and len(words) > 1]
-    if done.returncode not in (0, 1, 2):
-        raise ListError(f"pytest ends with {done.returncode}: {(done.stderr or done.stdout).strip()[-300:]}")
-    return done.returncode, failed or (["at import"] if done.returncode else [])
+    if process.exitcode not in (0, 1, 2):
+        raise ListError(f"pytest ends with {process.exitcode}: {text.strip()[-300:]}")
+    return process.exitcode, failed or (["at import"] if process.exitcode else [])
+
+
+def _context() -> Any:
+    """How processes are started: where it can be, from a server that has the heavy packages in memory already."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(HEAVY))
+    return context
+
+
+def _pytest(tree: Path, arguments: list[str], said: Path) -> None:
+    """Runs pytest in ``tree`` and leaves with its exit code; the output goes to the file ``said``."""
+    if hasattr(os, "setsid"):
+        os.setsid()  # with what the tests start, it can be ended as a group
+    file = os.open(said, os.O_WRONLY | os.O_CREAT)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    os.chdir(tree)
+    sys.dont_write_bytecode = True
+    sys.path[:] = [str(tree), *(p for p in sys.path if p not in ("", str(Path(__file__).parent)))]
+    os.environ |= {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    os.environ.pop("TRACKER_DATA", None)  # fast tests run on rendered clips
+    import pytest
+
+    code = int(pytest.main(arguments))
+    sys.stdout.flush()
+    os._exit(code)
 
 
 def try_fault(fault: Fault, tree: Path, limit_s: float) -> Outcome:
@@ -196,6 +234,7 @@ def report(outcomes: Sequence[Outcome], commit: str) -> str:
 
 
 def main() -> int:
+    os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--only", nargs="+", metavar="NAME", help="these faults (names, or beginnings of names)")
     parser.add_argument("--list", action="store_true", help="print the faults and leave")

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tracker.motion.camera import CameraMotionEstimator
+from tracker.motion.camera import CameraMotionEstimator, _in_source
 
 W, H, SMALL, SCALE = 1280, 720, (320, 180), 4.0
 
@@ -172,3 +172,8 @@ def test_a_pan_that_begins_slowly_is_not_taken_for_rest():
     x = 400 + np.cumsum([0.0] * 10 + [0.1] * 60 + [3.0] * 60)
     found = follow([(v, 300.0, 1.0) for v in x], world)
     assert np.abs([motion.matrix[0, 2] + 3 for motion, _ in found[75:]]).max() < 0.6
+
+
+def test_a_zoom_of_the_small_picture_turns_about_its_first_pixels_centre():
+    """Small px u shows source px 4 u + 1.5, so u' = 2 u is x' = 2 x - 1.5."""
+    assert np.allclose(_in_source(np.array([[2.0, 0, 0], [0, 2.0, 0]]), SCALE, SCALE), [[2, 0, -1.5], [0, 2, -1.5]])
