@@ -109,7 +109,7 @@ def test_events_are_written_and_the_command_reads_any_trajectory(tmp_path):
     write_events(tmp_path / "e.csv", find_events(t, 1280))
     lines = (tmp_path / "e.csv").read_text().splitlines()
     assert lines[0] == ",".join(COLUMNS) and len(lines) == 2 and ",bounce," in lines[1]
-    t.write(tmp_path / "t.jsonl")
+    t.save(tmp_path / "t.jsonl")
     run = [sys.executable, "-m", "tracker", "events", str(tmp_path / "t.jsonl"), "--json"]
     done = subprocess.run(run, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr

@@ -294,7 +294,7 @@ def test_lines_in_a_file_read_as_a_trajectory(clip, tmp_path):
     target = tmp_path / "states.jsonl"
     totals = live(str(clip), quick(), to=[str(target)], max_frames=12)
     assert totals["states"] == 12 and totals["dropped"] == 0 and not totals["interrupted"]
-    assert len(Trajectory.read(target)) == 12
+    assert len(Trajectory.load(target)) == 12
     line = json.loads(target.read_text().splitlines()[-1])
     assert line["source"] == "live" and 0 <= line["delay_s"] < PATIENCE_S
     assert abs(line["captured_s"] - time.time()) < 600
@@ -464,7 +464,7 @@ def test_ctrl_c_ends_cleanly_with_whole_lines(clip, tmp_path):
     _, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, err
     assert "preview at http://127.0.0.1:" in err and "states in" in err and "Traceback" not in err
-    assert 0 < len(Trajectory.read(tmp_path / "s.jsonl")) < 300
+    assert 0 < len(Trajectory.load(tmp_path / "s.jsonl")) < 300
 
 
 def test_standard_input_is_a_source_and_standard_output_a_sink(stream):

@@ -50,7 +50,7 @@ def test_render_keeps_uneven_times_and_sound(tmp_path):
     n = len(UNEVEN)
     columns = {"frame": list(range(n)), "time_s": UNEVEN, "x": [20.0 + 3 * i for i in range(n)], "y": [30.0] * n}
     track = Trajectory.from_columns(columns)
-    track.write(tmp_path / "t.jsonl")
+    track.save(tmp_path / "t.jsonl")
     done = run("render", video, tmp_path / "t.jsonl", "--overlay", "--highlight", "--png-masks", "--follow")
     assert done.returncode == 0, done.stderr
     for name in ("overlay.mp4", "highlight.mp4", "follow.mp4"):

@@ -83,7 +83,7 @@ def test_broken_videos_do_not_stop_the_others_and_a_second_start_does_the_rest(c
     folders = {p.parent.name for p in tmp_path.glob("out/*/summary.json")}
     assert folders == {"a_rally", "b_rally", "serve"}
     for name in folders:
-        assert len(Trajectory.read(tmp_path / "out" / name / "trajectory.jsonl")) == 10
+        assert len(Trajectory.load(tmp_path / "out" / name / "trajectory.jsonl")) == 10
         assert (tmp_path / "out" / name / "mot.txt").exists()
     rows = list(csv.DictReader((tmp_path / "out" / "results.csv").read_text().splitlines()))
     assert [r["state"] for r in rows] == ["done", "done", "failed", "done", "failed"]

@@ -1,8 +1,41 @@
 """One ball, one trajectory: find the ball in play in every frame of a sports video.
 
-The package imports light: no torch, no onnxruntime, no OpenCV until something that needs them is used.
+>>> from tracker import Tracker
+>>> tracker = Tracker()
+>>> trajectory = tracker.track("match.mp4")
+
+The public API is what :data:`__all__` names. Importing the package loads nothing else: NumPy, OpenCV and onnxruntime
+come with the first name that needs them.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from tracker.core.version import __version__
 
-__all__ = ["__version__"]
+__all__ = ["BallState", "InputError", "Status", "Tracker", "TrackerError", "Trajectory", "__version__"]
+
+if TYPE_CHECKING:
+    from tracker.api import Tracker, Trajectory
+    from tracker.core.errors import InputError, TrackerError
+    from tracker.core.types import BallState, Status
+
+_HOMES = {
+    "Tracker": "tracker.api", "Trajectory": "tracker.api", "BallState": "tracker.core.types",
+    "Status": "tracker.core.types", "InputError": "tracker.core.errors", "TrackerError": "tracker.core.errors",
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'tracker' has no attribute {name!r}")
+    from importlib import import_module
+
+    value: object = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -49,8 +49,75 @@ class Counts:
         self.passes[step.passes] = self.passes.get(step.passes, 0) + 1
 
 
+@dataclass
+class Run:
+    """What one pass over a source found.
+
+    Attributes:
+        config: what it was done with.
+        states: one per frame, in order; empty where nobody asked to keep them.
+        ended: the source was read to its end. interrupted: Ctrl-C ended it early; the rest holds for what was done.
+    """
+
+    config: Config
+    counts: Counts = field(default_factory=Counts)
+    states: list[BallState] = field(default_factory=list)
+    ended: bool = False
+    interrupted: bool = False
+
+
+def track(
+    source: VideoSource, net: BallModel, config: Config, *, whole: bool, stills: bool = False,
+    max_frames: int | None = None, progress: Progress = silent, each: Callable[[Step], None] | None = None,
+    keep: bool = True,
+) -> Run:  # fmt: skip
+    """Tracks the ball through an opened source and writes nothing. Every way of tracking a file goes through here.
+
+    Args:
+        whole: two passes, every state from all frames; memory grows by about a kilobyte a frame. Else causal.
+        stills: every picture alone, without a tracker (causal only).
+        each: called with every step of the (first) pass as it comes.
+        keep: keep the states of a causal pass for :attr:`Run.states`.
+
+    Raises:
+        TrackerError: the source yields no frame, or two passes are asked of a live source.
+    """
+    info = source.info
+    if whole and (info.is_live or info.kind == "stdin"):
+        raise TrackerError(
+            f"{info.name}: two passes need a whole video; record the stream to a file first, or track it causally"
+        )
+    run = Run(offline_config(config) if whole else config)
+    record = ClipRecord() if whole else None
+    steps = track_video(source, net, run.config, stills=stills)
+    total = min((v for v in (info.frames_hint, max_frames) if v), default=None)
+    try:
+        for step in progress(steps, total=total, desc=info.name):
+            if each:
+                each(step)
+            run.counts.add(step)
+            if record is not None:
+                record.add(step)
+            elif keep:
+                run.states.append(step.state)
+            if run.counts.frames == max_frames:
+                break
+        else:
+            run.ended = True
+    except KeyboardInterrupt:  # what was done is kept
+        run.interrupted = True
+    if not run.counts.frames:
+        if run.interrupted:
+            raise KeyboardInterrupt
+        raise TrackerError(f"{info.name}: no frame could be decoded; is it a video?")
+    if record is not None:
+        run.states = record.track(net, run.config, info.width, info.height)
+        run.counts.status = {str(s): sum(b.status == s for b in run.states) for s in Status}
+    return run
+
+
 def infer(
-    video: str | Path, config: Config, *, out: str | Path | None = None, model: str | Path | None = None,
+    video: str | Path, config: Config, *, out: str | Path | None = None, model: str | Path | BallModel | None = None,
     overlay: bool = False, highlight: bool = False, follow: bool = False, events: bool = False,
     offline: bool = False, stills: bool = False, fps: float | None = None,
     max_frames: int | None = None, progress: Progress = silent, formats: Sequence[str] = (),
@@ -80,37 +147,35 @@ def infer(
 
     for form in formats:
         check_form(form)
-    net = BallModel(model, threads=config.detect.threads)
+    net = model if isinstance(model, BallModel) else BallModel(model, threads=config.detect.threads)
     if offline and stills:
         raise TrackerError("--offline finds a path through time and --stills has none; give one of them")
     if monitor is not None and (offline or stills):
         raise TrackerError("--monitor watches the tracker frame by frame; leave out --offline and --stills")
     if follow and stills:
         raise TrackerError("--follow needs pictures that follow on each other and --stills has none; give one of them")
-    if offline:
-        config = offline_config(config)
-    states: list[BallState] = []
     watch: Monitor | None = None
     with open_video(video, config=config.video, stills=stills, fps=fps) as source:
-        folder = prepare_folder(out if out is not None else Path("runs") / safe_name(source.info.name))
         began = time.perf_counter()
         again = not (source.info.is_live or source.info.kind == "stdin")  # can it be read once more?
-        if offline and not again:
-            raise TrackerError(f"{source.info.name}: --offline needs a whole video; record the stream to a file first")
+        folder = prepare_folder(out if out is not None else Path("runs") / safe_name(source.info.name))
         if offline:
             now, later = Modes(), Modes(overlay, highlight, follow)
-            counts, interrupted, states = _track_offline(source, video, net, config, folder, max_frames, progress)
+            run = track(source, net, config, whole=True, max_frames=max_frames, progress=progress)
+            Trajectory.from_states(run.states).to_csv(folder / "trajectory.csv")
         else:
             now, later = Modes(overlay, highlight, follow and not again), Modes(follow=follow and again)
             watch = _watch(monitor, source, net, config)
             each = watch.observe if watch else None
-            counts, interrupted = _track(source, video, net, config, folder, now, stills, max_frames, progress, each)
+            run = _track_causal(source, video, net, config, folder, now, stills, max_frames, progress, each)
+        config, counts, interrupted, states = run.config, run.counts, run.interrupted, run.states
         seconds = time.perf_counter() - began
         stats = source.stats
         n = counts.frames
         summary: dict[str, Any] = {
             "video": source.info.name, "out": str(folder), "frames": n, "width": source.info.width,
-            "height": source.info.height, "seconds": round(seconds, 3), "fps_achieved": round(n / seconds, 2),
+            "height": source.info.height, "fps": round(source.info.fps, 4), "seconds": round(seconds, 3),
+            "fps_achieved": round(n / seconds, 2),
             "share": {k: round(v / n, 4) for k, v in counts.status.items()}, "count": counts.status,
             "frames_multi_candidate": counts.multi, "passes": counts.passes, "cuts": counts.cuts[:10_000],
             "frames_damaged": stats.damaged,
@@ -124,7 +189,7 @@ def infer(
     if formats or events or (later and not interrupted):
         trajectory = Trajectory.from_csv(folder / "trajectory.csv")
         for form in formats:
-            trajectory.write(folder / FILES[form], form)
+            trajectory.save(folder / FILES[form], form)
         if events:
             from tracker.motion.events import find_events, write_events
 
@@ -146,14 +211,12 @@ def _watch(monitor: str | Path | None, source: VideoSource, net: BallModel, conf
     return Monitor(monitor, source.info, net, config)
 
 
-def _track(
+def _track_causal(
     source: VideoSource, video: str | Path, net: BallModel, config: Config, folder: Path, modes: Modes, stills: bool,
     max_frames: int | None, progress: Progress, each: Callable[[Step], None] | None = None,
-) -> tuple[Counts, bool]:  # fmt: skip
-    counts, interrupted = Counts(), False
-    info = source.info
-    steps = track_video(source, net, config, stills=stills)
-    total = min((v for v in (info.frames_hint, max_frames) if v), default=None)
+) -> Run:  # fmt: skip
+    """Writes as the tracker runs, in flat memory."""
+    last: Step | None = None
     with contextlib.ExitStack() as stack:
         file: IO = stack.enter_context(atomic_write(folder / "trajectory.csv"))
         writer = TrajectoryWriter(file)
@@ -161,56 +224,29 @@ def _track(
         if modes:
             from tracker.render.replay import open_sinks
 
-            sinks = open_sinks(stack, modes, folder, info, video, config)
+            sinks = open_sinks(stack, modes, folder, source.info, video, config)
+
+        def show(step: Step) -> None:
+            nonlocal last
+            last = step
+            writer.write(step.state)
+            for sink in sinks:
+                sink.add(step.frame, step.state, step.camera, step.cut or stills)
+            if each:
+                each(step)
+
+        run = track(
+            source, net, config, whole=False, stills=stills, max_frames=max_frames, progress=progress, each=show,
+            keep=False,
+        )  # fmt: skip
+        if writer.rows > run.counts.frames and last is not None:  # Ctrl-C came between the two
+            run.counts.add(last)
         try:
-            for step in progress(steps, total=total, desc=info.name):
-                writer.write(step.state)
-                counts.add(step)
-                for sink in sinks:
-                    sink.add(step.frame, step.state, step.camera, step.cut or stills)
-                if each:
-                    each(step)
-                if counts.frames == max_frames:
-                    break
-            else:
-                for sink in sinks:
-                    sink.finish()
-        except KeyboardInterrupt:  # what was done is kept
-            interrupted = True
-            if writer.rows > counts.frames:  # it came between the two
-                counts.add(step)
-        if not counts.frames:
-            raise _nothing(video, interrupted)
-    return counts, interrupted
-
-
-def _nothing(video: str | Path, interrupted: bool) -> BaseException:
-    """Why a run ends without a single frame; nothing is written then."""
-    if interrupted:
-        return KeyboardInterrupt()
-    return TrackerError(f"{video}: no frame could be decoded; is it a video?")
-
-
-def _track_offline(
-    source: VideoSource, video: str | Path, net: BallModel, config: Config, folder: Path, max_frames: int | None,
-    progress: Progress,
-) -> tuple[Counts, bool, list[BallState]]:  # fmt: skip
-    counts, record, interrupted = Counts(), ClipRecord(), False
-    total = min((v for v in (source.info.frames_hint, max_frames) if v), default=None)
-    try:
-        for step in progress(track_video(source, net, config), total=total, desc=source.info.name):
-            record.add(step)
-            counts.add(step)
-            if counts.frames == max_frames:
-                break
-    except KeyboardInterrupt:
-        interrupted = True
-    if not counts.frames:
-        raise _nothing(video, interrupted)
-    states = record.track(net, config, source.info.width, source.info.height)
-    Trajectory.from_states(states).to_csv(folder / "trajectory.csv")
-    counts.status = {str(s): sum(b.status == s for b in states) for s in Status}
-    return counts, interrupted, states
+            for sink in sinks if run.ended else ():
+                sink.finish()
+        except KeyboardInterrupt:
+            run.interrupted = True
+    return run
 
 
 def _show(

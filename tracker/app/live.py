@@ -6,7 +6,7 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -19,6 +19,7 @@ from tracker.track.live import LiveState, live_states
 from tracker.video.capture import Capture
 
 if TYPE_CHECKING:
+    from tracker.monitor.live import LiveMonitor
     from tracker.monitor.metrics import Metrics
 
 
@@ -46,25 +47,73 @@ class Totals:
         self.delay_sum_s += state.delay_s
 
 
+class LiveRun:
+    """Tracks the ball in a live source; iterate it for the states. Everything is closed when the iteration ends.
+
+    Args:
+        source: camera number, address, ``-``, or a file (``paced``: replayed at its own pace).
+        to: targets of the JSON lines, see :func:`tracker.app.live_sinks.open_sink`. append: continue files.
+        wait: do not fail when the source cannot be opened at first.
+        page: shows every state; it stays the caller's to close.
+        monitor: folder of the event log and the kept pictures (tracker/monitor).
+        metrics: what is counted for Prometheus; serving it is the caller's.
+
+    Attributes:
+        capture: the source.
+        missed: lines that a reader did not take, watched: what the monitor saw; once the iteration has ended.
+    """
+
+    def __init__(
+        self, source: str, net: BallModel, config: Config, *, to: Sequence[str | Sink] = (), append: bool = False,
+        paced: bool = False, wait: bool = False, fps: float | None = None, page: Page | None = None,
+        monitor: str | Path | None = None, metrics: Metrics | None = None,
+    ) -> None:  # fmt: skip
+        self.net, self.config, self.to, self.append, self.page = net, config, to, append, page
+        self.monitor, self.metrics = monitor, metrics
+        self.capture = Capture(source, config, paced=paced, wait=wait, fps=fps)
+        self.missed = 0
+        self.watched: dict[str, Any] = {}
+
+    def __iter__(self) -> Generator[LiveState, None, None]:
+        with contextlib.ExitStack() as stack:
+            sinks: list[Sink] = []
+            stack.callback(lambda: setattr(self, "missed", sum(s.missed for s in sinks)))
+            for target in self.to:
+                sinks.append(open_sink(target, self.config.live, append=self.append))
+                stack.callback(sinks[-1].close)
+            watch = self._watch(stack)
+            states = live_states(stack.enter_context(self.capture), self.net, self.config)
+            for state in stack.enter_context(contextlib.closing(states)):
+                if sinks or self.page:
+                    line = state.line()
+                    for sink in sinks:
+                        sink.send(line)
+                    if self.page:
+                        self.page.show(state, line)
+                if watch:
+                    watch.observe(state, self.capture.info)
+                yield state
+
+    def _watch(self, stack: contextlib.ExitStack) -> LiveMonitor | None:
+        if self.monitor is None and self.metrics is None:
+            return None
+        from tracker.monitor.live import LiveMonitor
+
+        watch = LiveMonitor(self.monitor, self.metrics, self.net, self.config)
+        stack.callback(lambda: self.watched.update(watch.summary or {}))
+        stack.callback(watch.close)
+        return watch
+
+
 def live(
     source: str, config: Config, *, model: str | Path | None = None, to: Sequence[str | Sink] = ("-",),
-    append: bool = False, paced: bool = False, wait: bool = False, fps: float | None = None, page: Page | None = None,
-    max_frames: int | None = None, seconds: float | None = None, say: Callable[[str], None] | None = None,
-    each: Callable[[LiveState], None] | None = None, monitor: str | Path | None = None,
-    metrics: Metrics | None = None,
+    max_frames: int | None = None, seconds: float | None = None, **options: Any,
 ) -> dict[str, Any]:  # fmt: skip
     """Tracks the ball in a live source and sends a JSON line per state until it ends, or Ctrl-C.
 
     Args:
-        source: camera number, address, ``-``, or a file (``paced``: replayed at its own pace).
-        to: targets of the lines, see :func:`tracker.app.live_sinks.open_sink`. append: continue files.
-        wait: do not fail when the source cannot be opened at first.
-        page: shows every state; it stays the caller's to close.
         max_frames, seconds: end after so many.
-        say: is told what the user should know.
-        each: is called with every state.
-        monitor: folder of the event log and the kept pictures (tracker/monitor).
-        metrics: what is counted for Prometheus; serving it is the caller's.
+        options: of :class:`LiveRun`.
 
     Returns:
         totals: states, stalls, reconnects, dropped, missed (lines that a reader did not take), seconds, delay_mean_s,
@@ -75,43 +124,23 @@ def live(
     """
     net = BallModel(model, threads=config.detect.threads)
     totals, interrupted, began = Totals(), False, time.monotonic()
-    capture = Capture(source, config, paced=paced, wait=wait, fps=fps)
-    with contextlib.ExitStack() as stack:
-        sinks: list[Sink] = []
-        for target in to:
-            sinks.append(open_sink(target, config.live, append=append))
-            stack.callback(sinks[-1].close)
-        watch = None
-        if monitor is not None or metrics is not None:
-            from tracker.monitor.live import LiveMonitor
-
-            watch = LiveMonitor(monitor, metrics, net, config)
-            stack.callback(watch.close)
-        stack.enter_context(_terminable())
+    run = LiveRun(source, net, config, to=to, **options)
+    with _terminable():
         try:
-            stack.enter_context(capture)
-            for state in live_states(capture, net, config):
-                line = state.line()
-                for sink in sinks:
-                    sink.send(line)
-                if page:
-                    page.show(state, line)
-                if each:
-                    each(state)
-                if watch:
-                    watch.observe(state, capture.info)
-                totals.add(state)
-                if totals.states == max_frames or (seconds and time.monotonic() - began >= seconds):
-                    break
+            with contextlib.closing(iter(run)) as states:
+                for state in states:
+                    totals.add(state)
+                    if totals.states == max_frames or (seconds and time.monotonic() - began >= seconds):
+                        break
         except KeyboardInterrupt:
             interrupted = True
-    watched = {"monitor": watch.summary} if watch and watch.summary else {}
     return {
-        "states": totals.states, "stalls": totals.stalls, "reconnects": capture.reconnects,
-        "dropped": capture.dropped, "missed": sum(s.missed for s in sinks),
+        "states": totals.states, "stalls": totals.stalls, "reconnects": run.capture.reconnects,
+        "dropped": run.capture.dropped, "missed": run.missed,
         "seconds": round(time.monotonic() - began, 3), "delay_max_s": round(totals.delay_s, 4),
         "delay_mean_s": round(totals.delay_sum_s / totals.states, 4) if totals.states else None,
-        "problem": capture.problem, "interrupted": interrupted, **watched,
+        "problem": run.capture.problem, "interrupted": interrupted,
+        **({"monitor": run.watched} if run.watched else {}),
     }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import click
 
+from tracker.core import progress as core_progress
 from tracker.core.progress import Progress
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -34,22 +35,13 @@ def config_options(f: F) -> F:
 def progress(
     items: Iterable[Any], *, total: int | None, quiet: bool, unit: str = "frame", desc: str = ""
 ) -> Iterator[Any]:
-    """A progress bar with rate and time left on stderr; silent when quiet or when stderr is no terminal."""
-    if quiet or not sys.stderr.isatty():
-        yield from items
-        return
-    from tqdm import tqdm
-
-    yield from tqdm(items, total=total, unit=unit, desc=desc, smoothing=0.1, file=sys.stderr)
+    """A progress bar; silent when quiet."""
+    return iter(items) if quiet else core_progress.bar(items, total=total, unit=unit, desc=desc)
 
 
 def bar(quiet: bool) -> Progress:
     """What the packages take to show how far they have come."""
-
-    def show(items: Iterable[T], *, total: int | None = None, desc: str = "") -> Iterator[T]:
-        return progress(items, total=total, quiet=quiet, desc=desc)
-
-    return show
+    return core_progress.silent if quiet else core_progress.bar
 
 
 def invocation() -> str:

@@ -53,7 +53,7 @@ def command(
         path, width, cuts = Path(summary["out"]) / "trajectory.csv", summary["width"], summary["cuts"]
     elif width is None:
         width, cuts = _known(path.parent / "summary.json")
-    track = Trajectory.read(path)
+    track = Trajectory.load(path)
     if len(track) and np.isnan(track.time_s).all():
         raise TrackerError(f"{path} has no times, and without them nothing can be told of speeds; use another form")
     found = [e for e in find_events(track, width or 1280, cuts) if e.confidence >= least]

@@ -72,7 +72,7 @@ def command(
         )  # fmt: skip
         totals = live(
             source, config, model=model, to=targets, append=append, paced=paced, wait=wait, fps=fps, page=page,
-            monitor=monitor, metrics=metrics, max_frames=max_frames, seconds=seconds, say=tell,
+            monitor=monitor, metrics=metrics, max_frames=max_frames, seconds=seconds,
         )  # fmt: skip
     if not quiet:
         mean = f"{1000 * totals['delay_mean_s']:.0f}" if totals["states"] else "-"

@@ -39,7 +39,7 @@ def command(
     from tracker.render.plot import far_frames, plot
 
     config = load_config(config_path, overrides)
-    track = Trajectory.read(trajectory)
+    track = Trajectory.load(trajectory)
     frame = None
     if video is not None:
         from tracker.video import open_video

@@ -45,7 +45,7 @@ def command(
     folder = out if out is not None else os.path.dirname(trajectory) or "."
     with ending_in_order() as ended:
         frames, interrupted = render(
-            video, Trajectory.read(trajectory), config, out=folder, modes=modes, look_ahead=not no_look_ahead, fps=fps,
+            video, Trajectory.load(trajectory), config, out=folder, modes=modes, look_ahead=not no_look_ahead, fps=fps,
             progress=bar(quiet),
         )  # fmt: skip
     if not quiet:

@@ -18,9 +18,10 @@ import yaml
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from tracker.core.errors import TrackerError
+from tracker.core.errors import InputError, TrackerError
 from tracker.core.files import read_text
 
+SPORTS = ("tennis", "football", "american_football")
 _STRICT = ConfigDict(extra="forbid")
 
 
@@ -310,17 +311,7 @@ def load_config(
     where = "the overrides"
     if path is not None:
         where = str(path)
-        try:
-            loaded = yaml.safe_load(read_text(find_config(path), max_bytes=1 << 20))
-        except yaml.YAMLError as e:
-            mark = getattr(e, "problem_mark", None)
-            line = f", line {mark.line + 1}" if mark else ""
-            raise TrackerError(f"{path}{line}: not valid YAML ({getattr(e, 'problem', None) or e})") from e
-        if loaded is None:
-            loaded = {}
-        if not isinstance(loaded, dict):
-            raise TrackerError(f"{path}: a config is a mapping of sections, got {type(loaded).__name__}")
-        data = loaded
+        data = read_settings(path)
     for item in overrides:
         key, sep, text = item.partition("=")
         if not sep or not key:
@@ -329,15 +320,53 @@ def load_config(
             value = yaml.safe_load(text)
         except yaml.YAMLError as e:
             raise TrackerError(f"'{item}': the value is not valid YAML") from e
-        node = data
-        *parents, leaf = key.split(".")
-        for p in parents:
-            child = node.setdefault(p, {})
-            if not isinstance(child, dict):
-                raise TrackerError(f"'{item}': {p} is not a section")
-            node = child
-        node[leaf] = value
+        set_key(data, key, value)
     return config_from_dict(data, where)
+
+
+def read_settings(path: str | Path) -> dict[str, Any]:
+    """Plain values of a YAML file.
+
+    Raises:
+        TrackerError: unreadable, no YAML, or no mapping of sections.
+    """
+    try:
+        loaded = yaml.safe_load(read_text(find_config(path), max_bytes=1 << 20))
+    except yaml.YAMLError as e:
+        mark = getattr(e, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise TrackerError(f"{path}{line}: not valid YAML ({getattr(e, 'problem', None) or e})") from e
+    if loaded is None:
+        return {}
+    if not isinstance(loaded, dict):
+        raise TrackerError(f"{path}: a config is a mapping of sections, got {type(loaded).__name__}")
+    return loaded
+
+
+def set_key(data: dict[str, Any], key: str, value: object) -> None:
+    """Sets ``section.key`` in nested dictionaries.
+
+    Raises:
+        TrackerError: what should be a section is a value.
+    """
+    *parents, leaf = key.split(".")
+    for p in parents:
+        child = data.setdefault(p, {})
+        if not isinstance(child, dict):
+            raise TrackerError(f"'{key}': {p} is not a section")
+        data = child
+    data[leaf] = value
+
+
+def sport_settings(sport: str) -> dict[str, Any]:
+    """Plain values of the configuration that comes with the package for a sport.
+
+    Raises:
+        TrackerError: no such sport.
+    """
+    if sport not in SPORTS:
+        raise InputError(f"no settings come with the package for {sport!r:.40}; there are: {', '.join(SPORTS)}")
+    return read_settings(sport)
 
 
 def config_from_dict(data: dict[str, Any], where: str = "the configuration") -> Config:

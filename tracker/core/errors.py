@@ -32,6 +32,10 @@ def without_secrets(text: str) -> str:
     return _SECRET.sub(r"\1***", _LOGIN.sub(r"\1***@", text))
 
 
+class InputError(TrackerError, ValueError):
+    """A value given to the API cannot be used: a picture of the wrong kind, a time that goes back, no such option."""
+
+
 def missing_extra(package: str, extra: str, purpose: str) -> TrackerError:
     """The error for an optional dependency that is not installed, with the command that installs it here.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from typing import Protocol, TypeVar
 
@@ -21,3 +22,13 @@ class Progress(Protocol):
 def silent(items: Iterable[T], *, total: int | None = None, desc: str = "") -> Iterator[T]:
     """Shows nothing."""
     return iter(items)
+
+
+def bar(items: Iterable[T], *, total: int | None = None, desc: str = "", unit: str = "frame") -> Iterator[T]:
+    """A progress bar with rate and time left on stderr; silent when stderr is no terminal."""
+    if not sys.stderr.isatty():
+        yield from items
+        return
+    from tqdm import tqdm
+
+    yield from tqdm(items, total=total, unit=unit, desc=desc, smoothing=0.1, file=sys.stderr)

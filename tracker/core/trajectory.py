@@ -6,13 +6,13 @@ import csv
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, overload
 
 import numpy as np
 
-from tracker.core.errors import TrackerError
+from tracker.core.errors import InputError, TrackerError
 from tracker.core.files import atomic_write, read_text
 from tracker.core.tables import Dialect, header_of, is_blank, skip_separator_line
 from tracker.core.trajectory_formats import COLUMNS, MAX_BYTES, READERS, WRITERS, form_of, pandas_table
@@ -20,13 +20,18 @@ from tracker.core.types import BallState, FloatArray, IntArray, Status
 
 if TYPE_CHECKING:
     import pandas
+    from typing_extensions import Self
 
+_SAME_S = 1e-6  # what files keep of a time
+_PER_ROW = 9  # fields of a trajectory that are columns
 _STATUSES = {s.value for s in Status}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trajectory:
     """Columns of equal length N, one row per frame, in order of frame numbers.
+
+    ``len()``, iteration and ``[i]`` give :class:`BallState`; a slice gives a trajectory.
 
     Attributes:
         frame: int64 [N].
@@ -36,6 +41,8 @@ class Trajectory:
         radius_px, sd_px, score: float64 [N].
         status: str [N], one of detected, predicted, lost.
         n_detections: int64 [N] detections at or above the start threshold, before tracking.
+        width, height: of the picture in px. fps: nominal frames a second. None where unknown (most files).
+        cuts: frame numbers that begin another scene.
     """
 
     frame: IntArray
@@ -47,12 +54,72 @@ class Trajectory:
     status: np.ndarray
     score: FloatArray
     n_detections: IntArray
+    width: int | None = None
+    height: int | None = None
+    fps: float | None = None
+    cuts: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.frame)
 
+    def __iter__(self) -> Iterator[BallState]:
+        return (self._state(i) for i in range(len(self)))
+
+    @overload
+    def __getitem__(self, row: int) -> BallState: ...
+    @overload
+    def __getitem__(self, row: slice) -> Self: ...
+    def __getitem__(self, row: int | slice) -> BallState | Self:
+        """The state in a row (from 0, or from the end), or the rows of a slice."""
+        if isinstance(row, slice):
+            return replace(self, **{f.name: getattr(self, f.name)[row] for f in fields(self)[:_PER_ROW]})
+        return self._state(range(len(self))[row])
+
+    def _state(self, i: int) -> BallState:
+        cov = np.diag([self.sd_px[i] ** 2] * 2 + [np.nan] * 2)
+        if np.isnan(self.sd_px[i]):
+            cov[:] = np.nan
+        return BallState(
+            int(self.frame[i]), float(self.time_s[i]), self.xy[i].copy(), self.velocity[i].copy(), cov,
+            Status(str(self.status[i])), float(self.score[i]), float(self.radius_px[i]), int(self.n_detections[i]),
+        )  # fmt: skip
+
+    def at(self, time_s: float, *, max_gap_s: float = 0.2) -> BallState:
+        """The ball at any moment: a row's own state at its time, else between two neighbouring rows that report a ball.
+
+        Between them position, velocity and radius are linear, ``sd_px`` is the larger one, the status is PREDICTED.
+        Nothing is extrapolated: before the first row, after the last, beside a lost row, across a cut and across more
+        than ``max_gap_s`` the ball is LOST. ``frame`` is the row's at or before the moment.
+
+        Args:
+            time_s: seconds.
+            max_gap_s: longest time between two rows that is bridged; the default is what the tracker itself bridges
+                (``track.report_coast_s``).
+
+        Raises:
+            InputError: ``time_s`` is not finite, or the trajectory has no times (a MOT file).
+        """
+        if not math.isfinite(time_s):
+            raise InputError(f"time_s is {time_s}; give a moment in seconds")
+        if len(self) and np.isnan(self.time_s).any():
+            raise InputError("the trajectory lacks times, so it has no state at a moment; load a form that keeps them")
+        i = int(np.searchsorted(self.time_s, time_s + _SAME_S, side="right")) - 1
+        if i >= 0 and abs(self.time_s[i] - time_s) <= _SAME_S:
+            return self._state(i)
+        j = i + 1
+        frame = int(self.frame[max(i, 0)]) if len(self) else 0
+        if i < 0 or j == len(self) or self.time_s[j] - self.time_s[i] > max_gap_s or int(self.frame[j]) in self.cuts:
+            return BallState.lost(frame, time_s)
+        w = (time_s - self.time_s[i]) / (self.time_s[j] - self.time_s[i])
+        xy, velocity = ((1 - w) * v[i] + w * v[j] for v in (self.xy, self.velocity))
+        if np.isnan(xy).any():
+            return BallState.lost(frame, time_s)
+        cov = np.diag([max(self.sd_px[i], self.sd_px[j]) ** 2] * 2 + [np.nan] * 2)
+        radius = (1 - w) * self.radius_px[i] + w * self.radius_px[j]
+        return BallState(frame, float(time_s), xy, velocity, cov, Status.PREDICTED, radius_px=float(radius))
+
     @classmethod
-    def from_states(cls, states: Iterable[BallState]) -> Trajectory:
+    def from_states(cls, states: Iterable[BallState]) -> Self:
         s = list(states)
         return cls(
             np.array([b.frame for b in s], dtype=np.int64),
@@ -81,7 +148,7 @@ class Trajectory:
             )  # fmt: skip
 
     @classmethod
-    def from_csv(cls, path: str | Path) -> Trajectory:
+    def from_csv(cls, path: str | Path) -> Self:
         """Reads a trajectory file; columns beyond frame,x,y are optional.
 
         Raises:
@@ -106,7 +173,7 @@ class Trajectory:
     @classmethod
     def from_columns(
         cls, columns: Mapping[str, Sequence], where: str = "the table", rows: Sequence[int] | None = None
-    ) -> Trajectory:
+    ) -> Self:
         """A checked trajectory from columns of equal length, of texts or numbers ("" and None are missing).
 
         Args:
@@ -162,12 +229,12 @@ class Trajectory:
         return pandas_table(self.columns())
 
     @classmethod
-    def from_pandas(cls, table: pandas.DataFrame) -> Trajectory:
+    def from_pandas(cls, table: pandas.DataFrame) -> Self:
         """The inverse of :meth:`to_pandas`; columns beyond frame,x,y are optional."""
         return cls.from_columns({c: table[c].tolist() for c in COLUMNS if c in table}, "the table")
 
     @classmethod
-    def read(cls, path: str | Path, form: str | None = None) -> Trajectory:
+    def load(cls, path: str | Path, form: str | None = None) -> Self:
         """Reads csv, jsonl, parquet or mot (None: by the name's ending)."""
         form = form or form_of(path)
         if form == "csv":
@@ -175,13 +242,18 @@ class Trajectory:
         columns, rows = READERS[form](path)
         return cls.from_columns(columns, str(path), rows)
 
-    def write(self, path: str | Path, form: str | None = None) -> None:
-        """Writes csv, jsonl, parquet or mot (None: by the name's ending); the file appears only when it is whole."""
+    def save(self, path: str | Path, form: str | None = None) -> list[str]:
+        """Writes csv, jsonl, parquet or mot (None: by the name's ending); the file appears only when it is whole.
+
+        Returns:
+            notes on what the form cannot carry: none.
+        """
         form = form or form_of(path)
         if form == "csv":
             self.to_csv(path)
         else:
             WRITERS[form](path, self.columns())
+        return []
 
 
 class TrajectoryWriter:

@@ -75,7 +75,7 @@ def write_form(path: str | Path, trajectory: Trajectory, form: str, options: For
         TrackerError: unknown form, nowhere to write, or a format that needs the picture's size and has none.
     """
     if form in _OWN:
-        trajectory.write(path, form)
+        trajectory.save(path, form)
         return []
     options = options or FormatOptions()
     table = to_labels(trajectory)
@@ -101,11 +101,11 @@ def read_form(path: str | Path, form: str | None = None, options: FormatOptions 
         return Trajectory.from_columns(columns, str(path), rows)
     if form is None:
         if ending in (".jsonl", ".ndjson", ".parquet", ".pq"):
-            return Trajectory.read(path)
+            return Trajectory.load(path)
         if ending == ".csv" and "status" in _head(path):
             return Trajectory.from_csv(path)
     elif form in _OWN:
-        return Trajectory.read(path, form)
+        return Trajectory.load(path, form)
     return from_labels(read_format(path, _checked(form) if form else None, options), options)
 
 

@@ -35,9 +35,7 @@ def plot(
     """Writes a picture per kind into the folder ``out``: path.png, time.png, heat.png.
 
     Args:
-        frame: uint8 RGB [H, W, 3], shown beneath path and heat map.
-        size: width and height of the video in px, when no frame is given (default: what the path needs).
-        events: marked in path and curves.
+        frame, size, events: as :func:`draw` takes them.
         form: png, svg or pdf.
 
     Returns:
@@ -46,11 +44,36 @@ def plot(
     Raises:
         TrackerError: matplotlib is not installed, an unknown kind, or a trajectory without a single place.
     """
+    figures = {kind: draw(trajectory, kind, frame=frame, size=size, events=events) for kind in dict.fromkeys(kinds)}
+    folder = prepare_folder(out)
+    files = []
+    for kind, figure in figures.items():
+        path = folder / f"{kind}.{form}"
+        with atomic_write(path, "wb") as f:
+            figure.savefig(f, format=form, dpi=120)
+        files.append(path)
+    return files
+
+
+def draw(
+    trajectory: Trajectory, kind: str, *, frame: Image | None = None, size: tuple[int, int] | None = None,
+    events: Sequence[BallEvent] = (),
+) -> Figure:  # fmt: skip
+    """A figure of one kind.
+
+    Args:
+        kind: path, time or heat.
+        frame: uint8 RGB [H, W, 3], shown beneath path and heat map.
+        size: width and height of the video in px, when no frame is given (default: what the path needs).
+        events: marked in path and curves.
+
+    Raises:
+        TrackerError: matplotlib is not installed, an unknown kind, or a trajectory without a single place.
+    """
     if importlib.util.find_spec("matplotlib") is None:
         raise missing_extra("matplotlib", "plot", "a plot")
-    unknown = [k for k in kinds if k not in KINDS]
-    if unknown:
-        raise TrackerError(f"no plot '{unknown[0]}'; there are: {', '.join(KINDS)}")
+    if kind not in KINDS:
+        raise TrackerError(f"no plot '{kind}'; there are: {', '.join(KINDS)}")
     trajectory = without(trajectory, far_frames(trajectory))
     known = np.isfinite(trajectory.xy).all(axis=1)
     if not known.any():
@@ -60,19 +83,12 @@ def plot(
     elif size is None:
         size = tuple(np.ceil(trajectory.xy[known].max(axis=0)).astype(int) + 1)
     assert size is not None
-    folder = prepare_folder(out)
-    files = []
-    for kind in dict.fromkeys(kinds):
-        figure = _time_figure(trajectory, events) if kind == "time" else _picture_figure(frame, size)
-        if kind == "path":
-            _draw_path(figure.axes[0], trajectory, events)
-        elif kind == "heat":
-            _draw_heat(figure, trajectory, size)
-        path = folder / f"{kind}.{form}"
-        with atomic_write(path, "wb") as f:
-            figure.savefig(f, format=form, dpi=120)
-        files.append(path)
-    return files
+    figure = _time_figure(trajectory, events) if kind == "time" else _picture_figure(frame, size)
+    if kind == "path":
+        _draw_path(figure.axes[0], trajectory, events)
+    elif kind == "heat":
+        _draw_heat(figure, trajectory, size)
+    return figure
 
 
 def far_frames(trajectory: Trajectory) -> list[int]:

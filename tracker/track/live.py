@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,7 +61,7 @@ def _row(b: BallState) -> tuple:
     return (b.frame, b.time_s, *b.xy, *b.velocity, b.radius_px, b.sd_px, str(b.status), b.score, b.n_detections)
 
 
-def live_states(capture: Capture, model: BallModel, config: Config) -> Iterator[LiveState]:
+def live_states(capture: Capture, model: BallModel, config: Config) -> Generator[LiveState, None, None]:
     """Tracks the ball in a started :class:`Capture`, a state per picture, until the source ends.
 
     While no picture comes for ``live.stall_after_s``, a stall is said and said again as often. Frame numbers and times
