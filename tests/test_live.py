@@ -218,7 +218,7 @@ def test_a_silent_source_is_called_stalled(stream, model):
         states = live_states(capture, model, config)
         seen = take(states, lambda s: pictures(s) >= 3)
         pause.set()
-        seen += take(states, lambda s: s[-1].source == "stalled" and s[-2].source == "stalled")
+        seen += take(states, lambda s: [x.source for x in s[-2:]] == ["stalled"] * 2)
         pause.clear()
         seen += take(states, lambda s: pictures(s) >= 3)
     assert_in_order(seen)
