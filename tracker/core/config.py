@@ -366,7 +366,7 @@ def sport_settings(sport: str) -> dict[str, Any]:
     """
     if sport not in SPORTS:
         raise InputError(f"no settings come with the package for {sport!r:.40}; there are: {', '.join(SPORTS)}")
-    return read_settings(sport)
+    return read_settings(BUNDLED / f"{sport}.yaml")
 
 
 def config_from_dict(data: dict[str, Any], where: str = "the configuration") -> Config:
