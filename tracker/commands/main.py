@@ -35,6 +35,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "label": ("tracker.commands.label", "Label the ball on a local page in the browser; the rest is filled in live."),
     "review": ("tracker.commands.review", "What --monitor kept: rank it, label it, take it back for training; report."),
     "synth": ("tracker.commands.synth", "Render a synthetic clip with exact labels."),
+    "baseline": (
+        "tracker.commands.baseline",
+        "What the simplest methods reach on labelled clips, beside this tracker.",
+    ),
     "bench": ("tracker.commands.bench", "Measure speed here: latency by stage, start-up, memory, other models."),
     "labels": ("tracker.commands.labels", "Convert, check, merge and count label files; labels from a sensor."),
 }
