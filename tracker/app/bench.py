@@ -167,6 +167,6 @@ def _gmac(model: BallModel, pixels: float) -> float | None:
         detect = model.info.extra["config"]["detect"]
         w, h = (detect.get(f"roi_{side}", detect.get(f"fovea_{side}")) for side in ("width", "height"))
         area = -(-w // 16) * 16 * (-(-h // 16) * 16)
-        return round(pixels * model.info.extra["macs_fovea"] / area / 1e9, 4)
+        return round(float(pixels * model.info.extra["macs_fovea"] / area / 1e9), 4)
     except (KeyError, TypeError):
         return None

@@ -218,7 +218,7 @@ def _track_causal(
     """Writes as the tracker runs, in flat memory."""
     last: Step | None = None
     with contextlib.ExitStack() as stack:
-        file: IO = stack.enter_context(atomic_write(folder / "trajectory.csv"))
+        file: IO[Any] = stack.enter_context(atomic_write(folder / "trajectory.csv"))
         writer = TrajectoryWriter(file)
         sinks: list[Sink] = []
         if modes:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, overload
+from typing import IO, TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -139,7 +139,7 @@ class Trajectory:
             for row in self.rows():
                 writer.write_row(row)
 
-    def rows(self) -> Iterator[tuple]:
+    def rows(self) -> Iterator[tuple[Any, ...]]:
         for i in range(len(self)):
             yield (
                 int(self.frame[i]), float(self.time_s[i]), *self.xy[i], *self.velocity[i],
@@ -172,7 +172,7 @@ class Trajectory:
 
     @classmethod
     def from_columns(
-        cls, columns: Mapping[str, Sequence], where: str = "the table", rows: Sequence[int] | None = None
+        cls, columns: Mapping[str, Sequence[Any]], where: str = "the table", rows: Sequence[int] | None = None
     ) -> Self:
         """A checked trajectory from columns of equal length, of texts or numbers ("" and None are missing).
 
@@ -189,7 +189,7 @@ class Trajectory:
         if missing:
             raise TrackerError(f"{where}: a trajectory needs the columns frame,x,y; missing: {','.join(missing)}")
 
-        def numbers(name: str, make: Callable[[Sequence, str, Sequence[int]], np.ndarray] = _floats) -> np.ndarray:
+        def numbers(name: str, make: Callable[[Sequence[Any], str, Sequence[int]], np.ndarray] = _floats) -> np.ndarray:
             if name not in columns:
                 return np.full(n, np.nan)
             return make(columns[name], where, at)
@@ -259,7 +259,7 @@ class Trajectory:
 class TrajectoryWriter:
     """Writes rows one by one to an open text file (so that an interrupted run keeps what was done)."""
 
-    def __init__(self, file: IO) -> None:
+    def __init__(self, file: IO[Any]) -> None:
         self._file = file
         self.rows = 0
         file.write(",".join(COLUMNS) + "\n")
@@ -269,7 +269,7 @@ class TrajectoryWriter:
             (b.frame, b.time_s, *b.xy, *b.velocity, b.radius_px, b.sd_px, str(b.status), b.score, b.n_detections)
         )
 
-    def write_row(self, row: tuple) -> None:
+    def write_row(self, row: tuple[Any, ...]) -> None:
         frame, time_s, x, y, vx, vy, radius, sd, status, score, n_detections = row
         self._file.write(
             f"{frame},{_text(time_s, 6)},{_text(x, 2)},{_text(y, 2)},{_text(vx, 1)},{_text(vy, 1)},"
@@ -282,7 +282,7 @@ def _text(value: float, digits: int) -> str:
     return "" if math.isnan(value) else f"{value:.{digits}f}"
 
 
-def _floats(cells: Sequence, where: str, rows: Sequence[int]) -> np.ndarray:
+def _floats(cells: Sequence[Any], where: str, rows: Sequence[int]) -> np.ndarray:
     """float64 [N] of texts or numbers; blank texts and None are NaN."""
     try:
         nan = math.nan
@@ -291,7 +291,7 @@ def _floats(cells: Sequence, where: str, rows: Sequence[int]) -> np.ndarray:
         return np.array([_located(_number, c, where, rows[i]) for i, c in enumerate(cells)], dtype=np.float64)
 
 
-def _wholes(cells: Sequence, where: str, rows: Sequence[int]) -> np.ndarray:
+def _wholes(cells: Sequence[Any], where: str, rows: Sequence[int]) -> np.ndarray:
     values = _floats(cells, where, rows)
     with np.errstate(invalid="ignore"):
         bad = np.flatnonzero(~((values >= 0) & (values < 2**53) & (values == np.floor(values))))
@@ -300,11 +300,11 @@ def _wholes(cells: Sequence, where: str, rows: Sequence[int]) -> np.ndarray:
     return values
 
 
-def _counts(cells: Sequence, where: str, rows: Sequence[int]) -> np.ndarray:
+def _counts(cells: Sequence[Any], where: str, rows: Sequence[int]) -> np.ndarray:
     return _wholes([c if c or c == 0 else 0 for c in cells], where, rows)
 
 
-def _statuses(cells: Sequence | None, missing: np.ndarray, where: str, rows: Sequence[int]) -> np.ndarray:
+def _statuses(cells: Sequence[Any] | None, missing: np.ndarray, where: str, rows: Sequence[int]) -> np.ndarray:
     """str [N]; where none is stated, a row with a position is detected, one without lost."""
     implied = np.where(missing, "lost", "detected").astype("<U9")
     if cells is None:

@@ -60,7 +60,7 @@ def check_form(form: str) -> None:
 # -- JSON lines ----------------------------------------------------------
 
 
-def record(row: tuple) -> dict[str, Any]:
+def record(row: tuple[Any, ...]) -> dict[str, Any]:
     """A row in the order of ``COLUMNS`` as a JSON-able dictionary: rounded, missing numbers None."""
     return {
         c: (None if math.isnan(v) else round(float(v), _DIGITS[c])) if c in _DIGITS else v
@@ -74,7 +74,7 @@ def write_jsonl(path: str | Path, columns: Mapping[str, np.ndarray]) -> None:
             f.write(json.dumps(record(row), separators=(",", ":")) + "\n")
 
 
-def read_jsonl(path: str | Path) -> tuple[dict[str, list], Rows]:
+def read_jsonl(path: str | Path) -> tuple[dict[str, list[Any]], Rows]:
     """Reads JSON lines: an object per frame with at least frame, x and y; further keys are passed over.
 
     Lines whose frame is null (a live source that stalled says so) are passed over too.
@@ -82,7 +82,7 @@ def read_jsonl(path: str | Path) -> tuple[dict[str, list], Rows]:
     Raises:
         TrackerError: names the row of what is wrong.
     """
-    columns: dict[str, list] = {c: [] for c in COLUMNS}
+    columns: dict[str, list[Any]] = {c: [] for c in COLUMNS}
     lines: list[int] = []
     for n, text in enumerate(read_text(path, MAX_BYTES).splitlines(), 1):
         if not text.strip():
@@ -124,7 +124,7 @@ def write_parquet(path: str | Path, columns: Mapping[str, np.ndarray]) -> None:
         pq.write_table(pa.table({c: arrays[c] for c in COLUMNS}), f)
 
 
-def read_parquet(path: str | Path) -> tuple[dict[str, list], Rows]:
+def read_parquet(path: str | Path) -> tuple[dict[str, list[Any]], Rows]:
     """Reads what :func:`write_parquet` or pandas wrote; columns beyond frame,x,y are optional.
 
     Raises:
@@ -191,7 +191,7 @@ def _mot_lines(columns: Mapping[str, np.ndarray]) -> Iterable[str]:
         yield f"{frame[i] + shift},1,{box},{conf[i]:.4f},-1,-1,-1\n"
 
 
-def read_mot(path: str | Path, first: int = 1) -> tuple[dict[str, list], Rows]:
+def read_mot(path: str | Path, first: int = 1) -> tuple[dict[str, list[Any]], Rows]:
     """Reads a MOT result file of one object; times are unknown (NaN), frames without a row are not there.
 
     Args:
@@ -200,7 +200,7 @@ def read_mot(path: str | Path, first: int = 1) -> tuple[dict[str, list], Rows]:
     Raises:
         TrackerError: names the row; two objects in one frame are refused.
     """
-    columns: dict[str, list] = {c: [] for c in ("frame", "x", "y", "radius_px", "score", "status")}
+    columns: dict[str, list[Any]] = {c: [] for c in ("frame", "x", "y", "radius_px", "score", "status")}
     lines: list[int] = []
     try:
         for n, cells in enumerate(csv.reader(read_text(path, MAX_BYTES).splitlines()), 1):
@@ -227,7 +227,7 @@ def read_mot(path: str | Path, first: int = 1) -> tuple[dict[str, list], Rows]:
     return columns, [lines[i] for i in order]
 
 
-READERS: dict[str, Callable[[str | Path], tuple[dict[str, list], Rows]]] = {
+READERS: dict[str, Callable[[str | Path], tuple[dict[str, list[Any]], Rows]]] = {
     "jsonl": read_jsonl, "parquet": read_parquet, "mot": read_mot,
 }  # fmt: skip
 WRITERS: dict[str, Callable[[str | Path, Mapping[str, np.ndarray]], None]] = {

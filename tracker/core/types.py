@@ -143,7 +143,8 @@ class Frame:
         if self._luma is not None:
             return self._luma(out_w, out_h)
         small = self.crop(whole(self.width, self.height), out_w, out_h)
-        return cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
+        out: Image = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
+        return out
 
     def __repr__(self) -> str:
         return f"Frame({self.index}, {self.time_s:.3f} s, {self.width}x{self.height})"
@@ -249,7 +250,7 @@ class CameraMotion:
     @property
     def is_identity(self) -> bool:
         (a, b, tx), (c, d, ty) = self.matrix.tolist()  # asked a dozen times a frame: np.allclose takes 50 us
-        return abs(a - 1) <= 1e-5 and abs(d - 1) <= 1e-5 and max(abs(b), abs(c), abs(tx), abs(ty)) <= 1e-8
+        return bool(abs(a - 1) <= 1e-5 and abs(d - 1) <= 1e-5 and max(abs(b), abs(c), abs(tx), abs(ty)) <= 1e-8)
 
     def apply(self, xy: FloatArray) -> FloatArray:
         """Maps points [..., 2] of the previous frame into this one."""
@@ -270,14 +271,16 @@ def source_to_network(xy: FloatArray, region: Region, out_w: int, out_h: int) ->
     """Points [..., 2] in source px -> network px of a ``out_w x out_h`` view of ``region``."""
     xy = np.asarray(xy, dtype=np.float64)
     scale = np.array([out_w / region.width, out_h / region.height])
-    return (xy - [region.x0, region.y0]) * scale - 0.5
+    out: FloatArray = (xy - [region.x0, region.y0]) * scale - 0.5
+    return out
 
 
 def network_to_source(uv: FloatArray, region: Region, out_w: int, out_h: int) -> FloatArray:
     """Inverse of :func:`source_to_network`."""
     uv = np.asarray(uv, dtype=np.float64)
     scale = np.array([region.width / out_w, region.height / out_h])
-    return (uv + 0.5) * scale + [region.x0, region.y0]
+    out: FloatArray = (uv + 0.5) * scale + [region.x0, region.y0]
+    return out
 
 
 def scaled(xy: T, k: float) -> T:
@@ -336,12 +339,14 @@ def resample_image(image: Image, region: Region, out_w: int, out_h: int) -> Imag
         if cut.shape[:2] == (out_h, out_w):
             return np.ascontiguousarray(cut)
         shrinks = out_w < cut.shape[1] or out_h < cut.shape[0]
-        return cv2.resize(cut, (out_w, out_h), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+        out: Image = cv2.resize(cut, (out_w, out_h), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+        return out
     sx, sy = out_w / region.width, out_h / region.height
     if sx < 1 or sy < 1:  # averaging needs whole source pixels: take the enclosing region, shrink, then shift
         return resample_image(image, snapped(region), out_w, out_h)
     matrix = np.array([[sx, 0, -region.x0 * sx - 0.5], [0, sy, -region.y0 * sy - 0.5]])
-    return cv2.warpAffine(image, matrix, (out_w, out_h), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    out = cv2.warpAffine(image, matrix, (out_w, out_h), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    return out
 
 
 def snapped(region: Region) -> Region:

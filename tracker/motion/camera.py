@@ -130,7 +130,8 @@ class CameraMotionEstimator:
 
 def _edges(grey: Image) -> Image:
     """Mask uint8 [h, w] (255 = edge)."""
-    return cv2.compare(cv2.morphologyEx(grey, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)), EDGE, cv2.CMP_GE)
+    out: Image = cv2.compare(cv2.morphologyEx(grey, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)), EDGE, cv2.CMP_GE)
+    return out
 
 
 def _still(before: Image, grey: Image, edges: Image) -> bool:
@@ -184,7 +185,8 @@ def _structure(before: Image, grey: Image, matrix: FloatArray) -> float:
 def _fine_edges(grey: Image) -> FloatArray:
     gx, gy = cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)
     edges = np.sqrt(cv2.magnitude(gx, gy))  # the root keeps a few strong edges from deciding alone
-    return cv2.GaussianBlur(edges, (0, 0), 1) - cv2.GaussianBlur(edges, (0, 0), 6)
+    out: FloatArray = cv2.GaussianBlur(edges, (0, 0), 1) - cv2.GaussianBlur(edges, (0, 0), 6)
+    return out
 
 
 def _largest_shift(matrix: FloatArray, shape: tuple[int, ...]) -> float:
@@ -198,4 +200,5 @@ def _in_source(matrix: FloatArray, sx: float, sy: float) -> FloatArray:
     """The same motion in source px. Small pixel u shows source px (u + 0.5) s - 0.5."""
     to_source = np.array([[sx, 0, (sx - 1) / 2], [0, sy, (sy - 1) / 2], [0, 0, 1]])
     full = to_source @ np.vstack([matrix, [0, 0, 1]]) @ np.linalg.inv(to_source)
-    return full[:2]
+    out: FloatArray = full[:2]
+    return out

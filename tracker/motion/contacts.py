@@ -135,7 +135,8 @@ def _mixture_centre(mean: FloatArray, var: FloatArray, weight: FloatArray, round
         near = weight[:, None] * np.exp(-((mean - centre) ** 2).sum(axis=2) / (2 * width)) / width
         near /= np.maximum(near.sum(axis=0), 1e-300)
         centre = np.einsum("hq,hqa->qa", near, mean)
-    return centre
+    out: FloatArray = centre
+    return out
 
 
 def posterior(
@@ -168,4 +169,7 @@ def _flight_kernel(t: FloatArray, prior: FlightPrior) -> FloatArray:
     a, b = t[:, None], t[None, :]
     low, high = np.minimum(a, b), np.maximum(a, b)
     wiener = low**2 * (3 * high - low) / 6
-    return 4.0e6 + prior.speed_sd**2 * a * b + prior.acceleration_sd**2 * a**2 * b**2 / 4 + prior.wander * wiener
+    out: FloatArray = (
+        4.0e6 + prior.speed_sd**2 * a * b + prior.acceleration_sd**2 * a**2 * b**2 / 4 + prior.wander * wiener
+    )
+    return out

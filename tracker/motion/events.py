@@ -187,7 +187,8 @@ def _course(time_s: FloatArray, xy: FloatArray, moment: float, span: float) -> F
     if abs(ends[1] - ends[0]) < 1e-6:
         return np.zeros(2)
     places = np.stack([np.interp(ends, time_s, xy[:, a]) for a in (0, 1)], axis=1)
-    return (places[1] - places[0]) / (ends[1] - ends[0])
+    out: FloatArray = (places[1] - places[0]) / (ends[1] - ends[0])
+    return out
 
 
 def features(before: FloatArray, after: FloatArray, came: FloatArray, goes: FloatArray) -> FloatArray:

@@ -83,4 +83,4 @@ def in_gate(xy: FloatArray, predicted: FloatArray, s: FloatArray, gate: float = 
         bool [N].
     """
     d = np.asarray(xy, dtype=np.float64).reshape(-1, 2) - predicted
-    return np.einsum("ni,ni->n", d, np.linalg.solve(s, d.T).T) <= gate
+    return np.asarray(np.einsum("ni,ni->n", d, np.linalg.solve(s, d.T).T) <= gate)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -139,7 +140,7 @@ def best_path(steps: list[Step], costs: PathCosts, between: Between = go_on) -> 
 def _edges_into(k: int, steps: list[Step], edges: list[_Edges], lost: FloatArray, costs: PathCosts) -> _Edges:
     step = steps[k]
     n = len(step.xy)
-    parts: list[tuple] = []
+    parts: list[tuple[Any, ...]] = []
     if n and np.isfinite(lost[k]):
         first = 0.0 if k == 0 else costs.birth
         extra = step.cost + first
@@ -175,7 +176,7 @@ def _edges_into(k: int, steps: list[Step], edges: list[_Edges], lost: FloatArray
 
 def _edges_between(
     s: int, steps: list[Step], edges: list[_Edges], step: Step, dt: float, miss: float, costs: PathCosts
-) -> tuple | None:
+) -> tuple[Any, ...] | None:
     before, into = steps[s], edges[s]
     if len(into.best) == 0:
         return None
@@ -230,7 +231,8 @@ def _turn_cost(
     # relative to the flight's own peak at one px of noise, so that a smooth path costs about nothing
     log_flight = np.where(born, -np.inf, log_flight)
     log_hit = np.where(born, log_hit - math.log(p), log_hit)
-    return math.log(unit**2) - np.logaddexp(log_flight, log_hit)
+    out: FloatArray = math.log(unit**2) - np.logaddexp(log_flight, log_hit)
+    return out
 
 
 def _start_sd(into: _Edges, steps: list[Step]) -> FloatArray:

@@ -57,7 +57,7 @@ class LiveState:
         return json.dumps(self.record(), separators=(",", ":"), allow_nan=False)
 
 
-def _row(b: BallState) -> tuple:
+def _row(b: BallState) -> tuple[Any, ...]:
     return (b.frame, b.time_s, *b.xy, *b.velocity, b.radius_px, b.sd_px, str(b.status), b.score, b.n_detections)
 
 
