@@ -89,7 +89,7 @@ def make(arm: Arm, args: argparse.Namespace) -> Path | None:
     if found is not None or args.no_train:
         return found
     settings = [
-        f"train.epochs={args.epochs}", f"train.lr={args.lr}", f"train.seed={args.seed}", "data.mine_every=2",
+        f"train.epochs={args.epochs}", f"train.lr={args.lr}", f"train.seed={args.seed}", "data.mining_every=2",
         "train.ema=0.99", "data.occlusion=none",
         f"data.leave_out_venues=[{','.join(args.venue or VENUES)}]", f"data.cache_dir={args.cache}", *args.set,
     ]  # fmt: skip

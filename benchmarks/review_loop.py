@@ -130,7 +130,8 @@ def main() -> None:
         note("before", score(start, clip, base, half))
         note("chosen", choose(start, clip, args.count, half))
     settings = ["train.epochs=1", f"train.steps_per_epoch={args.steps}", f"train.batch={args.batch}",
-                f"train.lr={args.lr}", "train.workers=0", "train.validate_every=1000", "data.mine_every=0"]  # fmt: skip
+                f"train.lr={args.lr}", "train.workers=0", "train.validate_every=1000",
+                "data.mining_every=0"]  # fmt: skip
     config = fine_tuning_config(args.start, settings)
     old = [c for c in clips.values() if c.labels and c.split == "train" and c.kind != "tracks" and c.venue not in out]
     cached = cache_clips([*old, clip], args.cache, config.data.working_width, config.data.model_weight, quiet=True)

@@ -30,7 +30,7 @@ from tracker.learn.trainer import train  # noqa: E402
 
 SMALL = [
     "train.epochs=2", "train.steps_per_epoch=4", "train.batch=4", "train.crop_width=64", "train.crop_height=64",
-    "train.workers=0", "train.validate_every=1", "data.mine_every=1", "data.mine_looks=2",
+    "train.workers=0", "train.validate_every=1", "data.mining_every=1", "data.mining_frames=2",
     "model.widths=[4,8,8,8]", "data.working_width=640",
 ]  # fmt: skip
 
@@ -111,7 +111,7 @@ def test_unknown_radius_is_not_learnt():
 
 def test_crops_hold_the_ball_where_they_say(clips):
     config = replace(load_config().data, augment=False, paste_share=0.0, working_width=640, ball_share=1.0,
-                     fovea_scale=(1.0, 1.0), fovea_share=1.0)  # fmt: skip
+                     roi_scale=(1.0, 1.0), roi_prob=1.0)  # fmt: skip
     sampler = CropSampler(clips, config, 3, (96, 64), seed=3)
     clip = clips[0]
     for _ in range(40):

@@ -26,7 +26,8 @@ from tracker.learn.trainer import start_from, train  # noqa: E402
 
 TINY = [
     "train.epochs=1", "train.steps_per_epoch=3", "train.batch=4", "train.crop_width=64", "train.crop_height=64",
-    "train.workers=0", "train.validate_every=1", "data.mine_every=1", "data.mine_looks=2", "model.widths=[4,8,8,8]",
+    "train.workers=0", "train.validate_every=1", "data.mining_every=1", "data.mining_frames=2",
+    "model.widths=[4,8,8,8]",
     "data.working_width=320", "data.synthetic_clips=2", "data.synthetic_seconds=0.3",
 ]  # fmt: skip
 

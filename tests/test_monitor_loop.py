@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.system]
 
 SMALL = [
     "train.batch=8", "train.crop_width=96", "train.crop_height=64", "train.workers=0", "train.validate_every=100",
-    "data.mine_every=0", "data.paste_share=0", "model.widths=[8,12,16,16]", "data.working_width=640",
+    "data.mining_every=0", "data.paste_share=0", "model.widths=[8,12,16,16]", "data.working_width=640",
 ]  # fmt: skip
 
 

@@ -28,7 +28,7 @@ W, H = 320, 192
 SMALL = (
     "train.batch=8", "train.crop_width=96", "train.crop_height=64", "train.epochs=1", "train.lr=5e-3", "train.ema=0.95",
     "train.workers=0", "train.warmup_steps=20", "model.widths=[8,12,16,24]", "data.working_width=320",
-    "data.scan_scale=[0.9,1.1]", "data.fovea_scale=[0.9,1.1]", "data.mine_every=0", "data.paste_share=0",
+    "data.full_pass_scale=[0.9,1.1]", "data.roi_scale=[0.9,1.1]", "data.mining_every=0", "data.paste_share=0",
     "data.augment=false",
 )  # fmt: skip
 

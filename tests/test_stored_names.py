@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 
-from tracker.detect.model import BallModel
+import pytest
+
+from tracker.core.config import DataConfig, DetectConfig, TrainConfig, stored_config
+from tracker.core.errors import TrackerError
+from tracker.detect.model import BallModel, bundled_model
 from tracker.monitor.confidence import KEY, Confidence
 from tracker.monitor.drift import SERIES, Baseline
 from tracker.monitor.log import FILE, connect, read_events
@@ -38,3 +42,43 @@ def test_an_event_log_of_version_1_is_brought_to_version_2(tmp_path):
     assert db.execute("SELECT second,n_detections FROM seconds").fetchall() == [(3, 1.5)]
     assert db.execute("PRAGMA user_version").fetchone()[0] == 2
     db.close()
+
+
+OLD = {
+    "detect": {"foveate": False, "fovea_width": 160, "scan_width": 512, "rivals": 2, "forgotten": 1},
+    "train": {"single_weight": 0.4},
+    "data": {
+        "alone_share": 0.01, "alone_share_slow": 0.02, "shake_share": 0.03, "light_sd": 0.04, "hard_share": 0.05,
+        "mine_every": 6, "mine_looks": 7, "fovea_share": 0.08, "fovea_scale": [0.9, 1.0], "scan_scale": [0.2, 0.3],
+    },
+}  # fmt: skip
+
+
+def test_keys_of_stored_configurations_are_translated():
+    c = stored_config(OLD, "old.pt")
+    assert c.detect == DetectConfig(roi_passes=False, roi_width=160, full_width=512, competing=2)
+    assert c.train == TrainConfig(unimodality_weight=0.4)
+    assert c.data == DataConfig(
+        no_history_prob=0.01, no_history_prob_slow=0.02, jitter_prob=0.03, exposure_sd=0.04, hard_negative_prob=0.05,
+        mining_every=6, mining_frames=7, roi_prob=0.08, roi_scale=(0.9, 1.0), full_pass_scale=(0.2, 0.3),
+    )  # fmt: skip
+    with pytest.raises(TrackerError, match=r"unknown key 'model\.width'"):
+        stored_config({"model": {"width": 3}}, "old.pt")
+
+
+def test_the_bundled_model_keeps_the_settings_of_its_training():
+    stored = BallModel().info.extra["config"]
+    config = stored_config(stored, "oneball.onnx")
+    assert config.data.no_history_prob_slow == stored["data"]["alone_share_slow"] == 0.3
+    assert config.data.mining_frames == stored["data"]["mine_looks"] == 150
+    assert config.train.unimodality_weight == stored["train"]["single_weight"]
+
+
+def test_the_bundled_checkpoint_loads_with_the_settings_of_its_training():
+    pytest.importorskip("torch")
+    from tracker.learn.checkpoint import load_checkpoint, model_from
+
+    path = bundled_model().with_suffix(".pt")
+    network, config = model_from(load_checkpoint(path), path)
+    assert (config.data.hard_negative_prob, config.data.full_pass_scale) == (0.25, (0.33, 0.6))
+    assert not network.training

@@ -210,7 +210,7 @@ class TrainConfig:
     warmup_steps: int = Field(default=200, ge=0)
     ema: float = Field(default=0.998, ge=0, lt=1)  # weight averaging; 0 turns it off
     precision: Literal["fp32", "bf16"] = "fp32"
-    single_weight: float = Field(default=0.3, ge=0)  # price of a second peak
+    unimodality_weight: float = Field(default=0.3, ge=0)  # loss weight of a second peak
     offset_weight: float = Field(default=0.2, ge=0)
     radius_weight: float = Field(default=0.05, ge=0)
     grad_clip: float = Field(default=5.0, gt=0)
@@ -219,11 +219,11 @@ class TrainConfig:
     threads: int = Field(default=1, ge=1, le=64)
     validate_every: int = Field(default=5, ge=1)  # epochs between validations
     checkpoint_every_s: float = Field(default=120.0, ge=0)
-    init_from: str | None = None  # weights to start from (fine-tuning); layers of other shapes start afresh
+    init_from: str | None = None  # weights to start from (fine-tuning); layers of other shapes are initialised
     backbone_weights: str | None = None  # of a torchvision backbone: a file, or "cache" for torch hub's folder
     checkpoint_activations: bool = False  # less memory, a third more time
     task: Literal["ball", "frames"] = "ball"  # frames: predict a masked picture from the others; needs no labels
-    masked_frame: Literal["newest", "middle"] = "newest"  # which one
+    masked_frame: Literal["newest", "middle"] = "newest"  # the masked one
     masked_share: float = Field(default=0.5, gt=0, le=1)  # of its area
 
 
@@ -233,9 +233,9 @@ class DataConfig:
 
     splits: tuple[str, ...] = ("train",)
     sports: tuple[str, ...] = ()  # empty: all
-    leave_out_venues: tuple[str, ...] = ()  # neither trained on nor looked at
-    alone_share: float = Field(default=0.06, ge=0, le=1)  # crops without a past
-    alone_share_slow: float = Field(default=0.25, ge=0, le=1)  # the same for sports whose ball may rest in play
+    leave_out_venues: tuple[str, ...] = ()  # neither for training nor for validation
+    no_history_prob: float = Field(default=0.06, ge=0, le=1)  # crops without history: the newest frame stands for all
+    no_history_prob_slow: float = Field(default=0.25, ge=0, le=1)  # the same for sports whose ball may rest in play
     stills_weight: float = Field(default=2.0, ge=0)  # of isolated pictures among clips
     sport_balance: float = Field(default=0.7, ge=0, le=1)  # 1: every sport gets the same share; 0: by its clips
     synthetic_share: float = Field(default=0.0, ge=0, le=1)  # share of crops from rendered clips
@@ -246,21 +246,23 @@ class DataConfig:
     cache_dir: str = "cache"
     working_width: int = Field(default=1280, ge=64, le=4096)  # a view at scale 1 shows the picture at this width
     graphics_share: float = Field(default=0.0, ge=0, le=1)  # crops with a scoreboard or a logo over them
-    fovea_share: float = Field(default=0.6, ge=0, le=1)  # crops at the fovea's scale; the rest at the scan's
-    fovea_scale: tuple[float, float] = (0.8, 1.25)
-    scan_scale: tuple[float, float] = (0.36, 0.6)
+    roi_prob: float = Field(
+        default=0.6, ge=0, le=1
+    )  # crops at the scale of ROI passes; the rest at that of full passes
+    roi_scale: tuple[float, float] = (0.8, 1.25)
+    full_pass_scale: tuple[float, float] = (0.36, 0.6)
     ball_share: float = Field(default=0.65, ge=0, le=1)  # crops around the ball; the rest where it is not
-    hard_share: float = Field(default=0.2, ge=0, le=1)  # crops around places the network took for the ball
-    mine_every: int = Field(default=3, ge=0)  # epochs between searches for such places; 0 turns them off
-    mine_looks: int = Field(default=60, ge=0)  # frames looked at in one search
-    model_weight: float = Field(default=0.5, ge=0, le=1)  # trust in labels of source model
+    hard_negative_prob: float = Field(default=0.2, ge=0, le=1)  # crops around mined false positives
+    mining_every: int = Field(default=3, ge=0)  # epochs between mining passes; 0 turns mining off
+    mining_frames: int = Field(default=60, ge=0)  # frames of one mining pass
+    model_weight: float = Field(default=0.5, ge=0, le=1)  # of labels with source model
     augment: bool = True
-    shake_share: float = Field(default=0.15, ge=0, le=1)  # crops whose older frames are a little off, by a px or so
-    light_sd: float = Field(default=0.22, ge=0, le=1)  # of the logarithms of exposure and gamma
+    jitter_prob: float = Field(default=0.15, ge=0, le=1)  # crops with older frames shifted by about a px
+    exposure_sd: float = Field(default=0.22, ge=0, le=1)  # of the logarithms of exposure and gamma
     occlusion: Literal["none", "naive", "ours"] = "none"  # hide the ball in training (tracker/learn/occlusion.py)
     occlusion_share: float = Field(default=0.35, ge=0, le=1)  # crops with masks in them
     occlusion_decoys: bool = True  # the same masks where no ball is
-    hidden_confidence: float = Field(default=0.2, ge=0, le=1)  # wanted of a hidden ball whose way is in sight
+    hidden_confidence: float = Field(default=0.2, ge=0, le=1)  # target of a hidden ball with its path in sight
 
 
 @dataclass(config=_STRICT)
@@ -380,11 +382,38 @@ def config_from_dict(data: dict[str, Any], where: str = "the configuration") -> 
         raise TrackerError(f"{where}: {key}: {first['msg'].lower()} (got {first.get('input')!r})") from e
 
 
-def stored_config(data: dict[str, Any], where: str) -> Config:
-    """The configuration kept inside a checkpoint or model file.
+# section.key of stored files -> key of today, for configurations inside checkpoints and model files only
+RENAMED_KEYS = {
+    "data.alone_share": "no_history_prob",
+    "data.alone_share_slow": "no_history_prob_slow",
+    "data.fovea_scale": "roi_scale",
+    "data.fovea_share": "roi_prob",
+    "data.hard_share": "hard_negative_prob",
+    "data.light_sd": "exposure_sd",
+    "data.mine_every": "mining_every",
+    "data.mine_looks": "mining_frames",
+    "data.scan_scale": "full_pass_scale",
+    "data.shake_share": "jitter_prob",
+    "detect.fovea_height": "roi_height",
+    "detect.fovea_width": "roi_width",
+    "detect.foveate": "roi_passes",
+    "detect.rivals": "competing",
+    "detect.scan_every": "full_every",
+    "detect.scan_width": "full_width",
+    "detect.slice_scale": "tile_scale",
+    "detect.verify": "refine",
+    "train.single_weight": "unimodality_weight",
+}
 
-    Its network must be understood to the letter; settings of other sections that this version no longer knows had
-    their effect when the file was made and are passed over.
+
+def stored_config(data: dict[str, Any], where: str) -> Config:
+    """The configuration inside a checkpoint or model file; keys of earlier versions are translated.
+
+    Section ``model`` must hold known keys only. Unknown keys of other sections are left out: they had their effect
+    when the file was made.
+
+    Raises:
+        TrackerError: an unknown key in ``model``, or a value of the wrong type.
     """
     known = {f.name: f for f in fields(Config)}
     sample, kept = Config(), {}
@@ -393,6 +422,7 @@ def stored_config(data: dict[str, Any], where: str) -> Config:
             continue
         section = getattr(sample, name)
         if is_dataclass(section) and name != "model" and isinstance(value, dict):
+            value = {RENAMED_KEYS.get(f"{name}.{k}", k): v for k, v in value.items()}
             value = {k: v for k, v in value.items() if k in {f.name for f in fields(section)}}
         kept[name] = value
     return config_from_dict(kept, where)

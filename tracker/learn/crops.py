@@ -93,7 +93,7 @@ class CropSampler:
             self.hard.refresh()
         self._drawn += 1
         false: np.ndarray | None = None
-        if self.hard.places and rng.random() < cfg.hard_share:
+        if self.hard.places and rng.random() < cfg.hard_negative_prob:
             keys = list(self.hard.places)
             ci, row = keys[int(rng.integers(len(keys)))]
             false = self.hard.places[ci, row]
@@ -102,7 +102,7 @@ class CropSampler:
             row = int(rng.choice(self.judged[ci]))
         clip = self.clips[ci]
         rows = self._history(clip, row)
-        low, high = cfg.fovea_scale if rng.random() < cfg.fovea_share else cfg.scan_scale
+        low, high = cfg.roi_scale if rng.random() < cfg.roi_prob else cfg.full_pass_scale
         w = clip.frames.shape[2]
         scale = float(np.exp(rng.uniform(np.log(low), np.log(high)))) * cfg.working_width / w
         extent = np.array([self.width, self.height]) / scale
@@ -122,7 +122,7 @@ class CropSampler:
         if not cfg.augment:
             return clip.history(row, self.n_frames)
         # a picture alone, as at the start of a scene; a football rests and rolls, so looks have to be enough for it
-        if self.rng.random() < (cfg.alone_share if clip.sport == "tennis" else cfg.alone_share_slow):
+        if self.rng.random() < (cfg.no_history_prob if clip.sport == "tennis" else cfg.no_history_prob_slow):
             return [row] * self.n_frames
         return clip.history(row, self.n_frames, 0.055 if self.rng.random() < 0.06 else 0.02)  # or half the frame rate
 
@@ -142,7 +142,7 @@ class CropSampler:
         """The view in all frames; and where a thing fixed to the screen lies in it, against the newest [T, 2]."""
         cx, cy = region.x0 + region.width / 2, region.y0 + region.height / 2
         # a camera in a hand: what is left of its motion after compensation in whole px
-        shaky = self.config.augment and self.rng.random() < self.config.shake_share
+        shaky = self.config.augment and self.rng.random() < self.config.jitter_prob
         sd = float(self.rng.uniform(0.3, 1.5)) * region.width / self.width if shaky else 0.0
         out, drift = [], []
         for r in rows:
@@ -174,7 +174,7 @@ class CropSampler:
             inside = visible = bool(np.isfinite(xy).all())
             hidden = False
         if self.config.augment:
-            frames = vary_sensor(vary_colour(frames, rng, self.config.light_sd), rng)
+            frames = vary_sensor(vary_colour(frames, rng, self.config.exposure_sd), rng)
             if rng.random() < 0.05:
                 frames = blend_ghost(frames, rng)
             if rng.random() < 0.5:

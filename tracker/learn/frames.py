@@ -117,7 +117,7 @@ class FrameSampler:
         rows = clip.history(row, self.n)
         w, h = self.size
         width, height = clip.frames.shape[2], clip.frames.shape[1]
-        low, high = d.fovea_scale if rng.random() < d.fovea_share else d.scan_scale
+        low, high = d.roi_scale if rng.random() < d.roi_prob else d.full_pass_scale
         scale = float(np.exp(rng.uniform(np.log(low), np.log(high)))) * d.working_width / width
         extent = np.array([w, h]) / scale
         centre = self._moving(clip, row, rows[1]) + rng.uniform(-0.4, 0.4, 2) * extent
@@ -129,7 +129,7 @@ class FrameSampler:
             cut.append(resample_image(clip.frames[r], moved, w, h))
         frames = np.stack(cut)
         if d.augment:
-            frames = vary_sensor(vary_colour(frames, rng, d.light_sd), rng)
+            frames = vary_sensor(vary_colour(frames, rng, d.exposure_sd), rng)
         hidden = np.zeros((h // BLOCK) * (w // BLOCK), bool)
         hidden[rng.permutation(len(hidden))[: max(1, round(self.config.train.masked_share * len(hidden)))]] = True
         roi = normalised(region, width, height)

@@ -64,7 +64,7 @@ class BallTask:
         with _precision(self.config, device):
             maps = module(frames, batch.roi.to(device))
         return one_ball_loss(
-            maps, batch.targets.to(device), single=t.single_weight, offset=t.offset_weight, radius=t.radius_weight
+            maps, batch.targets.to(device), single=t.unimodality_weight, offset=t.offset_weight, radius=t.radius_weight
         )
 
 

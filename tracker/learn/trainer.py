@@ -160,8 +160,8 @@ def train(
                 if rank == 0 and probe and (epoch % cfg.validate_every == 0 or step == total):
                     row |= {f"val_{k}": v for k, v in validation_loss(task, model, trained, ema, probe, device).items()}
                 rows.append(row)
-                mines = rank == 0 and task.mines and config.data.mine_every and step < total
-                if mines and epoch % config.data.mine_every == 0:
+                mines = rank == 0 and task.mines and config.data.mining_every and step < total
+                if mines and epoch % config.data.mining_every == 0:
                     _mine(model, ema, clips, config, hard, rng)
                 if show:
                     val = f"  val {row['val_loss']:.4f}" if "val_loss" in row else ""
@@ -191,7 +191,7 @@ def _mine(
     model: OneBall, ema: Ema, clips: Sequence[CachedClip], config: Config, hard: HardPlaces, rng: np.random.Generator
 ) -> None:
     with averaged(model, ema):
-        looks, wide = config.data.mine_looks, config.data.working_width
+        looks, wide = config.data.mining_frames, config.data.working_width
         hard.write(mine(model, clips, rng, looks=looks, working_width=wide))
 
 
