@@ -19,8 +19,8 @@ SIZE = (128, 96)
 EDGE_X = 200  # left of it the scene is dark, right of it grey: tells a mirrored crop from a plain one
 STEP = np.array([5.0, 1.5])  # px per frame
 PLAIN = DataConfig(
-    paste_share=0.0, hard_share=0.0, ball_share=1.0, fovea_share=1.0, fovea_scale=(0.9, 1.1), alone_share=0.0,
-    shake_share=0.0, working_width=W,
+    paste_share=0.0, hard_negative_prob=0.0, ball_share=1.0, roi_prob=1.0, roi_scale=(0.9, 1.1), no_history_prob=0.0,
+    jitter_prob=0.0, working_width=W,
 )  # fmt: skip
 
 
@@ -104,7 +104,7 @@ def test_the_place_on_the_picture_goes_with_a_mirrored_crop():
 def test_the_newest_picture_comes_first_and_older_ones_follow_back_in_time():
     """The ball flies to the right (in a mirrored crop to the left): it lies farther left in older pictures."""
     back: list[list[float]] = [[], []]
-    for crop in draw(made_clip(), replace(PLAIN, fovea_scale=(1.0, 1.0)), n=120):
+    for crop in draw(made_clip(), replace(PLAIN, roi_scale=(1.0, 1.0)), n=120):
         side = mirrored(crop)
         if not well_inside(crop) or side is None:
             continue
@@ -156,7 +156,7 @@ def test_radius_and_trust_come_from_the_label():
 
 
 def test_a_pasted_ball_lies_where_its_label_says():
-    config = replace(PLAIN, paste_share=1.0, ball_share=0.0, light_sd=0.05)
+    config = replace(PLAIN, paste_share=1.0, ball_share=0.0, exposure_sd=0.05)
     clip = made_clip(ball=False)
     clip.frames[:] = 30
     off = []
