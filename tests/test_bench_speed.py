@@ -113,7 +113,7 @@ def test_claims_are_those_that_arrays_would_choose():
         xy, score = rng.uniform(-5, 645, (n, 2)), rng.uniform(0, 1, n).astype(np.float32)
         radius = rng.uniform(1, 9, n).astype(np.float32)
         d = detector._finish(xy, score, radius, None)
-        keep = (score >= np.float32(min(detector.config.floor, detector.keep_threshold))) & (xy > -0.5).all(axis=1)
+        keep = (score >= np.float32(min(SCORE_FLOOR, detector.keep_threshold))) & (xy > -0.5).all(axis=1)
         keep &= (xy[:, 0] < 639.5) & (xy[:, 1] < 359.5)
         order = np.flatnonzero(keep)[np.argsort(-score[keep], kind="stable")]
         order = order[distinct(xy[order].tolist(), SAME_BALL_PX / 2)]
