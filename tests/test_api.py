@@ -359,7 +359,7 @@ def test_a_tracker_that_cannot_be_made_says_why(options, words):
 
 
 def test_settings_reach_the_tracker(tmp_path):
-    assert Tracker(config={"detect.threads": 2, "track": {"beam": 3}}).config.track.beam == 3
+    assert Tracker(config={"detect.threads": 2, "track": {"hypotheses": 3}}).config.track.hypotheses == 3
     (tmp_path / "c.yaml").write_text("detect:\n  threads: 2\n")
     football = Tracker(config=tmp_path / "c.yaml", sport="football").config
     assert (football.sport, football.detect.threads, football.track.gravity_px_s2) == ("football", 2, 150.0)

@@ -9,7 +9,7 @@ import pytest
 
 from tracker.core.config import load_config
 from tracker.core.types import CameraMotion, Frame, Region
-from tracker.detect.detector import SAME_BALL_PX, Detector, distinct
+from tracker.detect.detector import SAME_BALL_PX, SCORE_FLOOR, Detector, distinct
 from tracker.detect.model import BallModel
 from tracker.detect.views import History, View, full_view, roi_view
 from tracker.video import planes

@@ -183,7 +183,7 @@ def test_neither_a_cut_nor_a_gap_leaves_pictures_or_a_track_behind():
     calls = heard(pipeline)
     pipeline.step(Frame(8, 0.32, textured(0, seed=9), gap=True))
     assert len(pipeline.detector.history) == 1 and len(calls) == 1
-    assert pipeline.tracker._beam[0].hits == 1
+    assert pipeline.tracker._hypotheses[0].hits == 1
 
 
 def test_a_repeated_picture_keeps_the_count():

@@ -109,12 +109,12 @@ def test_changed_settings_options_or_videos_are_done_again(clip, tmp_path):
     assert state() == "skipped"
     assert state(again=True) == "done"
     assert state(options={"max_frames": 5}) == "done"
-    assert state(quick("track.gate=3")) == "done"
-    assert state(quick("track.gate=3", "train.epochs=3")) == "skipped"
+    assert state(quick("track.gap_s=0.3")) == "done"
+    assert state(quick("track.gap_s=0.3", "train.epochs=3")) == "skipped"
     os.utime(video)
     later = time.time() + 5
     os.utime(video, (later, later))
-    assert state(quick("track.gate=3")) == "done"
+    assert state(quick("track.gap_s=0.3")) == "done"
 
 
 def test_a_killed_run_started_again_does_the_rest_only(clip, long_clip, tmp_path):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tracker.track.clock import PictureClock
+from tracker.track.clutter import ClutterMap
 from tracker.track.hypothesis import Hypothesis
-from tracker.track.static import StaticSpots
 
 
 def test_axis_filters_equal_filterpys_four_state_filter():
@@ -92,7 +92,7 @@ def test_variable_frame_times_pass_through_the_clock():
 
 
 def test_a_place_claimed_for_long_is_static_and_forgotten_again():
-    spots = StaticSpots(3.0, 0.5)
+    spots = ClutterMap(3.0, 0.5)
     for _ in range(15):
         spots.observe([(100.0, 100.0)], 0.04, lambda x, y: True)
     assert spots.is_static(101, 101) and not spots.is_static(110, 100)
@@ -105,14 +105,14 @@ def test_a_place_claimed_for_long_is_static_and_forgotten_again():
 
 
 def test_a_flying_ball_leaves_no_static_place():
-    spots = StaticSpots(3.0, 0.5)
+    spots = ClutterMap(3.0, 0.5)
     for i in range(50):
         spots.observe([(10.0 * i, 100.0)], 0.04, lambda x, y: True)
     assert not any(spots.is_static(10.0 * i, 100) for i in range(50))
 
 
 def test_static_places_move_with_the_camera():
-    spots = StaticSpots(3.0, 0.2)
+    spots = ClutterMap(3.0, 0.2)
     for i in range(20):
         spots.carry(1, 0, 0, 1, 5.0, 0.0)
         spots.observe([(100.0 + 5 * i, 100.0)], 0.04, lambda x, y: True)

@@ -10,6 +10,7 @@ import pytest
 
 from tracker.core.config import TrackConfig
 from tracker.core.types import BallState, CameraMotion, Detections, Region, Status
+from tracker.track import online
 from tracker.track.online import BallTracker
 
 FPS = 25.0
@@ -118,15 +119,18 @@ def test_a_logo_that_never_moves_loses_to_a_weaker_ball_that_flies():
     assert (error(last, path)[6:] < 5).all()
 
 
-@pytest.mark.parametrize("spare_after, reported", [(4, False), (0, True)])
-def test_what_was_claimed_while_the_ball_flew_elsewhere_is_not_taken_when_the_ball_is_gone(spare_after, reported):
+@pytest.mark.parametrize("known_after, reported", [(4, False), (1000, True)])
+def test_what_was_claimed_while_the_ball_flew_elsewhere_is_not_taken_when_the_ball_is_gone(
+    known_after, reported, monkeypatch
+):
+    monkeypatch.setattr(online, "KNOWN_AFTER", known_after)
     logo = (900.0, 200.0, 0.85)
     path = np.vstack([flight(20, velocity=(400.0, -80.0)), np.full((30, 2), np.nan)])
-    states = run(make_tracker(spare_after=spare_after), path, extra=[logo])
+    states = run(make_tracker(), path, extra=[logo])
     assert status(states)[:20] == ["detected"] * 20
     assert any(s.status is not Status.LOST for s in states[28:]) == reported
-    back = run_on(make_tracker(spare_after=spare_after), path, logo)
-    late = 0 if spare_after else 2  # a ball that returns is taken all the same, and sooner
+    back = run_on(make_tracker(), path, logo)
+    late = 2 if reported else 0  # a ball that returns is taken all the same, and sooner
     assert error(back, flight(10, start=(300.0, 500.0)))[late:].max() < 3
 
 
@@ -308,7 +312,7 @@ def test_places_the_detector_did_not_look_at_are_no_evidence_against_the_ball():
     w = watched.step(8, 8 / FPS, seen(region=Region(-0.5, -0.5, 1280, 720)))
     u = unwatched.step(8, 8 / FPS, seen(region=elsewhere))
     assert w.status is u.status is Status.PREDICTED
-    assert watched._beam[0].llr < unwatched._beam[0].llr
+    assert watched._hypotheses[0].llr < unwatched._hypotheses[0].llr
 
 
 def test_reset_starts_afresh():

@@ -7,18 +7,31 @@ import pytest
 from test_track_online import FPS, flight, make_tracker, run, seen
 
 from tracker.core.types import CameraMotion, Detections, Status
+from tracker.track import online
 
 # all limits of a report but the one in question
-OPEN = dict(report_llr=-1e9, report_sd_px=1e9, report_coast_s=9.0, tentative_coast_s=9.0, max_coast_s=9.0, gap_s=99.0)
+OPEN = dict(REPORT_LLR=-1e9, report_sd_px=1e9, report_coast_s=9.0, TENTATIVE_COAST_S=9.0, max_coast_s=9.0, gap_s=99.0)
+
+
+@pytest.fixture
+def tuned(monkeypatch):
+    """Makes a tracker with settings and, in capitals, constants of other values."""
+
+    def make(**changes):
+        for name in [n for n in changes if n.isupper()]:
+            monkeypatch.setattr(online, name, changes.pop(name))
+        return make_tracker(**changes)
+
+    return make
 
 
 def straight(n: int, velocity=(300.0, 0.0)) -> np.ndarray:
     return flight(n, start=(200.0, 300.0), velocity=velocity, gravity=0)
 
 
-def settled(**settings):
+def settled(tuned, **settings):
     """A tracker of one hypothesis after 12 frames of a straight flight, and where the ball is due next."""
-    tracker = make_tracker(gravity_px_s2=0, beam=1, young_age=0, **settings)
+    tracker = tuned(gravity_px_s2=0, hypotheses=1, PROBATION_AGE=0, **settings)
     path = straight(13)
     run(tracker, path[:12])
     return tracker, path[12]
@@ -30,26 +43,26 @@ def after(tracker, xy, score: float = 0.4):
 
 
 @pytest.mark.parametrize(("sd", "taken"), [(3.0, True), (3.9, True), (4.1, False)])
-def test_the_gate_is_four_standard_deviations(sd, taken):
+def test_the_gate_is_four_standard_deviations(sd, taken, tuned):
     """Contacts out of the question, a detection counts within ``gate`` standard deviations of the innovation."""
-    tracker, due = settled(manoeuvre_speed_px_s=1e-6, manoeuvre_probability=1e-12)
-    h = tracker._beam[0].copy()
-    h.predict(1 / FPS, tracker.config.process_noise, 0)
+    tracker, due = settled(tuned, MANOEUVRE_SPEED_PX_S=1e-6, MANOEUVRE_PROBABILITY=1e-12)
+    h = tracker._hypotheses[0].copy()
+    h.predict(1 / FPS, online.PROCESS_NOISE, 0)
     after(tracker, due + np.array([0, sd * np.sqrt(h.p00 + tracker._r)]))
-    assert any(b.detection == 0 and b.llr > -20 for b in tracker._beam) == taken
+    assert any(b.detection == 0 and b.llr > -20 for b in tracker._hypotheses) == taken
 
 
-def coasting(n: int, hits: int = 12, **settings) -> list[str]:
+def coasting(tuned, n: int, hits: int = 12, **settings) -> list[str]:
     """Statuses of n frames without a detection after a flight of ``hits``."""
-    tracker = make_tracker(gravity_px_s2=0, **{**OPEN, **settings})
+    tracker = tuned(gravity_px_s2=0, **{**OPEN, **settings})
     run(tracker, straight(hits))
     return [str(tracker.step(i, i / FPS, seen()).status) for i in range(hits, hits + n)]
 
 
-def test_a_prediction_is_reported_for_as_long_as_the_limit_says():
-    assert coasting(8, report_coast_s=0.21) == ["predicted"] * 5 + ["lost"] * 3
-    assert coasting(4, hits=2, tentative_coast_s=0.05) == ["predicted"] + ["lost"] * 3
-    sure = coasting(8, report_sd_px=20.0)
+def test_a_prediction_is_reported_for_as_long_as_the_limit_says(tuned):
+    assert coasting(tuned, 8, report_coast_s=0.21) == ["predicted"] * 5 + ["lost"] * 3
+    assert coasting(tuned, 4, hits=2, TENTATIVE_COAST_S=0.05) == ["predicted"] + ["lost"] * 3
+    sure = coasting(tuned, 8, report_sd_px=20.0)
     assert sure[0] == "predicted" and sure[-1] == "lost"
 
 
@@ -63,8 +76,8 @@ def test_a_track_without_detections_is_dropped():
     assert all(ahead[:12]) and not any(ahead[16:])
 
 
-def test_a_long_pause_ends_the_track_even_where_the_ball_would_be():
-    tracker = make_tracker(gravity_px_s2=0, **{**OPEN, "gap_s": 0.5})
+def test_a_long_pause_ends_the_track_even_where_the_ball_would_be(tuned):
+    tracker = tuned(gravity_px_s2=0, **{**OPEN, "gap_s": 0.5})
     path = straight(40)
     run(tracker, path[:12])
     assert tracker.step(30, 30 / FPS, seen((*path[30], 0.4))).status is Status.LOST
@@ -81,7 +94,7 @@ def test_detections_below_the_keep_threshold_do_not_count():
 def test_weak_detections_never_become_a_track_however_well_they_fly():
     tracker = make_tracker()
     states = [tracker.step(i, i / FPS, seen((x, y, 0.35))) for i, (x, y) in enumerate(flight(25))]
-    assert not tracker._beam and all(s.status is Status.LOST for s in states)
+    assert not tracker._hypotheses and all(s.status is Status.LOST for s in states)
 
 
 def test_the_detectors_count_is_handed_on():
@@ -117,4 +130,4 @@ def test_a_known_place_of_clutter_moves_with_the_camera():
     for i in range(30):
         camera = CameraMotion(np.array([[1, 0, 8.0], [0, 1, 0]]))
         tracker.step(i, i / FPS, seen((300.0 + 8 * i, 200.0, 0.4)), camera=camera)
-    assert tracker._spots.is_static(300 + 8 * 29, 200)
+    assert tracker._clutter.is_static(300 + 8 * 29, 200)

@@ -76,7 +76,7 @@ def motion_baseline(clip: Clip, config: Config) -> ClipRun:
                 history.clear()
             if not frame.repeated:
                 history = [cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY), *history[:2]]
-                found = largest_blob(*history, smallest) if len(history) == 3 else None
+                found = largest_blob(history[0], history[1], history[2], smallest) if len(history) == 3 else None
             if found is None:
                 states.append(BallState.lost(frame.index, frame.time_s))
             else:

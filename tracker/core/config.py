@@ -55,60 +55,17 @@ class DetectConfig:
 
 @dataclass(config=_STRICT)
 class TrackConfig:
-    """The online tracker. Lengths in px of a 1280-wide picture, times in seconds.
-
-    Tuned by benchmarks/tracking.py (benchmarks/results/tracking_online.md).
+    """The tracker. Lengths in px of a 1280-wide picture, times in seconds. What else it was tuned to stands beside its
+    code (tracker/track/online.py).
     """
 
-    # motion
-    measurement_sd_px: float = Field(default=1.5, gt=0)
-    process_noise: float = Field(default=6e5, gt=0)  # spectral density of white-noise acceleration, px^2/s^3
     gravity_px_s2: float = 600.0  # as seen in the picture; 0 for a camera from above
-    start_speed_px_s: float = Field(default=900.0, gt=0)  # sd of the velocity nobody knows yet
-    manoeuvre_speed_px_s: float = Field(default=1000.0, gt=0)  # sd of the change of velocity by a hit, kick or bounce
-    manoeuvre_probability: float = Field(default=0.05, gt=0, lt=1)
-    max_speed_px_s: float = Field(default=3000.0, gt=0)
-    unsure_camera_sd_px: float = Field(default=15.0, ge=0)  # when the camera's motion could not be measured
-    # association
-    gate: float = Field(default=4.0, gt=0)  # standard deviations
-    gate_margin_px: float = Field(default=20.0, ge=0)
-    detection_probability: float = Field(default=0.85, gt=0, lt=1)
-    clutter_density: float = Field(default=2e-7, gt=0)  # false claims per px^2 and frame
-    score_weight: float = Field(default=2.4, ge=0)  # of log-odds of a score above those of the start threshold
-    score_limit: float = Field(default=8.0, ge=0)
-    # the same for scores below it: what is claimed of an occluder is weak (benchmarks/results/occlusion.md)
-    weak_weight: float = Field(default=4.8, ge=0)
-    weak_limit: float = Field(default=16.0, ge=0)
-    speed_weight: float = Field(default=2.0, ge=0)  # of the log of how much slower than slow_px_s a path is
-    slow_px_s: float = Field(default=120.0, gt=0)  # clutter mostly is, a ball in play mostly is not
-    birth_llr: float = -3.0
-    # of the start threshold: claims from here on begin guesses that have to prove themselves before they are reported
-    birth_share: float = Field(default=0.85, gt=0, le=1)
-    memory_s: float = Field(default=0.2, gt=0)  # track scores fade by 1/e within
-    same_detection: int = Field(default=2, ge=1)  # guesses that may end in one detection
-    young_age: int = Field(default=4, ge=0)  # steps during which a new guess need not compete with the old ones
-    young_beam: int = Field(default=4, ge=1)
-    beam: int = Field(default=8, ge=1, le=64)  # guesses carried
-    # places that never move
-    static_radius_px: float = Field(default=3.0, gt=0)
-    static_after_s: float = Field(default=0.6, gt=0)
-    static_speed_px_s: float = Field(default=60.0, ge=0)  # slower is at rest
-    static_llr: float = 15.0  # a track there never counts for more: a few detections that move beat it
-    static_strength: float = Field(default=1.0, ge=0)  # of the start threshold: weaker paths there are not reported
-    spare_after: int = Field(default=4, ge=0)  # claims there while the ball flew elsewhere: never the ball; 0 = off
-    # life of a track
-    confirm_hits: int = Field(default=3, ge=1)
-    tentative_coast_s: float = Field(default=0.05, ge=0)  # before confirmation
-    strength_s: float = Field(default=0.25, gt=0)  # memory of the scores a path lives on
-    report_strength: float = Field(default=0.6, ge=0)  # of the start threshold: paths of weaker claims are not reported
-    report_llr: float = 9.0  # evidence needed to claim a ball, unless its detection alone suffices
-    prefer_detected_llr: float = Field(
-        default=3.0, ge=0
-    )  # lead that a guess without a detection must have over one with
-    reacquire_hits: int = Field(default=3, ge=1)  # of a path that is claimed while a better one coasts unclaimed
-    report_coast_s: float = Field(default=0.2, ge=0)  # claimed as PREDICTED
-    report_sd_px: float = Field(default=60.0, gt=0)
-    max_coast_s: float = Field(default=0.5, ge=0)  # followed silently (LOST, but it tells the fovea where to look)
+    max_speed_px_s: float = Field(default=3000.0, gt=0)  # of the ball
+    hypotheses: int = Field(default=8, ge=1, le=64)  # paths followed at the same time
+    min_mean_score: float = Field(default=0.6, ge=0)  # of the start threshold: weaker paths are not reported
+    report_coast_s: float = Field(default=0.2, ge=0)  # without a detection, reported as PREDICTED
+    report_sd_px: float = Field(default=60.0, gt=0)  # largest standard deviation of what is reported as PREDICTED
+    max_coast_s: float = Field(default=0.5, ge=0)  # followed silently (LOST, but it says where to look)
     gap_s: float = Field(default=0.5, gt=0)  # a longer gap in time is another path
 
 

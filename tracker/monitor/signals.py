@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from tracker.core.config import TrackConfig
 from tracker.core.types import Status, reference_scale
+from tracker.track.online import MEASUREMENT_SD_PX, PROCESS_NOISE
 from tracker.track.pipeline import Step
 
 SAME_BALL_PX = 12.0  # a detection nearer to the reported position than this is the reported ball
@@ -78,8 +79,8 @@ class SignalReader:
 
     def __init__(self, config: TrackConfig, width: int) -> None:
         self._k = reference_scale(width)
-        self._r = config.measurement_sd_px**2
-        self._q = config.process_noise
+        self._r = MEASUREMENT_SD_PX**2
+        self._q = PROCESS_NOISE
         self._gravity = config.gravity_px_s2
         self._before: Signal | None = None
         self._cov: tuple[float, float, float] | None = None

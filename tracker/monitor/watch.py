@@ -26,6 +26,7 @@ from tracker.monitor.log import Event, EventLog
 from tracker.monitor.pictures import PictureStore, Scene, embedding_distance, embedding_of, kept_size
 from tracker.monitor.signals import AHEAD, BACK, Signal, SignalReader, features
 from tracker.monitor.worker import Worker
+from tracker.track.online import GATE
 from tracker.track.pipeline import Step
 from tracker.video import VideoInfo
 
@@ -186,7 +187,7 @@ class Monitor:
             self._extend("doubt", s, doubt, f"sure to {100 * (1 - doubt):.0f} %", doubt)
         if s.n_detections > 1 and not s.repeat:
             self._extend("multi_ball", s, 0.3 + 0.4 * doubt, f"{s.n_detections} detections", doubt)
-        if s.innovation > self._track.gate**2:
+        if s.innovation > GATE**2:
             reason = f"{math.sqrt(s.innovation):.1f} standard deviations off its path"
             self._extend("innovation", s, 0.2 + 0.3 * doubt, reason, doubt)
         if s.step_px_s > self._track.max_speed_px_s:

@@ -1,4 +1,4 @@
-"""One guess at the ball's path: a Kalman filter with constant velocity, written out in plain floats.
+"""One hypothesis of the ball's path: a Kalman filter with constant velocity, written out in plain floats.
 
 Both axes see the same process noise, the same measurement noise and the same updates, so they share one 2x2
 covariance, and the 4x4 filter falls apart into two that need no matrix library. That is exactly the same filter (a
@@ -13,7 +13,7 @@ import math
 
 
 class Hypothesis:
-    """State, shared axis covariance and bookkeeping of one guess.
+    """State, shared axis covariance and bookkeeping of one hypothesis.
 
     Attributes:
         x, y, vx, vy: position px, velocity px/s.
@@ -25,12 +25,12 @@ class Hypothesis:
         age: steps since it started.
         detection: index of the detection used in the newest frame, -1 for none.
         score, radius: those of the newest detection. best: the highest score it ever had.
-        strength: running mean of the scores it lived on (misses count as half of what it had).
+        mean_score: running mean of the scores it lived on (misses count as half of what it had).
     """
 
     __slots__ = (
-        "age", "best", "coast_s", "detection", "hits", "llr", "p00", "p01", "p11", "radius", "score", "strength", "vx",
-        "vy", "x", "y",
+        "age", "best", "coast_s", "detection", "hits", "llr", "mean_score", "p00", "p01", "p11", "radius", "score",
+        "vx", "vy", "x", "y",
     )  # fmt: skip
 
     def __init__(self, x: float, y: float, vx: float, vy: float, p00: float, p01: float, p11: float) -> None:
@@ -43,7 +43,7 @@ class Hypothesis:
         self.detection = -1
         self.score = math.nan
         self.best = 0.0
-        self.strength = 0.0
+        self.mean_score = 0.0
         self.radius = math.nan
 
     def predict(self, dt: float, q: float, gravity: float = 0.0) -> None:
@@ -115,5 +115,5 @@ class Hypothesis:
         h = Hypothesis(self.x, self.y, self.vx, self.vy, self.p00, self.p01, self.p11)
         h.llr, h.hits, h.coast_s = self.llr, self.hits, self.coast_s
         h.detection, h.score, h.radius = self.detection, self.score, self.radius
-        h.strength, h.age, h.best = self.strength, self.age, self.best
+        h.mean_score, h.age, h.best = self.mean_score, self.age, self.best
         return h

@@ -1,10 +1,10 @@
 """The online, causal ball tracker: at most one ball per frame out of the detector's candidates.
 
-It carries a handful of guesses at the ball's path (a short multiple-hypothesis beam, Reid 1979, for one target). Each
-guess is a Kalman filter; each frame it may go on with a candidate inside its gate, with one that only a hit or a
+It carries a handful of hypotheses at the ball's path (a short multiple-hypothesis set, Reid 1979, for one target). Each
+hypothesis is a Kalman filter; each frame it may go on with a candidate inside its gate, with one that only a hit or a
 bounce explains, or without any. Track scores are sums of log-likelihood ratios (Blackman and Popoli 1999, chapter 6)
-that fade within a fraction of a second, so that a few consistent detections of another path win over a guess that
-coasts or sits on clutter, while a single strong false claim does not.
+that fade within a fraction of a second, so that a few consistent detections of another path win over a hypothesis that
+coasts or sits on clutter, while a single strong false candidate does not.
 """
 
 from __future__ import annotations
@@ -18,12 +18,43 @@ import numpy as np
 from tracker.core.config import TrackConfig
 from tracker.core.types import BallState, CameraMotion, Detections, FloatArray, Region, Status, reference_scale
 from tracker.track.clock import PictureClock
+from tracker.track.clutter import ClutterMap
 from tracker.track.hypothesis import Hypothesis
-from tracker.track.static import StaticSpots
 
-_SMOOTH = 4.0  # squared standard deviations within which nobody need suppose a hit
-
-_SLOWEST = 2.0  # e-folds below slow_px_s that still count: beneath, the velocity is noise
+# Tuned by benchmarks/tracking.py on recorded detections (benchmarks/results/tracking_online.md). Lengths in px of a
+# 1280-wide picture, times in seconds; scores as shares of the start threshold.
+MEASUREMENT_SD_PX = 1.5
+PROCESS_NOISE = 6e5  # spectral density of white-noise acceleration, px^2/s^3
+START_SPEED_PX_S = 900.0  # sd of the velocity nobody knows yet
+MANOEUVRE_SPEED_PX_S = 1000.0  # sd of the change of velocity by a hit, kick or bounce
+MANOEUVRE_PROBABILITY = 0.05
+UNSURE_CAMERA_SD_PX = 15.0  # when the camera's motion could not be measured
+GATE = 4.0  # standard deviations
+GATE_MARGIN_PX = 20.0
+DETECTION_PROBABILITY = 0.85
+CLUTTER_DENSITY = 2e-7  # false detections per px^2 and frame
+SCORE_WEIGHT, SCORE_LIMIT = 2.4, 8.0  # of log-odds of a score above those of the start threshold
+WEAK_WEIGHT, WEAK_LIMIT = 4.8, 16.0  # below it: what is found on an occluder is weak (benchmarks/results/occlusion.md)
+SLOW_PX_S = 120.0  # clutter mostly is, a ball in play mostly is not
+SPEED_WEIGHT = 2.0  # of the log of how much slower than that a path is
+SLOWEST = 2.0  # e-folds below it that still count: beneath, the velocity is noise
+SMOOTH = 4.0  # squared standard deviations within which nobody need suppose a hit
+INITIATION_LLR = -3.0
+INITIATION_SHARE = 0.85  # detections from here on initiate hypotheses, which prove themselves before they are reported
+MEMORY_S = 0.2  # track scores fade by 1/e within
+MEAN_SCORE_S = 0.25  # memory of the scores a path lives on
+SAME_DETECTION = 2  # hypotheses that may end in one detection
+PROBATION_AGE, PROBATION_HYPOTHESES = 4, 4  # steps during which so many new hypotheses need not compete with old ones
+STATIC_RADIUS_PX, STATIC_AFTER_S = 3.0, 0.6  # places that never move
+STATIC_SPEED_PX_S = 60.0  # slower is at rest
+STATIC_LLR = 15.0  # a track there never counts for more: a few detections that move beat it
+STATIC_SCORE = 1.0  # paths of a lower mean score there are not reported
+KNOWN_AFTER = 4  # detections there while the ball flew elsewhere: known clutter, never the ball
+CONFIRM_HITS = 3
+TENTATIVE_COAST_S = 0.05  # before confirmation
+REPORT_LLR = 9.0  # evidence needed to report a ball, unless its detection alone suffices
+PREFER_DETECTED_LLR = 3.0  # lead that a hypothesis without a detection must have over one with
+REACQUIRE_HITS = 3  # of a path that is reported while a better one coasts unreported
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,7 +67,7 @@ class Prediction:
 
 
 @dataclass(slots=True)
-class _Claim:
+class _Candidate:
     """One usable detection, px of a 1280-wide picture."""
 
     index: int
@@ -45,7 +76,7 @@ class _Claim:
     score: float
     radius: float
     evidence: float  # log-likelihood ratio of its score alone
-    spare: bool  # at a place that is claimed while the ball flies elsewhere
+    known: bool  # at a place that is detected while the ball flies elsewhere
 
 
 class BallTracker:
@@ -55,7 +86,7 @@ class BallTracker:
         config: lengths in px of a 1280-wide picture and seconds, so that all resolutions behave alike.
         width, height: source picture in px.
         start_threshold: the score that may start a track.
-        keep_threshold: the score that may continue one; weaker claims are not looked at.
+        keep_threshold: the score that may continue one; weaker candidates are not looked at.
     """
 
     def __init__(
@@ -71,15 +102,15 @@ class BallTracker:
         self._start, self._keep = start_threshold, keep_threshold
         self._scale = reference_scale(width)  # source px -> px here
         self._width, self._height = width * self._scale, height * self._scale
-        self._r = config.measurement_sd_px**2
+        self._r = MEASUREMENT_SD_PX**2
         self._start_logit = _logit(start_threshold)
-        self._hit_prior = math.log(config.detection_probability / (config.clutter_density * 2 * math.pi))
+        self._hit_prior = math.log(DETECTION_PROBABILITY / (CLUTTER_DENSITY * 2 * math.pi))
         self._blend = 0.0
-        self._miss = math.log(1 - config.detection_probability)
-        self._manoeuvre = math.log(config.manoeuvre_probability)
-        self._beam: list[Hypothesis] = []  # best first
+        self._miss = math.log(1 - DETECTION_PROBABILITY)
+        self._manoeuvre = math.log(MANOEUVRE_PROBABILITY)
+        self._hypotheses: list[Hypothesis] = []  # best first
         self._clock = PictureClock()
-        self._spots = StaticSpots(config.static_radius_px, config.static_after_s)
+        self._clutter = ClutterMap(STATIC_RADIUS_PX, STATIC_AFTER_S)
         self.reset()
 
     def reset(self) -> None:
@@ -105,7 +136,7 @@ class BallTracker:
             time_s: presentation time in seconds.
             detections: candidates in source px; rows that are not finite or below the keep threshold are passed over.
             camera: where the picture's content went since the previous frame, None for a camera at rest.
-            repeated: the picture equals the previous one; the answer does too, and the claims hold no evidence.
+            repeated: the picture equals the previous one; the answer does too, and the candidates hold no evidence.
             cut: another scene starts here.
 
         Returns:
@@ -116,27 +147,29 @@ class BallTracker:
         dt = self._clock.advance(time_s)
         if cut or dt > self.config.gap_s:
             self._forget_path()
-        claims = self._claims(detections, dt, camera)
+        candidates = self._candidates(detections, dt, camera)
         alive = self._predict(dt, camera)
-        branches = self._coast(alive, detections.region) + self._associate(alive, claims, dt) + self._acquire(claims)
-        self._beam = self._select(branches)
+        branches = (
+            self._coast(alive, detections.region) + self._associate(alive, candidates, dt) + self._initiate(candidates)
+        )
+        self._hypotheses = self._select(branches)
         self._last = self._report(frame, time_s, detections.n_detections)
-        self._find_out(claims)
+        self._update_clutter_map(candidates)
         return self._last
 
     def prediction(self, time_s: float, camera: CameraMotion | None = None) -> Prediction | None:
-        """Where to look at ``time_s`` (the fovea), None when there is nothing to follow.
+        """Where to look at ``time_s`` (the ROI of a pass), None when there is nothing to follow.
 
         Args:
             time_s: presentation time of the frame to come.
             camera: motion of the picture since the last frame given to :meth:`step`.
         """
-        if not self._beam:
+        if not self._hypotheses:
             return None
-        h = self._beam[0].copy()
+        h = self._hypotheses[0].copy()
         if camera is not None and not camera.is_identity:
             h.carry(*self._reference_motion(camera))
-        h.predict(self._clock.until(time_s), self.config.process_noise, self.config.gravity_px_s2)
+        h.predict(self._clock.until(time_s), PROCESS_NOISE, self.config.gravity_px_s2)
         if not self._inside(h):
             return None
         k = 1 / self._scale
@@ -151,41 +184,45 @@ class BallTracker:
         self._last = BallState(frame, time_s, s.xy, s.velocity, s.cov, s.status, s.score, s.radius_px, n_detections)
         return self._last
 
-    def _claims(self, detections: Detections, dt: float, camera: CameraMotion | None) -> list[_Claim]:
+    def _candidates(self, detections: Detections, dt: float, camera: CameraMotion | None) -> list[_Candidate]:
         """Usable detections with what their score is worth."""
-        c, k, claims = self.config, self._scale, []
+        k, candidates = self._scale, []
         if camera is not None and not camera.is_identity:
-            self._spots.carry(*self._reference_motion(camera))
+            self._clutter.carry(*self._reference_motion(camera))
         rows = zip(detections.xy.tolist(), detections.score.tolist(), detections.radius_px.tolist(), strict=True)
         for i, ((x, y), score, radius) in enumerate(rows):
             if score >= self._keep and math.isfinite(x) and math.isfinite(y) and score <= 1:
                 odds = _logit(score) - self._start_logit
-                worth = min(c.score_limit, c.score_weight * odds)
+                worth = min(SCORE_LIMIT, SCORE_WEIGHT * odds)
                 if odds < 0:
-                    worth = max(-c.weak_limit, c.weak_weight * odds)
-                spare = c.spare_after > 0 and self._spots.is_spare(x * k, y * k, c.spare_after)
-                claims.append(_Claim(i, x * k, y * k, score, radius * k, min(worth, 0.0) if spare else worth, spare))
-        self._spots.observe([(claim.x, claim.y) for claim in claims], dt, self._sees(detections.region))
-        return claims
+                    worth = max(-WEAK_LIMIT, WEAK_WEIGHT * odds)
+                known = self._clutter.is_known(x * k, y * k, KNOWN_AFTER)
+                candidates.append(
+                    _Candidate(i, x * k, y * k, score, radius * k, min(worth, 0.0) if known else worth, known)
+                )
+        self._clutter.observe(
+            [(candidate.x, candidate.y) for candidate in candidates], dt, self._sees(detections.region)
+        )
+        return candidates
 
     def _predict(self, dt: float, camera: CameraMotion | None) -> list[Hypothesis]:
         c = self.config
-        fade = math.exp(-dt / c.memory_s)
-        self._blend = 1 - math.exp(-dt / c.strength_s)
+        fade = math.exp(-dt / MEMORY_S)
+        self._blend = 1 - math.exp(-dt / MEAN_SCORE_S)
         moved = None if camera is None or camera.is_identity else self._reference_motion(camera)
-        for h in self._beam:
+        for h in self._hypotheses:
             if moved is not None:
                 h.carry(*moved)
             if camera is not None and not camera.confident:
-                h.p00 += c.unsure_camera_sd_px**2
-            h.predict(dt, c.process_noise, c.gravity_px_s2)
+                h.p00 += UNSURE_CAMERA_SD_PX**2
+            h.predict(dt, PROCESS_NOISE, c.gravity_px_s2)
             h.llr *= fade
-            if h.vx * h.vx + h.vy * h.vy < c.static_speed_px_s**2 and self._spots.is_static(h.x, h.y):
-                h.llr = min(h.llr, c.static_llr)
-        return self._beam
+            if h.vx * h.vx + h.vy * h.vy < STATIC_SPEED_PX_S**2 and self._clutter.is_static(h.x, h.y):
+                h.llr = min(h.llr, STATIC_LLR)
+        return self._hypotheses
 
     def _coast(self, alive: list[Hypothesis], region: Region | None) -> list[Hypothesis]:
-        """Every guess once more without a detection; not having looked there is no evidence against it."""
+        """Every hypothesis once more without a detection; not having looked there is no evidence against it."""
         looked_at = self._sees(region)
         coasting = []
         for h in alive:
@@ -193,117 +230,114 @@ class BallTracker:
                 m = h.copy()
                 if looked_at(h.x, h.y):
                     m.llr += self._miss
-                    m.strength -= self._blend * 0.5 * m.strength
+                    m.mean_score -= self._blend * 0.5 * m.mean_score
                 coasting.append(m)
         return coasting
 
-    def _associate(self, alive: list[Hypothesis], claims: list[_Claim], dt: float) -> list[Hypothesis]:
-        """Every guess with every claim that its smooth motion, or else a hit or bounce, can explain."""
+    def _associate(self, alive: list[Hypothesis], candidates: list[_Candidate], dt: float) -> list[Hypothesis]:
+        """Every hypothesis with every candidate that its smooth motion, or else a hit or bounce, can explain."""
         c = self.config
         updated = []
         for h in alive:
-            reach2 = (c.max_speed_px_s * max(dt, h.coast_s) + c.gate_margin_px) ** 2
-            for claim in claims:
-                if (claim.x - h.x) ** 2 + (claim.y - h.y) ** 2 > reach2:
+            reach2 = (c.max_speed_px_s * max(dt, h.coast_s) + GATE_MARGIN_PX) ** 2
+            for candidate in candidates:
+                if (candidate.x - h.x) ** 2 + (candidate.y - h.y) ** 2 > reach2:
                     continue
-                d2, _ = h.distance2(claim.x, claim.y, self._r)
-                if d2 <= (_SMOOTH if claim.spare else c.gate**2):  # a ball may fly past a spare one
-                    updated.append(self._updated(h.copy(), claim, 0.0))
-                if d2 > _SMOOTH and not claim.spare:
-                    turned = h.manoeuvred(dt, c.manoeuvre_speed_px_s)
-                    if turned.distance2(claim.x, claim.y, self._r)[0] <= c.gate**2:
-                        updated.append(self._updated(turned, claim, self._manoeuvre))
+                d2, _ = h.distance2(candidate.x, candidate.y, self._r)
+                if d2 <= (SMOOTH if candidate.known else GATE**2):  # a ball may fly past a known one
+                    updated.append(self._updated(h.copy(), candidate, 0.0))
+                if d2 > SMOOTH and not candidate.known:
+                    turned = h.manoeuvred(dt, MANOEUVRE_SPEED_PX_S)
+                    if turned.distance2(candidate.x, candidate.y, self._r)[0] <= GATE**2:
+                        updated.append(self._updated(turned, candidate, self._manoeuvre))
         return updated
 
-    def _updated(self, h: Hypothesis, claim: _Claim, prior: float) -> Hypothesis:
-        d2, s = h.distance2(claim.x, claim.y, self._r)
-        h.update(claim.x, claim.y, self._r)
-        h.llr += prior + self._hit_prior - math.log(s) - d2 / 2 + claim.evidence
+    def _updated(self, h: Hypothesis, candidate: _Candidate, prior: float) -> Hypothesis:
+        d2, s = h.distance2(candidate.x, candidate.y, self._r)
+        h.update(candidate.x, candidate.y, self._r)
+        h.llr += prior + self._hit_prior - math.log(s) - d2 / 2 + candidate.evidence
         speed = math.hypot(h.vx, h.vy)
-        if speed < self.config.slow_px_s:
-            h.llr += self.config.speed_weight * max(-_SLOWEST, math.log((speed + 1e-9) / self.config.slow_px_s))
-        h.detection, h.score, h.radius = claim.index, claim.score, claim.radius
-        h.best = max(h.best, claim.score)
-        h.strength += self._blend * (claim.score - h.strength)
+        if speed < SLOW_PX_S:
+            h.llr += SPEED_WEIGHT * max(-SLOWEST, math.log((speed + 1e-9) / SLOW_PX_S))
+        h.detection, h.score, h.radius = candidate.index, candidate.score, candidate.radius
+        h.best = max(h.best, candidate.score)
+        h.mean_score += self._blend * (candidate.score - h.mean_score)
         return h
 
-    def _acquire(self, claims: list[_Claim]) -> list[Hypothesis]:
-        """A new guess at every claim that may start a track, or nearly: the weaker have to prove themselves first."""
-        c = self.config
-        born = []
-        for claim in claims:
-            if claim.score >= c.birth_share * self._start and not claim.spare:
-                h = Hypothesis(claim.x, claim.y, 0.0, 0.0, self._r, 0.0, c.start_speed_px_s**2)
-                h.llr = c.birth_llr + claim.evidence
-                h.detection, h.score, h.radius = claim.index, claim.score, claim.radius
-                h.strength = h.best = claim.score
-                born.append(h)
-        return born
+    def _initiate(self, candidates: list[_Candidate]) -> list[Hypothesis]:
+        """A hypothesis at every candidate that may start a track, or nearly: the weaker must prove themselves first."""
+        started = []
+        for candidate in candidates:
+            if candidate.score >= INITIATION_SHARE * self._start and not candidate.known:
+                h = Hypothesis(candidate.x, candidate.y, 0.0, 0.0, self._r, 0.0, START_SPEED_PX_S**2)
+                h.llr = INITIATION_LLR + candidate.evidence
+                h.detection, h.score, h.radius = candidate.index, candidate.score, candidate.radius
+                h.mean_score = h.best = candidate.score
+                started.append(h)
+        return started
 
     def _select(self, branches: list[Hypothesis]) -> list[Hypothesis]:
-        """The best few; of guesses that are nearly the same only the better one.
+        """The best few; of hypotheses that are nearly the same only the better one.
 
-        The branches of one long-lived guess would fill the beam and nothing new could ever grow up: a detection may end
-        only ``same_detection`` of them, and guesses born a moment ago have places of their own.
+        The branches of one long-lived hypothesis would fill the set and nothing new could ever grow up: a detection may
+        end only ``SAME_DETECTION`` of them, and hypotheses on probation have places of their own.
         """
         c = self.config
         old: list[Hypothesis] = []
-        young: list[Hypothesis] = []
+        probation: list[Hypothesis] = []
         ends: dict[int, int] = {}
         for h in sorted(branches, key=lambda h: -h.llr):
-            if self._is_spare(h):
+            if self._is_known(h):
                 continue
-            fresh = h.age <= c.young_age
-            kept, room = (young, c.young_beam) if fresh else (old, c.beam)
-            if len(kept) == room or _alike(h, old) or _alike(h, young):
+            fresh = h.age <= PROBATION_AGE
+            kept, room = (probation, PROBATION_HYPOTHESES) if fresh else (old, c.hypotheses)
+            if len(kept) == room or _alike(h, old) or _alike(h, probation):
                 continue
             if h.detection >= 0 and not fresh:
                 ends[h.detection] = ends.get(h.detection, 0) + 1
-                if ends[h.detection] > c.same_detection:
+                if ends[h.detection] > SAME_DETECTION:
                     continue
             kept.append(h)
-        return sorted(old + young, key=lambda h: -h.llr)
+        return sorted(old + probation, key=lambda h: -h.llr)
 
     def _report(self, frame: int, time_s: float, n_detections: int) -> BallState:
-        """The best guess; where that only coasts, too long to be claimed, the next one that has proved itself."""
-        c = self.config
+        """The best hypothesis; where that only coasts, too long to be detected, the next one that has proved itself."""
         lead: Hypothesis | None = None
-        for h in self._beam:  # best first
-            if lead is not None and (lead.detection >= 0 or h.llr < lead.llr - c.prefer_detected_llr):
+        for h in self._hypotheses:  # best first
+            if lead is not None and (lead.detection >= 0 or h.llr < lead.llr - PREFER_DETECTED_LLR):
                 break
-            proved = h is self._beam[0] or h.hits >= c.reacquire_hits
+            proved = h is self._hypotheses[0] or h.hits >= REACQUIRE_HITS
             if proved and self._reportable(h) and (lead is None or h.detection >= 0):
                 lead = h
         if lead is None:
             return BallState.lost(frame, time_s, n_detections)
         return self._state(lead, frame, time_s, n_detections)
 
-    def _find_out(self, claims: list[_Claim]) -> None:
-        """A ball in flight tells on everything else that is claimed."""
-        h = self._beam[0] if self._beam else None
-        if h is None or h.detection < 0 or h.hits < self.config.confirm_hits or not self._reportable(h):
+    def _update_clutter_map(self, candidates: list[_Candidate]) -> None:
+        """A ball in flight tells on everything else that is detected."""
+        h = self._hypotheses[0] if self._hypotheses else None
+        if h is None or h.detection < 0 or h.hits < CONFIRM_HITS or not self._reportable(h):
             return
-        if h.score >= self._start and h.vx * h.vx + h.vy * h.vy > self.config.slow_px_s**2:
-            self._spots.ball_is_at(h.x, h.y, [(claim.x, claim.y) for claim in claims])
+        if h.score >= self._start and h.vx * h.vx + h.vy * h.vy > SLOW_PX_S**2:
+            self._clutter.ball_is_at(h.x, h.y, [(candidate.x, candidate.y) for candidate in candidates])
 
-    def _is_spare(self, h: Hypothesis) -> bool:
-        c = self.config
-        slow = h.vx * h.vx + h.vy * h.vy < c.static_speed_px_s**2
-        return c.spare_after > 0 and slow and self._spots.is_spare(h.x, h.y, c.spare_after)
+    def _is_known(self, h: Hypothesis) -> bool:
+        slow = h.vx * h.vx + h.vy * h.vy < STATIC_SPEED_PX_S**2
+        return slow and self._clutter.is_known(h.x, h.y, KNOWN_AFTER)
 
     def _reportable(self, h: Hypothesis) -> bool:
         c = self.config
-        if h.strength < c.report_strength * self._start:  # a path of weak claims: a shoe, a shadow
+        if h.mean_score < c.min_mean_score * self._start:  # a path of weak candidates: a shoe, a shadow
             return False
-        if h.vx * h.vx + h.vy * h.vy < c.static_speed_px_s**2:
+        if h.vx * h.vx + h.vy * h.vy < STATIC_SPEED_PX_S**2:
             if h.best < self._start:  # nobody saw it fly
                 return False
-            if h.strength < c.static_strength * self._start and self._spots.is_static(h.x, h.y):
+            if h.mean_score < STATIC_SCORE * self._start and self._clutter.is_static(h.x, h.y):
                 return False  # a post, a cone, a serve mark
         if h.detection >= 0:
-            return h.score >= self._start or h.llr >= c.report_llr
-        limit = c.report_coast_s if h.hits >= c.confirm_hits else c.tentative_coast_s
-        return h.llr >= c.report_llr and h.coast_s <= limit and math.sqrt(h.p00) <= c.report_sd_px
+            return h.score >= self._start or h.llr >= REPORT_LLR
+        limit = c.report_coast_s if h.hits >= CONFIRM_HITS else TENTATIVE_COAST_S
+        return h.llr >= REPORT_LLR and h.coast_s <= limit and math.sqrt(h.p00) <= c.report_sd_px
 
     def _state(self, h: Hypothesis, frame: int, time_s: float, n_detections: int) -> BallState:
         detected = h.detection >= 0
@@ -327,8 +361,8 @@ class BallTracker:
     # -- small things --------------------------------------------------------------------------------------------------
 
     def _forget_path(self) -> None:
-        self._beam = []
-        self._spots.reset()
+        self._hypotheses = []
+        self._clutter.reset()
 
     def _inside(self, h: Hypothesis) -> bool:
         return -0.5 <= h.x < self._width and -0.5 <= h.y < self._height

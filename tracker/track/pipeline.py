@@ -50,7 +50,7 @@ class Pipeline:
             config.track, width=width, height=height,
             start_threshold=self.detector.start_threshold, keep_threshold=self.detector.keep_threshold,
         )  # fmt: skip
-        weak_score = config.track.report_strength * self.detector.start_threshold
+        weak_score = config.track.min_mean_score * self.detector.start_threshold
         self.attention = Attention(self.detector, config.detect, weak_score)
         self.reset()
 
