@@ -76,12 +76,10 @@ class Trajectory:
         return self._state(range(len(self))[row])
 
     def _state(self, i: int) -> BallState:
-        cov = np.diag([self.sd_px[i] ** 2] * 2 + [np.nan] * 2)
-        if np.isnan(self.sd_px[i]):
-            cov[:] = np.nan
         return BallState(
-            int(self.frame[i]), float(self.time_s[i]), self.xy[i].copy(), self.velocity[i].copy(), cov,
-            Status(str(self.status[i])), float(self.score[i]), float(self.radius_px[i]), int(self.n_detections[i]),
+            int(self.frame[i]), float(self.time_s[i]), self.xy[i].copy(), self.velocity[i].copy(),
+            _position_cov(self.sd_px[i]), Status(str(self.status[i])), float(self.score[i]), float(self.radius_px[i]),
+            int(self.n_detections[i]),
         )  # fmt: skip
 
     def at(self, time_s: float, *, max_gap_s: float = 0.2) -> BallState:
@@ -114,7 +112,7 @@ class Trajectory:
         xy, velocity = ((1 - w) * v[i] + w * v[j] for v in (self.xy, self.velocity))
         if np.isnan(xy).any():
             return BallState.lost(frame, time_s)
-        cov = np.diag([max(self.sd_px[i], self.sd_px[j]) ** 2] * 2 + [np.nan] * 2)
+        cov = _position_cov(max(self.sd_px[i], self.sd_px[j]))
         radius = (1 - w) * self.radius_px[i] + w * self.radius_px[j]
         return BallState(frame, float(time_s), xy, velocity, cov, Status.PREDICTED, radius_px=float(radius))
 
@@ -276,6 +274,13 @@ class TrajectoryWriter:
             f"{_text(radius, 2)},{_text(sd, 2)},{status},{_text(score, 4)},{n_detections}\n"
         )
         self.rows += 1
+
+
+def _position_cov(sd_px: float) -> FloatArray:
+    """float64 [4, 4] of a position alone, the same along both axes; the velocity's is unknown."""
+    cov = np.full((4, 4), np.nan)
+    cov[:2, :2] = np.eye(2) * sd_px**2
+    return cov
 
 
 def _text(value: float, digits: int) -> str:

@@ -201,7 +201,7 @@ class BallState:
     time_s: float
     xy: FloatArray
     velocity: FloatArray
-    cov: FloatArray
+    cov: FloatArray = field(repr=False)
     status: Status
     score: float = float("nan")
     radius_px: float = float("nan")
