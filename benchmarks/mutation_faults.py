@@ -235,7 +235,8 @@ MOTION = [
     ),
     *group(
         "tracker/motion/kalman.py", "motion_models",
-        ("motion-gate-not-squared", "a squared distance is compared with its root", "<= gate)\n", "<= gate**0.5)\n"),
+        ("loglik-without-scale", "a surprise under a wide covariance costs as much as under a narrow one",
+         "(d2 + logdet + len", "(d2 + len"),
     ),
     *group(
         "tracker/motion/imm.py", "motion_imm",

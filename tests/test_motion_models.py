@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tracker.core.types import CameraMotion
-from tracker.motion.kalman import GATE_95, GATE_99, in_gate, predict, update
+from tracker.motion.kalman import predict, update
 from tracker.motion.models import H4, ca_model, contact_noise, cv_model, gravity_drag_model, move_with_camera
 
 
@@ -79,12 +79,3 @@ def test_missing_measurement_leaves_the_prediction():
     for z in (None, np.array([np.nan, 3.0])):
         x2, p2, y, s, ll = update(x, p, z, np.eye(2), H4)
         assert x2 is x and p2 is p and np.isnan(y).all() and ll == 0 and s == pytest.approx(2 * np.eye(2))
-
-
-def test_gate_holds_its_share_of_points():
-    rng = np.random.default_rng(0)
-    s = np.array([[9.0, 4], [4, 16]])
-    z = rng.multivariate_normal([5, 6], s, 20000)
-    assert in_gate(z, np.array([5.0, 6]), s, GATE_99).mean() == pytest.approx(0.99, abs=0.003)
-    assert in_gate(z, np.array([5.0, 6]), s, GATE_95).mean() == pytest.approx(0.95, abs=0.005)
-    assert in_gate(np.empty((0, 2)), np.zeros(2), s).shape == (0,)

@@ -1,10 +1,9 @@
 """Interacting multiple models of a ball: it flies, is hit or bounces, rolls or is carried.
 
-One Kalman filter per way of moving; at every step they exchange their estimates according to how probable a change of
-ways is, so a hit is recognised by the measurement that no flight explains. Steps may be irregular, measurements may
-be missing, the camera may move. For regular steps with measurements it computes what ``filterpy.kalman.IMMEstimator``
-does (a test holds them equal); that class would count a missing measurement as evidence, and its likelihoods
-underflow at a hit.
+One Kalman filter per mode; at every step they exchange their estimates according to how probable a change of
+mode is, so a hit is recognised by the measurement that no flight explains. Steps may be irregular, measurements may
+be missing, the camera may move. The filters are filterpy's. Their mixing is that of its ``IMMEstimator`` (a test holds
+them equal on regular steps) in logarithms: there a missing measurement counts as evidence and likelihoods underflow.
 
 Source: Blom and Bar-Shalom, The interacting multiple model algorithm, IEEE TAC 33(8), 1988; the backward pass is the
 Rauch-Tung-Striebel recursion on the moment-matched mixture.
@@ -22,12 +21,12 @@ from tracker.motion.kalman import predict, update
 from tracker.motion.models import H4, contact_noise, cv_model, gravity_drag_model, move_with_camera, rolling_model
 
 Model = Callable[[float], tuple[FloatArray, FloatArray, FloatArray]]  # seconds -> F, Q, u
-WAYS = ("flight", "contact", "rolling")
+MODES = ("flight", "contact", "rolling")
 
 
 @dataclass(frozen=True, slots=True)
 class BallMotion:
-    """What the three ways of moving are like; lengths in px of a 1280-wide picture (``unit`` source px each)."""
+    """What the three modes are like; lengths in px of a 1280-wide picture (``unit`` source px each)."""
 
     unit: float = 1.0
     gravity: float = 250.0  # px/s^2 downwards, as it appears on average
@@ -63,7 +62,7 @@ def ball_models(motion: BallMotion) -> list[Model]:
 
 
 def change_probabilities(dt: float, motion: BallMotion) -> FloatArray:
-    """Markov chain [3, 3] from way i to way j within ``dt``; a contact lasts one step."""
+    """Markov chain [3, 3] from mode i to mode j within ``dt``; a contact lasts one step."""
     hit = 1 - np.exp(-motion.contacts_per_s * dt)
     roll = 1 - np.exp(-motion.rolling_per_s * dt)
     return np.array(
@@ -77,7 +76,7 @@ def change_probabilities(dt: float, motion: BallMotion) -> FloatArray:
 
 @dataclass(slots=True)
 class ImmStep:
-    """What the smoother needs of a step: filtered x [4], P [4, 4]; predicted x, P; cross-covariance; ways [M]."""
+    """What the smoother needs of a step: filtered x [4], P [4, 4]; predicted x, P; cross-covariance; modes [M]."""
 
     x: FloatArray
     p: FloatArray
@@ -95,9 +94,9 @@ class ImmFilter:
     Args:
         x: [4] first state (x, y, vx, vy).
         p: [4, 4] its covariance.
-        models: one function of the step per way of moving.
-        change: function of the step: Markov chain [M, M] between the ways.
-        weight: [M] first probabilities of the ways.
+        models: one function of the step per mode.
+        change: function of the step: Markov chain [M, M] between the modes.
+        weight: [M] first probabilities of the modes.
     """
 
     def __init__(
@@ -116,7 +115,7 @@ class ImmFilter:
         )
 
     def merged(self) -> tuple[FloatArray, FloatArray]:
-        """Mean [4] and covariance [4, 4] over the ways."""
+        """Mean [4] and covariance [4, 4] over the modes."""
         return _moments(self.xs, self.ps, self.weight)
 
     def predict(self, dt: float, camera: CameraMotion | None = None) -> tuple[FloatArray, FloatArray]:

@@ -1,19 +1,16 @@
-"""The Kalman filter's two steps in plain NumPy (the online path must not wait for SciPy to load) and the gate.
+"""The Kalman filter's two steps, filterpy's, with what a track needs besides: missing measurements, a log-likelihood.
 
-They compute what ``filterpy.kalman.predict`` and ``filterpy.kalman.update`` do; a test holds them equal.
+The online tracker does the same in plain floats (:mod:`tracker.track.hypothesis`); a test holds it equal to filterpy.
 """
 
 from __future__ import annotations
 
 import math
 
+import filterpy.kalman
 import numpy as np
 
 from tracker.core.types import FloatArray
-
-# chi-square quantiles of two degrees of freedom, closed form: -2 ln(1 - p)
-GATE_99 = -2 * math.log(0.01)
-GATE_95 = -2 * math.log(0.05)
 
 
 def predict(
@@ -27,10 +24,8 @@ def predict(
         f, q: [n, n].
         u: [n] known input, such as gravity's.
     """
-    x = f @ x
-    if u is not None:
-        x = x + u
-    return x, f @ p @ f.T + q
+    x, p = filterpy.kalman.predict(x, p, F=f, Q=q, u=0 if u is None else u)
+    return x, p
 
 
 def update(
@@ -51,36 +46,12 @@ def update(
     if z is None or not np.all(np.isfinite(z)):
         return x, p, np.full(len(h), np.nan), s, 0.0
     innovation = z - h @ x
-    gain = np.linalg.solve(s, h @ p).T
-    x = x + gain @ innovation
-    left = np.eye(len(x)) - gain @ h
-    p = left @ p @ left.T + gain @ r @ gain.T
+    x, p = filterpy.kalman.update(x, p, z, r, h)
     return x, p, innovation, s, gaussian_loglik(innovation, s)
 
 
 def gaussian_loglik(innovation: FloatArray, s: FloatArray) -> float:
-    """Log density of ``innovation`` [m] under N(0, S)."""
-    d2 = mahalanobis2(innovation, s)
+    """Log density of ``innovation`` [m] under N(0, S). (filterpy's own is taken after the update, and is slower.)"""
+    d2 = innovation @ np.linalg.solve(s, innovation)
     _, logdet = np.linalg.slogdet(s)
     return float(-0.5 * (d2 + logdet + len(innovation) * math.log(2 * math.pi)))
-
-
-def mahalanobis2(innovation: FloatArray, s: FloatArray) -> float:
-    """Squared Mahalanobis distance of ``innovation`` [m] under covariance S [m, m]."""
-    return float(innovation @ np.linalg.solve(s, innovation))
-
-
-def in_gate(xy: FloatArray, predicted: FloatArray, s: FloatArray, gate: float = GATE_99) -> np.ndarray:
-    """Which points [N, 2] lie within the gate around a prediction.
-
-    Args:
-        xy: [N, 2] px.
-        predicted: [2] px.
-        s: [2, 2] innovation covariance.
-        gate: bound on the squared Mahalanobis distance (compare squares with squares).
-
-    Returns:
-        bool [N].
-    """
-    d = np.asarray(xy, dtype=np.float64).reshape(-1, 2) - predicted
-    return np.asarray(np.einsum("ni,ni->n", d, np.linalg.solve(s, d.T).T) <= gate)

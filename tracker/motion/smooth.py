@@ -1,8 +1,8 @@
 """Rauch-Tung-Striebel smoothing: what the future says of the past.
 
 Source: Rauch, Tung, Striebel, Maximum likelihood estimates of linear dynamic systems, AIAA Journal 3(8), 1965. The
-plain smoother equals ``filterpy.kalman.KalmanFilter.rts_smoother`` (a test holds them equal) and takes other things
-besides: irregular steps, missing measurements, mixtures of models.
+smoother of one model is filterpy's; that of several is the same recursion on the moment-matched mixture, which filterpy
+does not have.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import filterpy.kalman
 import numpy as np
 
 from tracker.core.types import CameraMotion, FloatArray
@@ -20,7 +21,7 @@ from tracker.motion.models import H4, cv_model
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Smoothed:
-    """Attributes: x float64 [T, 4]; p float64 [T, 4, 4]; weight float64 [T, M] probability of each way of moving."""
+    """Attributes: x float64 [T, 4]; p float64 [T, 4, 4]; weight float64 [T, M] probability of each mode."""
 
     x: FloatArray
     p: FloatArray
@@ -79,18 +80,16 @@ def smooth_imm(
 def smooth_cv(time_s: FloatArray, xy: FloatArray, sd_px: FloatArray, q: float, unit: float = 1.0) -> Smoothed:
     """The same with one constant-velocity model (``q`` in px^2/s^3)."""
     x, p = _first_state(xy, sd_px, BallMotion(unit=unit))
-    one = np.ones(1)
-    steps: list[ImmStep] = []
+    models = [cv_model(float(dt), q) for dt in np.diff(time_s)]
+    xs, ps = [], []
     for k in range(len(time_s)):
-        x_predicted, p_predicted, cross = x, p, p.copy()
         if k:
-            f, noise = cv_model(float(time_s[k] - time_s[k - 1]), q)
-            cross = p @ f.T
-            x_predicted, p_predicted = predict(x, p, f, noise)
-        measured = xy[k] if np.isfinite(xy[k]).all() else None
-        x, p, *_ = update(x_predicted, p_predicted, measured, np.eye(2) * sd_px[k] ** 2, H4)
-        steps.append(ImmStep(x, p, x_predicted, p_predicted, cross, one, np.eye(1), one))
-    return rts(steps)
+            x, p = predict(x, p, *models[k - 1])
+        x, p, *_ = update(x, p, xy[k], np.eye(2) * sd_px[k] ** 2, H4)
+        xs.append(x)
+        ps.append(p)
+    x, p, *_ = filterpy.kalman.rts_smoother(np.array(xs), np.array(ps), *zip(*models, strict=True))
+    return Smoothed(x, p, np.ones((len(xs), 1)))
 
 
 def _first_state(xy: FloatArray, sd_px: FloatArray, motion: BallMotion) -> tuple[FloatArray, FloatArray]:
