@@ -380,7 +380,7 @@ LABELS = [
 
 TRAJECTORY = [
     *group(
-        "tracker/core/trajectory.py", "trajectory_formats infer_command",
+        "tracker/core/trajectory.py", "trajectory_formats",
         ("csv-velocity-swapped", "vx and vy change places in the CSV file",
          "{_text(vx, 1)},{_text(vy, 1)}", "{_text(vy, 1)},{_text(vx, 1)}"),
         ("csv-sd-dropped", "the CSV file loses sd_px", "{_text(sd, 2)},{status}", "{_text(math.nan, 2)},{status}"),
@@ -398,12 +398,12 @@ TRAJECTORY = [
          '"detected" if conf >= 0 else "predicted"', '"detected"'),
     ),
     *group(
-        "tracker/app/infer.py", "infer_command run_counts",
+        "tracker/app/infer.py", "live_states",
         ("one-is-a-multi-ball-frame", "every frame with a ball is a multi-ball frame",
          "self.multi += step.state.n_detections > 1", "self.multi += step.state.n_detections >= 1"),
     ),
     *group(
-        "tracker/track/live.py", "live_states trajectory_formats",
+        "tracker/track/live.py", "live_states",
         ("live-axes-swapped", "live lines have x and y exchanged", "b.time_s, *b.xy,", "b.time_s, *b.xy[::-1],"),
         ("live-size-change-ignored", "a live source that changes its size breaks the tracker",
          "if pipeline is None or size != (frame.width, frame.height):", "if pipeline is None:"),
@@ -466,7 +466,7 @@ EVALUATE = [
 
 LEARN = [
     *group(
-        "tracker/learn/network.py", "learn learn_path",
+        "tracker/learn/network.py", "learn_path learn",
         ("coordconv-scale", "CoordConv's scale channel has another constant", "SCALE_WIDTH = 192", "SCALE_WIDTH = 320"),
         ("coordconv-corner", "CoordConv's x is that of the cell's corner",
          "(torch.arange(w, device=x.device, dtype=roi.dtype) + 0.5) / w",
@@ -475,7 +475,7 @@ LEARN = [
          "now - frames[:, 1:]], 1)\n        return frames.flatten", "frames[:, 1:] - now], 1)\n        return frames.flatten"),
     ),
     *group(
-        "tracker/learn/crops.py", "learn_crops learn_path learn_occlusion learn",
+        "tracker/learn/crops.py", "learn_crops learn_path",
         ("flip-keeps-roi", "the place on the picture is not mirrored with a flip",
          "roi = np.array([1 - roi[2], roi[1], 1 - roi[0], roi[3]], np.float32)", "roi = np.array(roi, np.float32)"),
         ("flip-off-by-one", "a mirrored ball is one pixel off", "self.width - 1 - xy[0]", "self.width - xy[0]"),
@@ -497,7 +497,7 @@ LEARN = [
         ("trust-ignored", "all labels are trusted alike", "float(clip.trust[row]),\n        )", "1.0,\n        )"),
     ),
     *group(
-        "tracker/learn/augment.py", "learn_crops learn",
+        "tracker/learn/augment.py", "learn_crops",
         ("ghost-in-the-newest", "the newest picture of a ghosted crop is mostly the one before",
          "frames[k], 1 - a, frames[k + 1], a, 0)", "frames[k], a, frames[k + 1], 1 - a, 0)"),
         ("colour-by-frame", "every picture of a crop gets another exposure, so that differences show it",
@@ -505,7 +505,7 @@ LEARN = [
          "out = flat.reshape(frames.shape).copy()\n    out[1:] = np.clip(out[1:] * 0.8, 0, 255).astype(np.uint8)"),
     ),
     *group(
-        "tracker/learn/loss.py", "learn learn_path",
+        "tracker/learn/loss.py", "learn_path learn",
         ("offset-sign", "offsets are learnt with the wrong sign",
          "(off[:, 0] - dx).abs() + (off[:, 1] - dy).abs()", "(off[:, 0] + dx).abs() + (off[:, 1] + dy).abs()"),
         ("offset-in-px", "offsets are learnt in network px in place of cells",
@@ -519,7 +519,7 @@ LEARN = [
          "heat.masked_fill(~judged, -20.0)", "heat"),
     ),
     *group(
-        "tracker/learn/cache.py", "learn_crops learn_path learn_occlusion learn",
+        "tracker/learn/cache.py", "learn_crops learn_path",
         ("cache-half-pixel", "cached labels are half a pixel off", "scaled(labels.xy[k], scale)",
          "labels.xy[k] * scale"),
         ("cache-camera-not-scaled", "cached camera motion is in source px", "motion[:, 2] *= scale", "pass"),
@@ -562,7 +562,7 @@ LEARN = [
 
 EXPORT = [
     *group(
-        "tracker/learn/export.py", "learn_export learn",
+        "tracker/learn/export.py", "learn_path learn",
         ("export-half-pixel", "the exported file's places are half a pixel off",
          "scaled(cx.float() + picked[:, 0], STRIDE)", "(cx.float() + picked[:, 0]) * STRIDE"),
         ("export-offset-axes", "the exported file adds the x offset to y",

@@ -48,3 +48,13 @@ def test_stamping_leaves_the_network_alone(tmp_path):
         assert np.array_equal(a, b)
     assert after.info.threshold == 0.33 and after.info.keep_threshold <= 0.33
     assert bundled_model().read_bytes() == before.path.read_bytes()
+
+
+@pytest.mark.parametrize("threshold", [0.1, 0.9])
+def test_a_stamped_threshold_keeps_the_models_keep_threshold_or_lowers_it(tmp_path, threshold):
+    from tracker.detect.stamp import stamp
+
+    before = BallModel()
+    stamp(before, tmp_path / "m.onnx", {"threshold": threshold, "rule": "test"})
+    info = BallModel(tmp_path / "m.onnx").info
+    assert info.threshold == threshold and info.keep_threshold == min(before.info.keep_threshold, threshold)

@@ -62,6 +62,10 @@ def test_always_wrong_is_a_miss_although_the_legacy_recall_does_not_see_it():
     t = clip(xy)
     r = rates(count(t, 5))
     assert r["recall"] == pytest.approx(0.2)
+    assert r["precision"] == pytest.approx(0.2)
+    assert r["f1"] == pytest.approx(0.2)
+    assert protocol_scores(clip(xy))["@5"]["precision"] == pytest.approx(0.2)
+    assert pool_protocol([protocol_scores(clip(xy))])["@5"]["precision"] == pytest.approx(0.2)
     assert r["recall_legacy"] == 1  # nothing was left unreported, so the legacy reading is content
     assert r["false_track_rate"] == pytest.approx(0.8)
     assert protocol_scores(t)["longest_false_track"] == 40

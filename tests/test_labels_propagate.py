@@ -303,3 +303,19 @@ def test_far_from_every_keyframe_the_place_is_unknown_and_no_sd_exceeds_the_pict
     assert far and all(r.visibility == Visibility.NOT_JUDGED and "anywhere" in r.reason for r in far)
     near = [r for r in again if r.source == "propagated" and abs(r.frame - keys[0]) < 0.2 * rate]
     assert all(r.visibility == 1 and np.isfinite(r.x) for r in near)
+
+
+def test_candidates_of_a_larger_picture_lie_on_the_ball():
+    """Sought at half the size: the centre of a small px lies between two of the source."""
+    base = np.full((H, W, 3), 80, np.uint8)
+    xy = places(24)
+    found = build_evidence(
+        [Frame(k, k * DT, picture(p, base, 100 + 5 * k)) for k, p in enumerate(xy)], work_width=W // 2
+    )
+    off = []
+    for p, f in zip(xy, found.frames, strict=True):
+        d = f.xy - p
+        nearest = d[np.hypot(*d.T).argmin()]
+        off.append(nearest if np.hypot(*nearest) < 4 else [np.nan, np.nan])
+    assert np.isfinite(off).all(1).mean() > 0.8
+    assert np.abs(np.nanmedian(off, axis=0)).max() < 0.3

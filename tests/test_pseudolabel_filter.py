@@ -15,7 +15,16 @@ from tracker.detect.model import BallModel
 from tracker.labels.check import check_table
 from tracker.labels.schema import LabelTable
 from tracker.propagate.keyframes import fill
-from tracker.propagate.pseudo import PseudoConfig, _long_runs, pseudo_labels, read_backward, teacher_config
+from tracker.propagate.pseudo import (
+    PseudoConfig,
+    Readings,
+    _long_runs,
+    choose,
+    pseudo_labels,
+    read_backward,
+    read_clip,
+    teacher_config,
+)
 from tracker.track.online import BallTracker
 from tracker.track.pipeline import ClipRecord
 
@@ -102,17 +111,18 @@ def test_backwards_is_forwards_of_the_clip_turned_round(model):
     """A flight read backwards lies where the flight is; repeated pictures and a panning camera included."""
     ball = flight()
     record = record_of([[(*p, 0.95)] for p in ball])
-    pan = np.array([[1.0, 0, 3.0], [0, 1.0, 0]])
-    for i in range(1, N):  # the picture's content moves 3 px to the right per frame
-        record.camera[i] = CameraMotion(pan)
+    shift = np.random.default_rng(0).uniform(-40, 40, N)  # the picture's content jerks to either side
+    shift[[0, 20]] = 0
+    for i in range(1, N):
+        record.camera[i] = CameraMotion(np.array([[1.0, 0, shift[i]], [0, 1.0, 0]]))
         d = record.detections[i]
-        record.detections[i] = Detections(d.xy + np.array([3.0 * i, 0]), d.score, d.radius_px, None, 1)
+        record.detections[i] = Detections(d.xy + np.array([shift[: i + 1].sum(), 0]), d.score, d.radius_px, None, 1)
     record.repeated[20] = True
     record.camera[20] = None
     record.detections[20] = Detections.empty()
     tracker = BallTracker(Config().track, width=W, height=H, start_threshold=0.7, keep_threshold=0.15)
     xy = read_backward(record, tracker)
-    where = ball + np.stack([3.0 * np.arange(N), np.zeros(N)], 1)
+    where = ball + np.stack([np.cumsum(shift), np.zeros(N)], 1)
     where[20] = where[19]
     said = np.isfinite(xy[:, 0])
     assert said[:50].all()
@@ -155,3 +165,13 @@ def test_command_writes_labels_and_spares_what_is_there(tennis_video, tmp_path):
     assert done.exit_code == 0 and summary["frames"] == 8 and set(LabelTable.read(out).source) <= {"model"}
     again = CliRunner().invoke(command, args)
     assert isinstance(again.exception, TrackerError) and "--force" in str(again.exception)
+
+
+@pytest.mark.parametrize(("off", "kept"), [(0.0, True), (12.0, True), (16.0, False), (np.nan, True)])
+def test_one_reading_may_be_silent_or_a_little_off_and_none_far_off(model, off, kept):
+    """Agreement is within 5 px; a reading more than three times as far off speaks against the frame."""
+    record = record_of([[(*p, 0.95)] for p in flight()])
+    read = read_clip(record, model, Config(), W, H)
+    path = np.array([s.xy for s in read.states])
+    found = choose(Readings(read.states, path, path + np.array([0, off])), record, W, PseudoConfig())
+    assert found.keep.any() == kept and (found.keep.mean() > 0.8) == kept

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tracker.core.types import CameraMotion, Detections, Status
-from tracker.track.offline import offline_track
+from tracker.track.offline import OfflineConfig, offline_track
 
 DT = 0.04
 
@@ -85,3 +85,13 @@ def test_repeats_show_their_source_and_camera_motion_is_undone():
 def test_times_and_detections_must_match():
     with pytest.raises(ValueError, match="times"):
         offline_track([Detections.empty()], np.zeros(2), 100, 100)
+
+
+def test_a_long_absence_is_not_bridged():
+    """0.92 s without a detection; at most 0.6 s are bridged, however sure the bridge."""
+    xy = arc(60, v0=(400, -500))
+    states = track(
+        claims(xy, np.random.default_rng(6), hidden=range(18, 41), clutter=0), settings=OfflineConfig(bridge_sd=1e9)
+    )
+    assert all(s.status is Status.LOST for s in states[19:40])
+    assert all(s.status is Status.DETECTED for s in [*states[2:17], *states[43:58]])

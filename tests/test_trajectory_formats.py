@@ -229,3 +229,21 @@ def test_convert_writes_what_the_endings_ask_for(tmp_path):
     done = CliRunner().invoke(command, [str(tmp_path / "cvat.xml"), str(back)])
     assert done.exit_code == 0, done.output
     assert Trajectory.load(back).frame.tolist() == t.frame[t.status != "lost"].tolist()
+
+
+def one_row(**changes) -> Trajectory:
+    """A single detected ball of radius 3 at (10, 20) after a thirtieth of a second."""
+    columns = {"frame": [4], "time_s": [1 / 30], "x": [10.0], "y": [20.0], "radius_px": [3.0], "score": [0.5]}
+    return Trajectory.from_columns({**columns, **changes})
+
+
+def test_a_mot_box_spans_the_ball_on_the_axis_that_counts_from_one(tmp_path):
+    """Pixel 10 spans 11..12 there: the box of a radius of 3 px around its centre begins at 8.5."""
+    one_row().save(tmp_path / "mot.txt")
+    assert (tmp_path / "mot.txt").read_text().startswith("5,1,8.500,18.500,6.000,6.000,0.5000,")
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.jsonl"])
+def test_times_are_kept_to_a_microsecond(tmp_path, name):
+    one_row().save(tmp_path / name)
+    assert Trajectory.load(tmp_path / name).time_s[0] == pytest.approx(1 / 30, abs=1e-6)

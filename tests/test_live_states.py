@@ -1,0 +1,74 @@
+"""Live states and running totals, without a network or a clock."""
+
+from __future__ import annotations
+
+import json
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from test_detect_parts import Fixed
+
+from tracker.app.infer import Counts
+from tracker.core.config import load_config
+from tracker.core.types import BallState, Detections, Frame, Status
+from tracker.track.live import LiveState, live_states
+from tracker.track.pipeline import Step
+
+
+def state(n_detections: int = 1) -> BallState:
+    cov = np.diag([4.0, 4.0, 9.0, 9.0])
+    return BallState(
+        7, 0.28, np.array([10.5, 20.25]), np.array([30.0, -40.0]), cov, Status.DETECTED, 0.9, 3.0, n_detections
+    )
+
+
+def step_of(b: BallState, *, cut: bool = False) -> Step:
+    frame = Frame(b.frame, b.time_s, np.zeros((8, 8, 3), np.uint8))
+    return Step(frame, b, Detections.empty(), None, cut, "roi")
+
+
+def test_a_line_says_every_column_where_it_belongs():
+    said = json.loads(LiveState(step_of(state()), "live", 1.0, 0.02).line())
+    assert (said["frame"], said["x"], said["y"], said["vx"], said["vy"]) == (7, 10.5, 20.25, 30.0, -40.0)
+    assert (said["radius_px"], said["sd_px"], said["score"], said["status"]) == (3.0, 2.0, 0.9, "detected")
+    assert said["n_detections"] == 1 and said["time_s"] == pytest.approx(0.28)
+
+
+class Pictures:
+    """A capture with these frames in it."""
+
+    connected, dropped = True, 0
+
+    def __init__(self, frames: list[Frame]) -> None:
+        self.frames = frames
+
+    @property
+    def ended(self) -> bool:
+        return not self.frames
+
+    def get(self, timeout_s: float) -> Any:
+        if not self.frames:
+            return None
+        return SimpleNamespace(frame=self.frames.pop(0), unix_s=time.time(), monotonic_s=time.monotonic(), behind_s=0.0)
+
+
+def test_a_live_source_that_changes_its_size_is_followed_in_its_new_px():
+    sizes = [(640, 360)] * 2 + [(1280, 720)] * 2
+    frames = [Frame(i, i / 25, np.zeros((h, w, 3), np.uint8)) for i, (w, h) in enumerate(sizes)]
+    model = Fixed((100.0, 50.0, 0.9))
+    states = list(live_states(Pictures(frames), model, load_config(None, ["detect.roi_passes=false"])))  # type: ignore[arg-type]
+    xy = [s.step.state.xy for s in states if s.step is not None]
+    k = 640 / 448
+    assert np.allclose(xy[0], [100.5 * k - 0.5, 50.5 * k - 0.5], atol=0.6)
+    assert np.allclose(xy[2], [100.5 * 2 * k - 0.5, 50.5 * 2 * k - 0.5], atol=0.6)
+
+
+def test_a_run_counts_frames_states_cuts_and_multi_ball_frames():
+    counts = Counts()
+    for n, cut in ((0, False), (1, True), (2, False), (3, False)):
+        counts.add(step_of(state(n), cut=cut))
+    assert (counts.frames, counts.multi, counts.cuts) == (4, 2, [7])
+    assert counts.status == {"detected": 4, "predicted": 0, "lost": 0} and counts.passes == {"roi": 4}
