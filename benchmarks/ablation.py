@@ -132,7 +132,7 @@ def score(arm: Arm, model: Path, clips: Sequence[Clip], args: argparse.Namespace
         done["made_at"] = best
     done |= {
         "best": best,
-        "macs": [net.info.extra[k] for k in ("macs_fovea", "macs_scan")],
+        "macs": [net.info.extra[k] for k in ("macs_roi_pass", "macs_full_pass")],
         "kb": model.stat().st_size / 1000,
     }
     _write(kept, done)

@@ -27,4 +27,4 @@ def check_contract(path: Path) -> None:
         assert np.allclose(one[1], score[:1], atol=1e-5)
     point = info.extra["operating_point"]
     assert 0 <= point["keep_threshold"] <= point["threshold"] <= 1 and point["rule"]
-    assert info.extra["parameters"] > 0 and info.extra["macs_fovea"] > 0
+    assert info.extra["parameters"] > 0 and info.extra["macs_roi_pass"] > 0

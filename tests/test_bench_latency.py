@@ -52,7 +52,7 @@ def test_stages_add_up_to_the_whole(result):
 
 def test_multiply_accumulates_come_from_what_was_looked_at(result):
     model = BallModel()
-    share = result["steady"]["gmac_per_frame"] / (model.info.extra["macs_fovea"] / 1e9)
+    share = result["steady"]["gmac_per_frame"] / (model.info.extra["macs_roi_pass"] / 1e9)
     assert share >= 0.3 * result["steady"]["views_per_frame"]
 
 

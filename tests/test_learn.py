@@ -54,7 +54,7 @@ def maps_with_peaks(*cells: tuple[int, int], height: float = 4.0) -> Maps:
 
 
 def loss_of(maps: Maps, t: Targets) -> float:
-    return float(one_ball_loss(maps, t, single=0.3, offset=0.2, radius=0.05)["loss"])
+    return float(one_ball_loss(maps, t, unimodality=0.3, offset=0.2, radius=0.05)["loss"])
 
 
 def test_coordinates_are_of_the_picture_not_of_the_view():
@@ -104,8 +104,8 @@ def test_a_missed_ball_costs_more_than_a_found_one():
 
 def test_unknown_radius_is_not_learnt():
     t, u = targets((20.5, 20.5), radius=5.0), targets((20.5, 20.5))
-    a = one_ball_loss(maps_with_peaks((10, 10)), t, single=0, offset=0, radius=1)
-    b = one_ball_loss(maps_with_peaks((10, 10)), u, single=0, offset=0, radius=1)
+    a = one_ball_loss(maps_with_peaks((10, 10)), t, unimodality=0, offset=0, radius=1)
+    b = one_ball_loss(maps_with_peaks((10, 10)), u, unimodality=0, offset=0, radius=1)
     assert float(a["radius"]) == pytest.approx(np.log(5), abs=1e-3) and float(b["radius"]) == 0
 
 
@@ -145,7 +145,7 @@ def test_hard_places_reach_the_sampler_and_are_not_the_ball(clips, tmp_path):
     with torch.no_grad():
         net.head.weight.normal_()
         net.head.bias[0] = 0.0
-    found = mine(net, clips, np.random.default_rng(0), looks=6, working_width=640)
+    found = mine(net, clips, np.random.default_rng(0), n_frames=6, working_width=640)
     assert found
     for (c, row), xy in found.items():
         assert np.hypot(*(xy - clips[c].xy[row]).T).min() > 6 or clips[c].visibility[row] == 0

@@ -315,7 +315,7 @@ def test_places_the_detector_did_not_look_at_are_no_evidence_against_the_ball():
     assert watched._hypotheses[0].llr < unwatched._hypotheses[0].llr
 
 
-def test_reset_starts_afresh():
+def test_reset_starts_again():
     tracker = make_tracker()
     first = run(tracker, flight(10))
     tracker.reset()

@@ -18,7 +18,7 @@ from tracker.core.errors import TrackerError  # noqa: E402
 from tracker.core.types import Frame  # noqa: E402
 from tracker.detect.detector import Detector  # noqa: E402
 from tracker.detect.model import BallModel  # noqa: E402
-from tracker.learn.ultralytics_door import ball_class  # noqa: E402
+from tracker.learn.ultralytics_adapter import ball_class  # noqa: E402
 from tracker.learn.yolo import peaks  # noqa: E402
 from tracker.learn.yolo_onnx import wrap_onnx  # noqa: E402
 
@@ -67,7 +67,7 @@ def test_a_wrapped_file_passes_the_contract(tmp_path, end_to_end):
     source = yolo_like(tmp_path / "best.onnx", end_to_end=end_to_end)
     meta = wrap_onnx(source, tmp_path / "m.onnx", Config(), wanted="sports ball", name="mine", operating_point=POINT)
     check_contract(tmp_path / "m.onnx")
-    assert meta["class"] == "sports ball" and meta["licence"] == "AGPL-3.0" and not meta["foveate"]
+    assert meta["class"] == "sports ball" and meta["licence"] == "AGPL-3.0" and not meta["roi_passes"]
 
 
 @pytest.mark.parametrize("view", [(96, 128), (192, 256), (96, 224), (160, 96)])

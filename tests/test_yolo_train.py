@@ -18,7 +18,7 @@ from tracker.core.errors import TrackerError  # noqa: E402
 from tracker.labels.dataset import load_dataset  # noqa: E402
 from tracker.learn.cache import cache_clips  # noqa: E402
 from tracker.learn.checkpoint import load_checkpoint  # noqa: E402
-from tracker.learn.ultralytics_door import load_pt, open_ultralytics  # noqa: E402
+from tracker.learn.ultralytics_adapter import load_pt, open_ultralytics  # noqa: E402
 from tracker.learn.yolo import build_yolo, export_yolo, model_yaml, set_roi, with_coordconv  # noqa: E402
 from tracker.learn.yolo_train import BoxSampler, collate_boxes, export_checkpoint, train_yolo  # noqa: E402
 
@@ -200,7 +200,7 @@ import socket
 def refuse(*a, **k): raise SystemExit("network: %r" % (a,))
 socket.getaddrinfo = refuse
 socket.socket.connect = refuse
-from tracker.learn.ultralytics_door import open_ultralytics
+from tracker.learn.ultralytics_adapter import open_ultralytics
 open_ultralytics("test")
 from tracker.core.config import YoloConfig
 from tracker.learn.yolo import build_yolo, model_yaml

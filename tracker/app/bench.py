@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tracker.app.stages import STAGES, StageClock, percentiles
-from tracker.core.config import Config
+from tracker.core.config import Config, stored_config
 from tracker.core.errors import TrackerError
 from tracker.core.trajectory import TrajectoryWriter
 from tracker.detect.model import BallModel
@@ -164,9 +164,9 @@ def _own(frame: dict[str, float], total: float, name: str) -> float:
 def _gmac(model: BallModel, pixels: float) -> float | None:
     """Multiply-accumulates (10^9) of so many network pixels: all convolutions scale with the area."""
     try:
-        detect = model.info.extra["config"]["detect"]
-        w, h = (detect.get(f"roi_{side}", detect.get(f"fovea_{side}")) for side in ("width", "height"))
+        detect = stored_config(model.info.extra["config"], str(model.path)).detect
+        w, h = detect.roi_width, detect.roi_height
         area = -(-w // 16) * 16 * (-(-h // 16) * 16)
-        return round(float(pixels * model.info.extra["macs_fovea"] / area / 1e9), 4)
+        return round(float(pixels * model.info.extra["macs_roi_pass"] / area / 1e9), 4)
     except (KeyError, TypeError):
         return None

@@ -98,7 +98,7 @@ def command(
     meta = export_onnx(model, config, out, operating_point=point, extra=extra, name=name)
     frames, roi = parity_views(config, check_video)
     d = parity(model, out, frames, roi)
-    macs = f"{meta['macs_fovea'] / 1e9:.3f} GMAC an ROI pass, {meta['macs_scan'] / 1e9:.3f} a full pass"
+    macs = f"{meta['macs_roi_pass'] / 1e9:.3f} GMAC an ROI pass, {meta['macs_full_pass'] / 1e9:.3f} a full pass"
     click.echo(f"{out}: {meta['parameters']:,} parameters, {macs}")
     click.echo(
         f"largest difference to torch over {len(frames)} views: score {d['score']:.2e}, position {d['xy_px']:.2e} px"
@@ -117,7 +117,7 @@ def _export_trained_yolo(
 
     point = {"threshold": threshold, "keep_threshold": keep_threshold, "rule": rule}
     meta = export_checkpoint(state, out, operating_point=point, name=name, where=checkpoint)
-    click.echo(f"{out}: {meta['parameters']:,} parameters, {meta['macs_scan'] / 1e9:.3f} GMAC a scan")
+    click.echo(f"{out}: {meta['parameters']:,} parameters, {meta['macs_full_pass'] / 1e9:.3f} GMAC a full pass")
 
 
 def _shrink(source: str, out: str, int8: bool, calibrate: tuple[str, ...], check_video: str | None) -> None:

@@ -26,7 +26,7 @@ def export_from_yolo(
         meta = wrap_onnx(source, out, config, wanted=wanted, name=name, operating_point=point)
     else:
         try:
-            from tracker.learn.ultralytics_door import ball_class, load_pt
+            from tracker.learn.ultralytics_adapter import ball_class, load_pt
             from tracker.learn.yolo import export_yolo
         except ModuleNotFoundError as e:
             raise missing_extra(e.name or "torch", "yolo", "tracker export --from-yolo") from e
@@ -34,11 +34,11 @@ def export_from_yolo(
         names = {int(k): str(v) for k, v in dict(model.names).items()}
         hints: dict[str, Any] = {"class": names[ball_class(names, wanted, source)]}
         if imgsz:
-            hints |= {"scan_width": imgsz}
+            hints |= {"full_width": imgsz}
         meta = export_yolo(
             model, config, out, operating_point=point, name=name, names=names, wanted=wanted, extra=hints
         )  # fmt: skip
-    macs = f"{meta['macs_scan'] / 1e9:.2f} GMAC a scan"
+    macs = f"{meta['macs_full_pass'] / 1e9:.2f} GMAC a full pass"
     click.echo(f"{out}: class '{meta['class']}', {meta['parameters']:,} parameters, {macs}, licence {meta['licence']}")
     click.echo(f"threshold {point['threshold']}: choose one on your own clips with tracker eval --stamp")
     click.echo(f"try it: tracker infer VIDEO --model {Path(out)}")

@@ -43,7 +43,7 @@ class Detector:
         self.keep_threshold = min(info.keep_threshold, self.start_threshold)
         self._tiles = self._tiled() if config.tile_scale else []
         # ROI passes are wanted, and the model says that it gains by them (docs/onnx.md)
-        self.roi_passes = config.roi_passes and info.extra.get("foveate", True) is not False
+        self.roi_passes = config.roi_passes and info.extra.get("roi_passes", True) is not False
         self.refines = self.roi_passes and not (self._tiles and config.tile_scale >= AS_CLOSE)
         self.history = History(info.frames, cuts=max(CUTS_KEPT, min(len(self._tiles), TILE_CUTS_KEPT)))
         self._full = full_view(width, height, self._full_width(), info.multiple)
@@ -55,7 +55,7 @@ class Detector:
 
     def _full_width(self) -> int:
         """The configured width, or, where that is the default, the one the model asks for."""
-        own = self.model.info.extra.get("scan_width")
+        own = self.model.info.extra.get("full_width")
         if self.config.full_width == DetectConfig().full_width and isinstance(own, int) and 64 <= own <= 4096:
             return own
         return self.config.full_width

@@ -22,6 +22,11 @@ MAX_TOP_K = 1000
 MAX_WIDTH = 16384  # px
 BUNDLED = "oneball.onnx"
 
+# keys of model files of version 0.1
+RENAMED = {
+    "foveate": "roi_passes", "macs_fovea": "macs_roi_pass", "macs_scan": "macs_full_pass", "scan_width": "full_width",
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class ModelInfo:
@@ -89,7 +94,7 @@ class BallModel:
         if METADATA_KEY not in meta:
             raise TrackerError(f"{self.path} is an ONNX model of another program: {ours}")
         try:
-            extra = json.loads(meta[METADATA_KEY])
+            extra = {RENAMED.get(k, k): v for k, v in json.loads(meta[METADATA_KEY]).items()}
             op = extra["operating_point"]
             info = ModelInfo(
                 name=str(extra["name"]), frames=int(extra["frames"]), multiple=int(extra["multiple"]),
@@ -98,7 +103,7 @@ class BallModel:
                 sport=str(extra["sport"]), digest=digest, extra=extra,
             )  # fmt: skip
             known = int(extra["format"])
-        except (KeyError, TypeError, ValueError, OverflowError) as e:
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as e:
             raise TrackerError(f"{self.path}: its metadata is damaged ({e}): {ours}") from e
         if known != FORMAT:
             raise TrackerError(

@@ -1,1 +1,1 @@
-"""Teaching the network. The only room that imports torch; it needs the extra ``train``."""
+"""Training. The only package that imports torch; it needs the extra ``train``."""

@@ -1,4 +1,4 @@
-"""Networks of torchvision as an alternative to our own first layers, in the same frame: frames in, heatmap out.
+"""Networks of torchvision as backbones: frames in, heatmap out.
 
 The network is cut off at stride 16; its stages at strides 2, 4, 8 and 16 feed the same feature pyramid, with CoordConv
 where features of strides 8 and 16 enter it. Its first convolution takes the newest picture and the differences to the
@@ -60,7 +60,7 @@ def build(config: ModelConfig) -> OneBall:
 
 
 def load_backbone_weights(model: OneBall, source: str) -> str:
-    """Puts weights trained elsewhere into the stages of a torchvision backbone.
+    """Loads pretrained weights into the stages of a torchvision backbone.
 
     Args:
         source: a file with the state dict that torchvision's network of that name saves, or ``cache`` for the file of
@@ -74,7 +74,7 @@ def load_backbone_weights(model: OneBall, source: str) -> str:
     """
     name = model.config.backbone
     if not isinstance(model, TorchvisionBall):
-        raise TrackerError(f"train.backbone_weights: the backbone '{name}' has no weights trained elsewhere")
+        raise TrackerError(f"train.backbone_weights: the backbone '{name}' has no pretrained weights")
     models = _models()
     path = Path(source)
     if source == "cache":
@@ -105,8 +105,8 @@ def _models() -> ModuleType:
         try:
             import torchvision
         except RuntimeError:
-            # built for another torch, so that its own operators are missing; it speaks of these while it is imported,
-            # and the networks need none
+            # built for another torch: its operators are missing, its import refers to them, the networks do not use
+            # them
             for name in ("nms", "qnms"):
                 torch.library.define(f"torchvision::{name}", "(Tensor dets, Tensor scores, float iou) -> Tensor")
             import torchvision
@@ -143,7 +143,8 @@ def _stages(network: Any) -> list[list[nn.Module]]:
 
 
 def _widened(stem: Any, channels: int) -> nn.Sequential:
-    """The first block for ``channels`` inputs: the newest picture as before, each difference like a faint picture."""
+    """The first block for ``channels`` inputs: the newest picture with the trained weights, each difference with half
+    of them."""
     conv, norm, act = stem
     wide = nn.Conv2d(
         channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding, bias=conv.bias is not None

@@ -1,4 +1,4 @@
-"""The background of a clip: the temporal median of its own pictures, from which every pixel of the ball is left out."""
+"""The background of a clip: the temporal median of its pictures without the pixels of the ball."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from tracker.learn.ballpath import BallPath
 
 SAMPLES = 15  # pictures a median is taken over
 ENOUGH = 5  # pictures without the ball that a pixel needs
-SLACK_PX = 1.5  # a camera that wanders less counts as still
+SLACK_PX = 1.5  # a camera that moves less counts as still
 WINDOW_ROWS = 30  # rows that share a background when the camera moves
-CLEAR_PX = 5.0  # kept away from the ball, px of a 1280-wide picture (halo, inexact labels)
+CLEAR_PX = 5.0  # margin around the ball, px of a 1280-wide picture (halo, inexact labels)
 
 
 class Background:
@@ -27,7 +27,7 @@ class Background:
         self.images, self.window, self.anchor, self.path = images, window, anchor, path
 
     def view(self, row: int, region: Region, width: int, height: int) -> Image | None:
-        """What would be seen behind the ball: uint8 [height, width, 4], alpha 255 where known; None without any."""
+        """The view behind the ball: uint8 [height, width, 4], alpha 255 where known; None without any."""
         k = int(self.window[row])
         if k < 0:
             return None

@@ -1,4 +1,4 @@
-"""Where the labelled ball of a clip is, how large its streak is and how it got there, the camera's motion undone."""
+"""Geometry of the labelled ball of a clip: position, motion streak and path, with the camera's motion compensated."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tracker.learn.cache import CachedClip
 
 # radius in px of a 1280-wide picture where no box says it: the ball and its halo of compression
 DEFAULT_RADIUS_PX = {"tennis": 4.0, "football": 4.5, "american_football": 6.0}
-SHUTTER = 0.6  # of the way from picture to picture that the streak of a broadcast camera covers
+SHUTTER = 0.6  # share of the motion from picture to picture that the streak of a broadcast camera covers
 
 
 class BallPath:
@@ -68,7 +68,8 @@ class BallPath:
         return np.eye(3) if self.still else self.world[i] @ np.linalg.inv(self.world[j])
 
     def steps(self, row: int, n: int, min_step_s: float) -> FloatArray:
-        """The ball's way back from ``row``: float64 [n, 2] px, newest first, entry 0 is (0, 0); camera undone.
+        """The ball's path before ``row``: float64 [n, 2] px, newest first, entry 0 is (0, 0); camera motion
+        compensated.
 
         Where the label of an older row is missing the last known step is kept.
         """
@@ -86,7 +87,7 @@ class BallPath:
         return out
 
     def near(self, row: int, margin_px: float) -> tuple[FloatArray, float]:
-        """The places of the row's ball and its streak: points float64 [P, 2] px, and how far from them it may reach."""
+        """The places of the row's ball and its streak: points float64 [P, 2] px, and its reach from them in px."""
         xy, half = self.clip.xy[row], self.streak[row]
         reach = self.radius[row] + margin_px
         n = int(np.hypot(*half) / max(1.0, reach)) + 1

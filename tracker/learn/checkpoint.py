@@ -1,4 +1,4 @@
-"""Checkpoints: tensors and plain values only, so that a stranger's file can be loaded without running code."""
+"""Checkpoints: tensors and plain values only, so that loading an untrusted file runs no code."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ FORMAT = "oneball-checkpoint-1"
 
 
 def save_checkpoint(path: str | Path, state: dict[str, Any]) -> None:
-    """Writes beside, then renames: a killed run leaves the former checkpoint whole."""
+    """Writes a temporary file and renames it, so that a killed run keeps the former checkpoint."""
     with atomic_write(path, "wb") as f:
         torch.save({"format": FORMAT, **state}, f)
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Raises TrackerError when the file is missing, damaged or not ours."""
+    """Raises TrackerError when the file is missing, damaged or of another program."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as e:
@@ -39,7 +39,7 @@ def model_from(state: dict[str, Any], path: str | Path = "checkpoint") -> tuple[
     """The averaged network of a checkpoint, in evaluation mode, and the configuration that made it."""
     config = stored_config(state["config"], where=str(path))
     if config.train.task != "ball":
-        raise TrackerError(f"{path} learned to predict pictures, not balls; start a training from it: --from {path}")
+        raise TrackerError(f"{path} is trained to predict pictures, not balls; start a training from it: --from {path}")
     model = build(config.model)
     try:
         model.load_state_dict(state["ema"])

@@ -1,4 +1,4 @@
-"""Training crops: small views of the last few frames around the ball and around what could be taken for it."""
+"""Training crops: small views of the last few frames, around the ball and around false positives."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tracker.synth import paste_ball
 class Crop:
     """One sample: frames uint8 [T, H, W, 3] newest first, roi float32 [4], and the truth in network px.
 
-    ``present`` is the wanted confidence: 1 for a visible ball, 0 for none, between for one that a mask hides.
+    ``present`` is the target confidence: 1 for a visible ball, 0 for none, between for one that a mask hides.
     """
 
     frames: Image
@@ -47,8 +47,8 @@ PASTED_RADIUS_PX = {"tennis": (1.6, 4.5), "football": (2.0, 6.0), "american_foot
 class CropSampler:
     """Draws crops from cached clips.
 
-    A crop shows a region of the picture at a random scale near the fovea's (1 network px = 1 px of a picture
-    ``working_width`` wide) or the scan's, at the same place in all frames but for the camera's motion.
+    A crop shows a region of the picture at a random scale near that of ROI passes (1 network px = 1 px of a picture
+    ``working_width`` wide) or of full passes, at the same place in all frames but for the camera's motion.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class CropSampler:
         cfg = self.config
         if not cfg.augment:
             return clip.history(row, self.n_frames)
-        # a picture alone, as at the start of a scene; a football rests and rolls, so looks have to be enough for it
+        # a picture alone, as at the start of a scene; a football rests and rolls, so appearance has to be enough for it
         if self.rng.random() < (cfg.no_history_prob if clip.sport == "tennis" else cfg.no_history_prob_slow):
             return [row] * self.n_frames
         return clip.history(row, self.n_frames, 0.055 if self.rng.random() < 0.06 else 0.02)  # or half the frame rate

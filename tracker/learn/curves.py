@@ -1,4 +1,4 @@
-"""Training and validation curves side by side: their gap is the first thing to read."""
+"""Training and validation curves side by side."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def plot_curves(rows: Sequence[dict[str, Any]], path: str | Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    parts = [k for k in ("loss", "heat", "single", "offset", "copy", "box", "cls", "dfl") if k in rows[0]]
+    parts = [k for k in ("loss", "heat", "unimodality", "offset", "copy", "box", "cls", "dfl") if k in rows[0]]
     fig, axes = plt.subplots(1, len(parts), figsize=(4 * len(parts), 3.2), constrained_layout=True)
     for ax, part in zip([axes] if len(parts) == 1 else list(axes), parts, strict=True):
         ax.plot([r["epoch"] for r in rows], [r[part] for r in rows], label="training")

@@ -1,4 +1,4 @@
-"""A checkpoint becomes model.onnx: uint8 pixels in, peaks out, everything a runtime needs inside."""
+"""Export of a checkpoint to model.onnx: uint8 pixels in, peaks out, with the metadata of the contract."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ OPSET = 17
 MULTIPLE = 16
 
 
-TOP_K = 8  # peaks that a model file gives of each view
+TOP_K = 8  # peaks of each view in a model file
 
 
 class PeakModel(nn.Module):
-    """The network with its input and output made plain.
+    """The network with uint8 pixels as input and peaks as output.
 
     Differences between frames and the division by 255 are linear, so they are folded into the first convolution: the
     graph casts the pixels and nothing else. Peaks are local maxima (3x3 cells) of the logits; only the K best get a
@@ -111,7 +111,8 @@ class PlacedConv(PartedConv):
 
     Args:
         layer: the CoordConv.
-        finer: the PlacedConv at twice the resolution, run before this one: its coordinates are averaged, not made anew.
+        finer: the PlacedConv at twice the resolution, run before this one: its coordinates are averaged instead of
+            computed again.
     """
 
     def __init__(self, layer: CoordConv, finer: PlacedConv | None = None) -> None:
@@ -144,7 +145,7 @@ def _folded_stem(model: OneBall) -> nn.Sequential:
 
 
 def trace(peak: nn.Module, frames: int) -> Any:
-    """The ONNX graph of a module that keeps the contract: views and their places in, peaks out, every size free."""
+    """The ONNX graph of a module of the contract: views and their regions in, peaks out, every size free."""
     import onnx
 
     views = torch.zeros(1, frames, 96, 128, 3, dtype=torch.uint8)
@@ -185,7 +186,7 @@ def export_onnx(
     """Writes the model file and returns its metadata (parameters, MACs and all).
 
     Args:
-        model: in evaluation mode; it is left as it was.
+        model: in evaluation mode; it is not changed.
         operating_point: ``threshold``, ``keep_threshold`` and how they were chosen.
     """
     try:
@@ -199,8 +200,8 @@ def export_onnx(
     d = config.detect
     about = {
         "parameters": count_parameters(model),
-        "macs_fovea": count_macs(model, d.roi_height, d.roi_width, n),
-        "macs_scan": count_macs(model, _up(d.full_width * 9 / 16), d.full_width, n),
+        "macs_roi_pass": count_macs(model, d.roi_height, d.roi_width, n),
+        "macs_full_pass": count_macs(model, _up(d.full_width * 9 / 16), d.full_width, n),
         "config": public_config(config), **(extra or {}),
     }  # fmt: skip
     return write_contract(

@@ -1,8 +1,9 @@
-"""Learning from clips without labels: what was under the masked parts of a picture, told by its neighbours in time?
+"""Self-supervised pretraining: predict the masked parts of a picture from its neighbours in time.
 
-Blocks of the newest (or the middle) picture are blanked and the network paints them from the others (masked
-autoencoders, He et al. 2022; over time: Tong et al., "VideoMAE", 2022). What rests can be copied; the loss weighs what
-moved. The network learns motion and the look of what moves, and a training starts from it by ``train.init_from``.
+Blocks of the newest (or the middle) picture are blanked and the network predicts them from the others (masked
+autoencoders, He et al. 2022; over time: Tong et al., "VideoMAE", 2022). A pixel at rest can be copied; the loss
+weighs pixels that moved. The network learns motion and appearance, and a training starts from it by
+``train.init_from``.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ class FrameBatch:
 
 
 class FramePredictor(nn.Module):
-    """The network with a head that paints: [B, 3, H / 2, W / 2] on top of the mean of the masked picture's neighbours.
+    """The network with a head that predicts pixels: [B, 3, H / 2, W / 2] on top of the mean of the masked picture's
+    neighbours.
 
     Args:
         net: its head is replaced.
@@ -139,7 +141,7 @@ class FrameSampler:
         return np.ascontiguousarray(frames), roi, hidden.reshape(h // BLOCK, w // BLOCK)
 
     def _moving(self, clip: CachedClip, row: int, before: int) -> np.ndarray:
-        """float64 [2] px of the clip's frames: a place drawn by how much changed there."""
+        """float64 [2] px of the clip's frames: a place drawn with a probability by how much changed there."""
         step = max(4, clip.frames.shape[2] // 160)
         a, b = (clip.frames[r][::step, ::step, 1].astype(np.int16) for r in (row, before))
         change = np.abs(a - b).ravel() + 0.5

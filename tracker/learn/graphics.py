@@ -1,8 +1,8 @@
-"""Broadcast graphics over training crops: scoreboards with marks of who serves, clocks, logos, a channel's sign.
+"""Broadcast graphics over training crops: scoreboards with serve marks, clocks, logos.
 
-A serve mark is a small bright disc on a plain ground, and on venues the network had not seen it was the thing most
-often taken for the ball (benchmarks/results/unseen_venues.md). Graphics stay where they are on the screen while a
-camera pans, so in views that follow the camera's motion they move against the scene; they are drawn like that.
+A serve mark is a small bright disc on a plain ground, and the most frequent
+false positive on unseen venues (benchmarks/results/unseen_venues.md). Graphics stay where they are on the screen while
+a camera pans. In views that follow the camera's motion they therefore move against the scene.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ _MARKS = ((235, 250, 60), (190, 255, 80), (255, 255, 255), (60, 230, 230), (255,
 def lay_graphic(
     frames: Image, balls: FloatArray, drift: FloatArray, unit: float, rng: np.random.Generator, clear_px: float = 9.0
 ) -> bool:
-    """Draws one graphic over all frames of a crop, unless a ball would come to lie under it.
+    """Draws one graphic over all frames of a crop, unless it would cover a ball.
 
     Args:
         frames: uint8 [T, H, W, 3] RGB, newest first; changed in place.
         balls: float64 [T, 2] network px, NaN where there is none in the frame.
-        drift: float64 [T, 2] network px: where a thing fixed to the screen lies, against the newest frame.
+        drift: float64 [T, 2] network px: position of a thing fixed to the screen, relative to the newest frame.
         unit: network px of a px of a 1280-wide picture.
         clear_px: least distance of a ball, px of a 1280-wide picture.
 
     Returns:
-        whether it was drawn.
+        True when it was drawn.
     """
     h, w = frames.shape[1:3]
     colour, alpha = _panel(unit, rng) if rng.random() < 0.75 else _sign(unit, rng)

@@ -1,4 +1,4 @@
-"""The loss: one tiny positive among 100,000 cells, frames without a ball, and a price on every second peak."""
+"""The loss: one positive among 100,000 cells, frames without a ball, and a penalty on every second peak."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Targets:
 
     Attributes:
         xy: float32 [B, 2] ball centre in network px (any value where there is no ball).
-        present: float32 [B] wanted confidence: 1 where the view holds a visible ball, 0 where it holds none, between
-            where the ball is hidden and its way tells about where it is.
-        ignore_xy: float32 [B, 2] centre of a place not to be judged (an occluded ball), NaN where there is none.
+        present: float32 [B] target confidence: 1 where the view holds a visible ball, 0 where it holds none, between
+            where the ball is hidden and its path shows where it is.
+        ignore_xy: float32 [B, 2] centre of an ignored place (an occluded ball), NaN where there is none.
         radius: float32 [B] ball radius in network px, NaN where unknown.
         weight: float32 [B] trust in the label.
     """
@@ -38,12 +38,13 @@ class Targets:
         return Targets(*(getattr(self, k).to(device) for k in ("xy", "present", "ignore_xy", "radius", "weight")))
 
 
-def one_ball_loss(maps: Maps, t: Targets, *, single: float, offset: float, radius: float) -> dict[str, Tensor]:
+def one_ball_loss(maps: Maps, t: Targets, *, unimodality: float, offset: float, radius: float) -> dict[str, Tensor]:
     """Sum and parts of the loss, each averaged over the batch.
 
     heat: quality focal loss (Li et al., "Generalized Focal Loss", 2020) against a Gaussian of HEAT_SIGMA_CELLS.
-    single: cross-entropy of a softmax over all cells and one extra "no ball" outcome of logit 0: there is at most one
-        ball, so every second peak takes probability from the true one and costs, however small its share of cells.
+    unimodality: cross-entropy of a softmax over all cells and one extra "no ball" outcome of logit 0: there is at most
+    one
+        ball, so every second peak takes probability from the true one, however small its share of cells.
     offset, radius: L1 at the cells around the ball.
     """
     heat = maps.heat[:, 0].float()
@@ -69,7 +70,7 @@ def one_ball_loss(maps: Maps, t: Targets, *, single: float, offset: float, radiu
     mass = peak.sum(1)
     seen = (t.present > 0) & (mass > 0)
     log_p_ball = (flat * peak).sum(1) / mass.clamp_min(1e-6) - log_z
-    share = t.present * seen  # a hidden ball is wanted with the confidence it deserves, "no ball" with the rest
+    share = t.present * seen  # a hidden ball gets its target confidence, "no ball" the rest
     ce = share * -log_p_ball + (1 - share) * log_z
 
     near = (d2 <= OFFSET_REACH_CELLS**2).float() * here
@@ -83,6 +84,8 @@ def one_ball_loss(maps: Maps, t: Targets, *, single: float, offset: float, radiu
     def mean(x: Tensor) -> Tensor:
         return (x * t.weight).sum() / t.weight.sum().clamp_min(1e-6)
 
-    parts = {"heat": mean(focal), "single": mean(ce), "offset": mean(l_off), "radius": mean(l_rad)}
-    parts["loss"] = parts["heat"] + single * parts["single"] + offset * parts["offset"] + radius * parts["radius"]
+    parts = {"heat": mean(focal), "unimodality": mean(ce), "offset": mean(l_off), "radius": mean(l_rad)}
+    parts["loss"] = (
+        parts["heat"] + unimodality * parts["unimodality"] + offset * parts["offset"] + radius * parts["radius"]
+    )
     return parts

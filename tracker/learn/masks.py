@@ -1,4 +1,4 @@
-"""Masks as pixels: what is laid over a frame, how much of a ball it covers, when it is there."""
+"""Occlusion masks: their pixels, their schedule, and how much of a ball they cover."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ NEWEST = 0.6  # of the schedules begin in the newest frame
 
 @dataclass
 class Mask:
-    """Something laid over a crop, in network px.
+    """A mask over a crop, in network px.
 
     Attributes:
-        row: whose ball it was made for. own: True when that is the crop's own row, False for a decoy.
-        centre: float64 [T, 2] the place of that ball in each frame as far as the mask follows it.
-        on: bool [T] frames it is laid over.
+        row: row of the ball it was made for. own: True when that is the crop's own row, False for a decoy.
+        centre: float64 [T, 2] the position of that ball in each frame, as the mask follows it.
+        on: bool [T] frames it covers.
         alpha: float32 [h, w] 0..1; corner: float64 [2] of its first pixel, from ``centre``.
         rgb: uint8 [h, w, 3], or None for the background.
         covers: share of the ball of ``row`` that it hides in the frame it was made for.
@@ -124,7 +124,7 @@ def far_from(balls: FloatArray, mask: Mask, shape: tuple[int, ...], rng: np.rand
 
 
 def known_behind(back: Image, mask: Mask) -> bool:
-    """Whether the background is known wherever the mask would show it."""
+    """True when the background is known at all pixels of the mask."""
     h, w = mask.alpha.shape
     for t in np.flatnonzero(mask.on).tolist():
         x, y = mask.box(t)

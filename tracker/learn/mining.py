@@ -1,6 +1,6 @@
-"""Hard negatives: places that the network of this moment takes for the ball, found on its own training clips.
+"""Hard-negative mining: false positives of the current network on its training clips.
 
-Lines, logos, shoes, spare balls, heads, racket grips: nobody lists them, the network finds them by falling for them
+They are lines, logos, shoes, other balls, heads and racket grips
 (bootstrapped negatives: Sung and Poggio 1998; online hard example mining: Shrivastava et al. 2016).
 """
 
@@ -18,12 +18,12 @@ from tracker.core.types import Region, Visibility, cell_to_network, normalised, 
 from tracker.learn.cache import CachedClip
 from tracker.learn.network import STRIDE, OneBall
 
-FALSE_SCORE = 0.08  # a peak this high away from the ball is worth learning from
-BALL_REACH_PX = 14.0  # of a 1280-wide picture: nearer peaks are the ball's own
+FALSE_SCORE = 0.08  # lowest score of a mined peak
+BALL_REACH_PX = 14.0  # of a 1280-wide picture: nearer peaks belong to the ball
 
 
 class HardPlaces:
-    """False peaks per clip and row, handed from the trainer to the samplers through a small file."""
+    """False peaks per clip and row, passed from the trainer to the samplers through a small file."""
 
     def __init__(self, path: str | Path | None) -> None:
         self.path = Path(path) if path is not None else None
@@ -34,7 +34,7 @@ class HardPlaces:
         return [r for c, r in self.places if c == clip]
 
     def write(self, found: dict[tuple[int, int], np.ndarray]) -> None:
-        """Adds what was found and publishes it (beside, then renamed)."""
+        """Adds places and writes the file (temporary, then renamed)."""
         assert self.path is not None
         self.places.update(found)
         flat = [(c, r, x, y) for (c, r), xy in self.places.items() for x, y in xy]
@@ -58,12 +58,13 @@ class HardPlaces:
 
 @torch.no_grad()
 def mine(
-    model: OneBall, clips: Sequence[CachedClip], rng: np.random.Generator, *, looks: int, working_width: int
+    model: OneBall, clips: Sequence[CachedClip], rng: np.random.Generator, *, n_frames: int, working_width: int
 ) -> dict[tuple[int, int], np.ndarray]:
-    """Looks at ``looks`` random labelled frames, half of them whole and small, half in parts at the working scale.
+    """Runs the network on random labelled frames, half of them whole at a small scale, half in tiles at the working
+    scale.
 
     Args:
-        model: in evaluation mode.
+        model: in evaluation mode. n_frames: number of frames.
 
     Returns:
         (clip, row) -> float64 [K, 2] false peaks, px of the clip's frames.
@@ -72,7 +73,7 @@ def mine(
     usable = [np.flatnonzero((c.visibility >= 0) & ~c.repeated) for c in clips]
     order = [i for i, u in enumerate(usable) if len(u)]
     device = next(model.parameters()).device
-    for k in range(looks):
+    for k in range(n_frames):
         ci = int(rng.choice(order))
         clip = clips[ci]
         row = int(rng.choice(usable[ci]))

@@ -1,4 +1,4 @@
-"""The network: a small feature pyramid with CoordConv that looks at the last few frames.
+"""The network: a small feature pyramid with CoordConv over the last few frames.
 
 CoordConv: Liu et al., "An intriguing failing of convolutional neural networks and the CoordConv solution", 2018.
 Feature pyramid: Lin et al., "Feature Pyramid Networks for Object Detection", 2017.
@@ -18,7 +18,7 @@ from torch.utils.checkpoint import checkpoint
 from tracker.core.config import ModelConfig
 
 STRIDE = 2  # heatmap cells are 2 x 2 network px
-SCALE_WIDTH = 192  # network px: a picture shown this wide has scale 0 in CoordConv
+SCALE_WIDTH = 192  # network px: a picture of this width has scale 0 in CoordConv
 
 
 def conv_block(c_in: int, c_out: int, stride: int = 1) -> nn.Sequential:
@@ -26,11 +26,11 @@ def conv_block(c_in: int, c_out: int, stride: int = 1) -> nn.Sequential:
 
 
 class CoordConv(nn.Module):
-    """A 3x3 convolution that also sees where on the picture each cell is.
+    """A 3x3 convolution with the position of each cell in the picture as additional input.
 
-    Three channels are appended: x and y in -1..1 **of the whole picture** (not of the crop: a score board stays where
-    it is when the network looks through a small window), and how large the picture is shown, as ``log2`` (so a
-    five-pixel blob can be judged against its distance). The last is a matter of scale alone: a wider view at the same
+    Three channels are appended: x and y in -1..1 **of the whole picture** (not of the crop: a score board keeps its
+    position whatever the view), and the scale of the picture, as ``log2`` (so that the size of a blob can be judged
+    against its distance). The last is a matter of scale alone: a wider view at the same
     scale has the same value.
 
     Shapes: features [B, C, h, w], roi [B, 4] = x0, y0, x1, y1 of the view in 0..1 of the picture. ``cell`` is the width
@@ -80,9 +80,9 @@ class OneBall(nn.Module):
         roi: [B, 4] the view in 0..1 of the picture: x0, y0, x1, y1.
 
     Attributes:
-        recompute: in training, keep only the inputs of the stages and compute what is in them again on the way back
-            (gradient checkpointing, Chen et al., "Training Deep Nets with Sublinear Memory Cost", 2016): less memory,
-            a third more time, the same gradients.
+        recompute: in training, keep only the inputs of the stages and compute their activations again in the backward
+            pass (gradient checkpointing, Chen et al., "Training Deep Nets with Sublinear Memory Cost", 2016): less
+            memory, a third more time, the same gradients.
     """
 
     recompute = False
@@ -128,7 +128,7 @@ class OneBall(nn.Module):
         return Maps(out[:, :1], out[:, 1:3], out[:, 3:4])
 
     def features(self, x: Tensor, roi: Tensor) -> Tensor:
-        """What the head reads: [B, a, H / 2, W / 2] (``a`` the first of the widths) of stacked frames."""
+        """Input of the head: [B, a, H / 2, W / 2] (``a`` the first of the widths) of stacked frames."""
         x2, x4, x8, x16 = self.levels(x, roi)
         y8 = x8 + _up(self.lateral16(x16))
         y4 = self._stage(self.fuse4, x4 + _up(self.lateral8(y8)))
@@ -151,7 +151,7 @@ class OneBall(nn.Module):
 
 @contextlib.contextmanager
 def _statistics_kept(model: nn.Module) -> Iterator[None]:
-    """Batch norms look at the batch without counting it: it was counted on the way forth."""
+    """Batch norms use the batch without updating their averages: the forward pass has updated them."""
     norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
     kept = [(m.momentum, m.num_batches_tracked.clone() if m.num_batches_tracked is not None else None) for m in norms]
     for m in norms:

@@ -1,4 +1,4 @@
-"""Occluders cut from a clip itself: what moves before its background (players, limbs, rackets), no labels needed."""
+"""Occluders cut from the clip: whatever moves before its background (players, limbs, rackets). No labels are needed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tracker.learn.cache import CachedClip
 BANK_VERSION = 2
 MAX_SPRITES = 96
 ROWS_SEARCHED = 32
-ANCHORS = 6  # thick places of a sprite that can cover something
+ANCHORS = 6  # thick places of a sprite
 THRESHOLD = 16  # grey levels from the background, in some channel
 SMALLEST_PX2, LARGEST_SHARE = 110.0, 0.06  # area: px^2 of a 1280-wide picture, share of the picture
 CLEAR_PX = 4.0  # a blob this near the ball (px of a 1280-wide picture) is not used: it may show the ball
@@ -205,7 +205,7 @@ def _velocity(path: BallPath, row: int, anchor: int, image: Image, box: tuple[in
 
 
 def _limb(sprite: Image, rng: np.random.Generator) -> Image | None:
-    """A part of a player: what a random slanted strip keeps of the sprite (an arm, a leg, a head and racket)."""
+    """A part of a player: a random slanted strip of the sprite (an arm, a leg, a head and racket)."""
     h, w = sprite.shape[:2]
     if h * w < 700 or rng.random() < 0.4:
         return None

@@ -1,17 +1,20 @@
-"""Occlusion masking for training that does not give the answer away.
+"""Occlusion masking for training, without leakage of the answer.
 
 A mask hides the ball, in part or wholly, in one or several frames of a crop: behind something cut from the clip itself
-(a player, a limb, a racket) or under the clip's own background. A network could cheat in three ways, and each is shut:
+(a player, a limb, a racket) or under the clip's own background. Leakage is possible in three ways, and each is
+prevented:
 
-* *The filling.* It never comes from pixels that hold the ball: backgrounds are medians without it, occluders are blobs
+* *The filling.* It does not come from pixels that hold the ball: backgrounds are medians without it, occluders are
+blobs
   that do not touch it.
 * *The mask's place and shape.* A mask is a function of one row of the labels (where the ball of that row is, how long
   its streak, how it got there) and of chance. In a crop k such rows are drawn alike from the rows whose ball would lie
   in this crop; one of them may be the crop's own row, the others are decoys: **masks made for the ball of other
-  moments**. What is drawn alike cannot be told apart: each of the k masks hides the ball with the same probability.
+  moments**. Draws of the same distribution cannot be distinguished: each of the k masks hides the ball with the same
+  probability.
 * *That there is a mask.* Crops with the ball in sight elsewhere, and crops without one, get k masks by the same draw.
 
-What the loss may ask: see :class:`Seen`.
+The targets of the loss are described at :class:`Seen`.
 """
 
 from __future__ import annotations
@@ -36,7 +39,7 @@ INFILL = 0.4  # of the masks show the background, the others an occluder (when t
 MARGIN_PX = 2.5  # beyond the ball's edge, px of a 1280-wide picture: halo of compression, inexact labels
 APART_NET_PX = 12.0  # two masks nearer to each other would be one
 EDGE_NET_PX = 4.0  # a crop's ball is never nearer to its edge (see CropSampler)
-HIDDEN = 0.95  # from here on nothing of it is left to see
+HIDDEN = 0.95  # from here on the ball counts as hidden
 COVERED = 0.97  # share of a ball under a mask that counts as all of it
 
 
@@ -59,12 +62,11 @@ class Layout:
 
 @dataclass(frozen=True)
 class Seen:
-    """What is left of the ball in a crop: what the network may be asked for.
+    """What is visible of the ball in a crop, and the target that follows.
 
-    ``confidence`` is the wanted height of the peak: 1 for a ball in sight; between 1 and ``hidden`` while more than
-    0.4 of it is covered; ``hidden`` when all of it is and an older frame shows where it was flying (so a weak claim,
-    below the tracker's start threshold, can keep a track alive); NaN when no frame shows it: nothing can be known, the
-    place is not judged.
+    ``confidence`` is the target of the peak: 1 for a ball in sight; between 1 and ``hidden`` while more than
+    0.4 of it is covered; ``hidden`` when all of it is and an older frame shows its flight (a weak detection, below
+    the tracker's start threshold, can then continue a track); NaN when no frame shows it, and the place is ignored.
     """
 
     confidence: float = 1.0
@@ -115,7 +117,7 @@ class OcclusionMasker:
     ) -> Layout:  # fmt: skip
         """Masks for a crop of ``shape`` [T, H, W, 3]; the keywords fix what is otherwise drawn.
 
-        Empty when two masks would lie on each other (a rule that knows nothing of which is the ball's).
+        Empty when two masks would lie on each other (the rule does not depend on which is the ball's).
         """
         bank = self.bank(clip)
         path = bank.path
@@ -144,7 +146,7 @@ class OcclusionMasker:
                 r, place = row, xy[row]
             else:
                 r = int(rng.choice(others)) if len(others) else row
-                # a crop where the ball never is: shapes and motions of the clip's balls, anywhere
+                # a crop that never holds the ball: shapes and motions of the clip's balls, anywhere
                 place = xy[r] if len(pool) >= 2 else rng.uniform(edge, [w - 1 - edge, h - 1 - edge])
             way = path.steps(r, t, step) * scale if path.known[r] else np.zeros((t, 2))
             chosen.append((r, place, way))
@@ -157,7 +159,7 @@ class OcclusionMasker:
                        on, rng)
             for i, (r, place, way) in enumerate(chosen)
         ]  # fmt: skip
-        order = rng.permutation(k)  # nor does it matter which is painted last
+        order = rng.permutation(k)  # the order of painting carries no information
         return self._drawable([masks[i] for i in order], bank, row, region, (w, h))
 
     def _make(
@@ -278,7 +280,7 @@ class OcclusionMasker:
     def _naive(
         self, clip: CachedClip, row: int, rows: Sequence[int], region: Region, frames: Image, rng: np.random.Generator
     ) -> tuple[Image, Seen]:
-        """What not to do, for comparison: a square on the ball, filled with its own mean colour, and nowhere else."""
+        """Naive masking, for comparison: a square on the ball, filled with its own mean colour, and nowhere else."""
         balls = self.balls(clip, row, rows, region, frames.shape)
         t, h, w = frames.shape[:3]
         inside = ((balls.xy[0] > 0) & (balls.xy[0] < [w - 1, h - 1])).all()

@@ -1,11 +1,11 @@
-"""Smaller forms of a model file: weights kept in 16 bits, or the whole network in 8-bit integers.
+"""Smaller forms of a model file: weights stored in 16 bits, or the network in 8-bit integers.
 
 - fp16: only the weights are stored in half precision; the runtime widens them when it opens the file, so speed and
   memory stay and the file halves.
 - int8: static quantisation (QDQ form, per channel) calibrated on views of real frames, taken by running the tracker.
   The coordinates' convolutions and the output layer stay in float: places and radii need the range.
 
-docs/edge.md tells which pays where; benchmarks/results/edge.md holds the measurements.
+docs/edge.md says which form to use; benchmarks/results/edge.md holds the measurements.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tracker.core.files import atomic_write
 from tracker.core.types import FloatArray, Image
 from tracker.detect.model import METADATA_KEY, BallModel
 
-FRAMES, KEPT = 2000, 400  # frames looked at of each video, and views kept meanwhile
+FRAMES, KEPT = 2000, 400  # frames read of each video, and views kept
 
 View = tuple[Image, FloatArray]  # frames uint8 [B, T, H, W, 3], roi float32 [B, 4]
 
@@ -97,7 +97,7 @@ def _float_nodes(proto: Any) -> list[str]:
     weights = {t.name: tuple(t.dims) for t in proto.graph.initializer}
 
     def comes_from(name: str, wanted: str) -> bool:
-        """Does ``name`` come from the input ``wanted`` without passing a convolution?"""
+        """True when ``name`` depends on the input ``wanted`` without a convolution in between."""
         rest, seen = [name], set[str]()
         while rest:
             name = rest.pop()
@@ -126,7 +126,7 @@ def _float_nodes(proto: Any) -> list[str]:
 
 
 def calibration_views(model: str | Path | None, config: Config, videos: Sequence[str], count: int = 96) -> list[View]:
-    """What the network is shown when the tracker runs over ``videos``: ``count`` views spread evenly over them.
+    """Views of the network while the tracker runs over ``videos``: ``count``, spread evenly.
 
     Raises:
         TrackerError: a video cannot be opened.
@@ -148,7 +148,7 @@ def calibration_views(model: str | Path | None, config: Config, videos: Sequence
 
 
 class _Recorder(BallModel):
-    """Keeps some of what it is shown: every view at first, then fewer, so that memory stays bounded."""
+    """Keeps every view at first, then fewer, so that memory stays bounded."""
 
     def __init__(self, path: str | Path | None) -> None:
         super().__init__(path)
@@ -166,7 +166,7 @@ class _Recorder(BallModel):
 
 
 def agreement(a: str | Path, b: str | Path, views: Sequence[View]) -> dict[str, float]:
-    """How far two model files are apart on views: best peaks only.
+    """Differences of two model files on views: best peaks only.
 
     Returns:
         ``score`` (largest difference), ``score_mean``; of peaks that both score over 0.1 and put within 8 px of each
@@ -199,7 +199,7 @@ def _onnx() -> Any:
 
 
 def _load(path: str | Path) -> Any:
-    BallModel(path)  # says what is wrong with it
+    BallModel(path)  # raises for a file that is no model
     return _onnx().load(str(path))
 
 

@@ -1,4 +1,4 @@
-"""What a training asks of the network, find the ball or predict masked pictures: batches, losses and probes."""
+"""Training tasks, ball detection or prediction of masked pictures: batches, losses and probes."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ PROBE_SEED, PROBE_BATCHES, PROBE_CROPS = 12345, 12, 24
 
 
 class BallTask:
-    """Where is the ball? Learns from labelled clips."""
+    """Detection of the ball, from labelled clips."""
 
-    parts = ("loss", "heat", "single", "offset", "radius")
-    mines = True  # looks for hard places
+    parts = ("loss", "heat", "unimodality", "offset", "radius")
+    mines = True  # mines hard negatives
 
     def __init__(self, config: Config) -> None:
         self.config = config
 
     def module(self, net: OneBall) -> nn.Module:
-        """What is trained, around the network."""
+        """The trained module around the network."""
         return net
 
     def stream(self, clips: Sequence[CachedClip], hard_file: Path | None, seed: int) -> IterableDataset:
@@ -64,12 +64,16 @@ class BallTask:
         with _precision(self.config, device):
             maps = module(frames, batch.roi.to(device))
         return one_ball_loss(
-            maps, batch.targets.to(device), single=t.unimodality_weight, offset=t.offset_weight, radius=t.radius_weight
+            maps,
+            batch.targets.to(device),
+            unimodality=t.unimodality_weight,
+            offset=t.offset_weight,
+            radius=t.radius_weight,
         )
 
 
 class FrameTask:
-    """What was under the mask? Learns from any moving pictures (tracker/learn/frames.py)."""
+    """Prediction of masked pictures, from any clips (tracker/learn/frames.py)."""
 
     parts = ("loss", "copy")
     mines = False

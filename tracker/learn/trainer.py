@@ -1,4 +1,4 @@
-"""The training loop, readable from top to bottom. One process, or several under ``torchrun``."""
+"""The training loop, for one process or several under ``torchrun``."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ from tracker.learn.tasks import BallTask, FrameTask, task_of
 
 FITTING = 0.5  # share of the weights that a checkpoint to start from must fill
 
+RENAMED_PARTS = {"single": "unimodality", "val_single": "val_unimodality"}  # in logs of checkpoints of version 0.1
 MOST_BAD = 10  # batches in a row without a finite gradient
 
 
@@ -43,7 +44,7 @@ class Ema:
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
-        d = min(self.decay, (1 + step) / (10 + step))  # a short memory at first
+        d = min(self.decay, (1 + step) / (10 + step))  # short averaging at first
         for k, v in model.state_dict().items():
             if v.dtype.is_floating_point:
                 self.state[k].lerp_(v, 1 - d)
@@ -64,10 +65,10 @@ def train(
     """Trains a network; returns the path of the checkpoint.
 
     Args:
-        clips: what to learn from; ``data.synthetic_share`` adds rendered ones.
-        held_out: what the validation curve is computed on (never chosen by).
+        clips: training clips; ``data.synthetic_share`` adds rendered ones.
+        held_out: clips of the validation curve (never used to choose).
         out: folder for ``last.pt``, ``log.csv`` and ``curves.png``.
-        resume: go on from ``last.pt`` there.
+        resume: continue from ``last.pt`` there.
 
     Interrupting (Ctrl-C) writes a checkpoint first. Equal seeds and one worker give equal weights on one machine.
     """
@@ -110,7 +111,8 @@ def train(
         model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
         ema.state = state["ema"]
-        step, rows = state["step"], state["log"]
+        step = state["step"]
+        rows = [{RENAMED_PARTS.get(k, k): v for k, v in row.items()} for row in state["log"]]
     wrapped: nn.Module = DistributedDataParallel(trained) if world > 1 else trained
     hard = HardPlaces(out / "hard.npy")
     hard.refresh()
@@ -141,7 +143,7 @@ def train(
             optimiser.zero_grad(set_to_none=True)
             parts["loss"].backward()
             norm = nn.utils.clip_grad_norm_(model.parameters(), cfg.grad_clip)
-            # one batch without a finite gradient is passed over; a row of them is a run that is lost
+            # one batch without a finite gradient is skipped; MOST_BAD in a row end the run
             bad = 0 if torch.isfinite(norm) else bad + 1
             if bad >= MOST_BAD:
                 raise TrackerError(f"the loss ran away at step {step}; lower train.lr (now {cfg.lr})")
@@ -191,8 +193,8 @@ def _mine(
     model: OneBall, ema: Ema, clips: Sequence[CachedClip], config: Config, hard: HardPlaces, rng: np.random.Generator
 ) -> None:
     with averaged(model, ema):
-        looks, wide = config.data.mining_frames, config.data.working_width
-        hard.write(mine(model, clips, rng, looks=looks, working_width=wide))
+        n_frames, wide = config.data.mining_frames, config.data.working_width
+        hard.write(mine(model, clips, rng, n_frames=n_frames, working_width=wide))
 
 
 def _stream(
@@ -246,7 +248,7 @@ def _schedule(step: int, total: int, warmup: int) -> float:
 
 
 def _beginnings(model: OneBall, config: Config) -> Iterator[str]:
-    """Loads the weights that the configuration wants to start from; yields what was loaded."""
+    """Loads the initial weights of the configuration; yields lines that say what was loaded."""
     if config.train.backbone_weights:
         from tracker.learn.backbones import load_backbone_weights
 
@@ -259,7 +261,7 @@ def start_from(model: OneBall, path: str) -> str:
     """Fills a network with the averaged weights of a checkpoint, as far as they fit.
 
     Returns:
-        what starts afresh, in words.
+        a sentence about the layers that were initialised.
 
     Raises:
         TrackerError: less than half of the weights fit: another network.
@@ -269,8 +271,8 @@ def start_from(model: OneBall, path: str) -> str:
     if sum(v.numel() for v in fit.values()) < FITTING * sum(v.numel() for v in mine.values()):
         raise TrackerError(f"{path}: its network is another one; use the model section it was trained with")
     model.load_state_dict(fit, strict=False)
-    afresh = sorted({k.rpartition(".")[0] for k in mine if k not in fit})
-    return f"starts from {path}" + (f"; afresh, for they do not fit: {', '.join(afresh)}" if afresh else "")
+    initialised = sorted({k.rpartition(".")[0] for k in mine if k not in fit})
+    return f"starts from {path}" + (f"; initialised, not fitting: {', '.join(initialised)}" if initialised else "")
 
 
 def _write_log(out: Path, rows: Sequence[dict[str, Any]], parts: Sequence[str]) -> None:

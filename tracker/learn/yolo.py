@@ -1,8 +1,8 @@
-"""An Ultralytics detector with CoordConv layers and a head at stride 4, behind the contract of docs/onnx.md.
+"""An Ultralytics detector with CoordConv layers and a head at stride 4, under the contract of docs/onnx.md.
 
 The CoordConv layers come through the model YAML (a row of a module registered with the parser), so any of their
-detectors can have them without a fork. They see the place on the whole picture, not on the view: the view's region is
-given to the layers before each pass, as an input of the exported graph.
+detectors can have them without a fork. They use positions in the whole picture, not in the view: the region of the view
+is given to the layers before each pass, as an input of the exported graph.
 
 Sources: Liu et al., An intriguing failing of convolutional neural networks and the CoordConv solution, NeurIPS 2018;
 the YAMLs and modules of Ultralytics (AGPL-3.0), used as a library.
@@ -23,17 +23,17 @@ from tracker.core.errors import TrackerError, missing_extra
 from tracker.core.files import read_text
 from tracker.learn.export import TOP_K, public_config, trace, write_contract
 from tracker.learn.network import coordinates, count_convolutions, count_parameters
-from tracker.learn.ultralytics_door import ball_class, open_ultralytics
+from tracker.learn.ultralytics_adapter import ball_class, open_ultralytics
 
 OPSET = 17
 MULTIPLE = 32  # the coarsest stride
 MODULE = "CoordConv"  # its name in a model YAML
-CANDIDATES = 64  # of the best anchors, before those of one ball are made one
+CANDIDATES = 64  # of the best anchors, before suppression
 LICENCE = "AGPL-3.0 (made with Ultralytics)"
 
 
 class CoordConv(nn.Module):
-    """Appends x, y (-1..1 of the whole picture) and the view's size, and mixes them in with a 1x1 convolution.
+    """Appends x, y (-1..1 of the whole picture) and the scale of the view, then a 1x1 convolution.
 
     In a YAML: ``[-1, 1, CoordConv, [channels, stride]]`` with the channels of the layer before it, after scaling by
     width, and its stride in network px.
@@ -47,7 +47,7 @@ class CoordConv(nn.Module):
         self.conv = nn.Conv2d(channels + 3, channels, 1, bias=False)
         self.bn = nn.BatchNorm2d(channels)
         self.act = nn.SiLU()
-        with torch.no_grad():  # begins as a copy of its input, to which the coordinates add nothing yet
+        with torch.no_grad():  # initialised as the identity, with zero weights for the coordinates
             self.conv.weight.zero_()
             self.conv.weight[:, :channels, 0, 0] = torch.eye(channels)
             self.conv.weight[:, channels:] = 0.01 * torch.randn(channels, 3, 1, 1)
@@ -61,7 +61,7 @@ class CoordConv(nn.Module):
 
 
 def set_roi(model: nn.Module, roi: Tensor | None) -> None:
-    """Tells every CoordConv which part of the picture the next pass shows."""
+    """Sets the region of the next pass in every CoordConv."""
     for m in model.modules():
         if isinstance(m, CoordConv):
             m.roi = roi
@@ -141,7 +141,7 @@ def build_yolo(d: dict[str, Any], frames: int) -> nn.Module:
     from ultralytics.nn import tasks
     from ultralytics.utils import DEFAULT_CFG_DICT, IterableSimpleNamespace
 
-    vars(tasks)[MODULE] = CoordConv  # the parser looks modules up by name among its own globals
+    vars(tasks)[MODULE] = CoordConv  # the parser finds modules by name among its own globals
     model: nn.Module = tasks.DetectionModel(copy.deepcopy(d), ch=3 * frames, nc=1, verbose=False)
     model.args = IterableSimpleNamespace(**DEFAULT_CFG_DICT)
     model.names = {0: "ball"}
@@ -157,9 +157,9 @@ def stack(frames: Tensor, differences: bool) -> Tensor:
 
 
 class PeakYolo(nn.Module):
-    """A detector behind the contract: uint8 pictures in, peaks out.
+    """A detector under the contract: uint8 pictures in, peaks out.
 
-    Overlapping boxes are one claim, the best; it is worked out on the best ``CANDIDATES`` anchors in plain tensor
+    Of overlapping boxes the best is kept. Suppression runs on the best ``CANDIDATES`` anchors in plain tensor
     operations, so the graph has no operator of varying length.
     """
 
@@ -174,7 +174,7 @@ class PeakYolo(nn.Module):
         set_roi(self.net, roi)
         y = self.net(x)
         out = peaks(y[0] if isinstance(y, (tuple, list)) else y, self.ball, self.top_k, self.end_to_end)
-        return out[0], out[1], out[2] + 0 * roi.sum()  # a model that has no use for the region takes it all the same
+        return out[0], out[1], out[2] + 0 * roi.sum()  # an unused input would be left out of the graph
 
 
 def peaks(y: Tensor, ball: int, top_k: int, end_to_end: bool) -> tuple[Tensor, Tensor, Tensor]:
@@ -212,7 +212,7 @@ def export_yolo(
 
     Args:
         model: an Ultralytics DetectionModel in evaluation mode; it is left as it was.
-        names: its classes. wanted: the ball's (see :func:`ultralytics_door.ball_class`).
+        names: its classes. wanted: the ball's (see :func:`ultralytics_adapter.ball_class`).
         frames, differences: what it was trained on.
     """
     try:
@@ -235,8 +235,8 @@ def export_yolo(
     d = config.detect
     meta = {
         "parameters": count_parameters(model),
-        "macs_fovea": count_yolo_macs(net, d.roi_height, d.roi_width, frames),
-        "macs_scan": count_yolo_macs(net, d.full_width * 9 // 16, d.full_width, frames),
+        "macs_roi_pass": count_yolo_macs(net, d.roi_height, d.roi_width, frames),
+        "macs_full_pass": count_yolo_macs(net, d.full_width * 9 // 16, d.full_width, frames),
         "config": public_config(config), **(extra or {}),
     }  # fmt: skip
     return write_contract(

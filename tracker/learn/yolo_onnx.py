@@ -1,7 +1,7 @@
-"""A user's own Ultralytics ONNX behind our contract: their graph untouched in the middle, pixels in, peaks out.
+"""A user's Ultralytics ONNX under our contract: the graph itself is unchanged, pixels in, peaks out.
 
 Ultralytics exports take one float picture of a fixed size. Two small graphs are put around it: in front the view is
-fitted into that size (aspect kept, grey margins, as their own program does), behind it boxes become peaks in px of the
+fitted into that size (aspect kept, grey margins, as Ultralytics does), behind it boxes become peaks in px of the
 view. Where their graph has a fixed batch of one, the whole is run once per view by ONNX's Scan, so that any number of
 views can be given. No Ultralytics is needed for this.
 """
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from tracker.core.config import Config
 from tracker.core.errors import TrackerError, missing_extra
 from tracker.learn.export import TOP_K, public_config, write_contract
-from tracker.learn.ultralytics_door import ball_class
+from tracker.learn.ultralytics_adapter import ball_class
 from tracker.learn.yolo import LICENCE, MULTIPLE, peaks
 
 MAX_BYTES = 1 << 30
@@ -127,11 +127,11 @@ def wrap_onnx(
     stated = {p.key: p.value for p in theirs.metadata_props}.get("license", "")[:80]
     extra = {
         "parameters": int(sum(_count(t.dims) for t in theirs.graph.initializer)),
-        "macs_fovea": macs, "macs_scan": macs,
+        "macs_roi_pass": macs, "macs_full_pass": macs,
         "config": public_config(config), "licence": stated or "that of the file it was made from",
         "source_size": [width, height], "class": names[ball],
-        # every look costs the same here, so a look at the whole picture is as good as a close one
-        "scan_width": longer, "foveate": False,
+        # every pass has the same size here, so an ROI pass brings nothing over a full pass
+        "full_width": longer, "roi_passes": False,
     }  # fmt: skip
     return write_contract(
         proto, out, config, name=name, frames=1, operating_point=operating_point, multiple=MULTIPLE,
@@ -147,12 +147,12 @@ def _count(dims: Any) -> int:
 
 
 def _macs(model: Any) -> int:
-    """Multiply-accumulates of one pass, counted at the convolutions; 1 where shapes cannot be told."""
+    """Multiply-accumulates of one pass, counted at the convolutions; 1 where shapes are unknown."""
     import onnx
 
     try:
         graph = onnx.shape_inference.infer_shapes(model).graph
-    except Exception:  # a count is no reason to refuse a file
+    except Exception:  # the count is optional
         return 1
     weights = {t.name: t.dims for t in graph.initializer}
     places = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in [*graph.value_info, *graph.output]}
@@ -164,7 +164,7 @@ def _macs(model: Any) -> int:
 
 
 def _shape_of(model: Any, where: Path) -> tuple[int, int, bool, int]:
-    """Height, width, whether boxes come sorted out, number of classes."""
+    """Height, width, whether boxes are already suppressed, number of classes."""
     wanted = "export it with format=onnx, imgsz=..., without nms, batch=1"
     ins = [i for i in model.graph.input if i.name not in {t.name for t in model.graph.initializer}]
     if len(ins) != 1 or len(model.graph.output) != 1:

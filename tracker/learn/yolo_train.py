@@ -1,8 +1,8 @@
-"""Trains an Ultralytics detector on our labelled clips: their network and loss, our crops, our splits by clip.
+"""Trains an Ultralytics detector on our labelled clips: network and loss of Ultralytics, our crops, our splits by clip.
 
-Their own trainer is not used: it wants a copy of the data set as pictures and text files, splits by picture, composes
-mosaics (which put every ball at a wrong place of the picture, so that CoordConv would learn nonsense) and fetches fonts
-and weights. Boxes come from the labels' w,h; where those are unknown they are estimated and counted.
+The trainer of Ultralytics is not used: it needs a copy of the data set as pictures and text files, splits by picture,
+composes mosaics (which put balls at wrong places of the picture, against CoordConv) and fetches fonts and weights.
+Boxes come from the labels' w,h; where those are unknown they are estimated and counted.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ MIN_BOX_PX = 3.0  # network px; a smaller box has no anchor inside it to learn i
 
 @dataclass
 class Boxed:
-    """A crop and its ball's box: wh float64 [2] network px; estimated where nobody drew one."""
+    """A crop and its ball's box: wh float64 [2] network px; estimated where the label has none."""
 
     crop: Crop
     wh: np.ndarray
@@ -47,7 +47,8 @@ class Boxed:
 
 
 class BoxSampler(CropSampler):
-    """Crops with boxes. A crop whose ball may or may not be seen is drawn again, and labels are trusted by chance."""
+    """Crops with boxes. A crop with a doubtful ball is drawn again; a label is used with the probability of its
+    trust."""
 
     def boxed(self) -> Boxed:
         while True:
@@ -75,7 +76,8 @@ class BoxSampler(CropSampler):
 
 @dataclass
 class YoloBatch:
-    """frames uint8 [B, T, 3, H, W], roi float32 [B, 4], truth as their loss wants it; estimated: how many boxes are."""
+    """frames uint8 [B, T, 3, H, W], roi float32 [B, 4], truth as their loss wants it; estimated: number of estimated
+    boxes."""
 
     frames: Tensor
     roi: Tensor
@@ -106,7 +108,7 @@ def train_yolo(
     Writes ``last.pt``, ``log.csv`` and ``curves.png`` into ``out``. Ctrl-C writes a checkpoint first.
 
     Raises:
-        TrackerError: the extra is missing, the crops do not fit the stride, or the loss ran away.
+        TrackerError: the extra is missing, the crops do not fit the stride, or the loss diverged.
     """
     cfg = config.train
     size = (cfg.crop_width, cfg.crop_height)
@@ -157,7 +159,7 @@ def train_yolo(
             parts["loss"].backward()
             norm = nn.utils.clip_grad_norm_(model.parameters(), cfg.grad_clip)
             if not torch.isfinite(norm):
-                raise TrackerError(f"the loss ran away at step {step}; lower yolo.lr (now {config.yolo.lr})")
+                raise TrackerError(f"the loss diverged at step {step}; lower yolo.lr (now {config.yolo.lr})")
             optimiser.step()
             step += 1
             ema.update(model, step)
@@ -272,7 +274,7 @@ def run_yolo(
     learn: Sequence[CachedClip], held: Sequence[CachedClip], config: Config, out: Path, *, resume: bool,
     do_export: bool, quiet: bool, data_digest: str,
 ) -> Iterator[str]:  # fmt: skip
-    """The whole of ``python -m tracker.train`` for a YOLO; yields lines to show."""
+    """All of ``python -m tracker.train`` for a YOLO; yields lines to show."""
     last = train_yolo(learn, held, config, out, resume=resume, quiet=quiet, data_digest=data_digest)
     yield f"checkpoint {last}; curves {out / 'curves.png'}"
     if do_export:

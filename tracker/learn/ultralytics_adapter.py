@@ -1,8 +1,8 @@
-"""The one door to Ultralytics: no network, no telemetry, no pickled code from strangers.
+"""Adapter to Ultralytics: no network access, no telemetry, no pickled code of unknown origin.
 
-Ultralytics is AGPL-3.0 and an extra of its own; nothing outside this room's ``yolo*`` files imports it. As it comes,
-the package looks for the network when it is imported, sends usage events, installs missing packages and fetches weights
-and fonts by itself. Its own switches for that are set here before it is imported.
+Ultralytics is AGPL-3.0 and an extra of its own; only the ``yolo*`` files of this package import it. By default the
+package checks for a network at import, sends usage events, installs missing packages and fetches weights and fonts.
+Its own switches for that are set here before it is imported.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ MAX_BYTES = 2 << 30
 
 
 def open_ultralytics(purpose: str, *, allow_download: bool = False) -> Any:
-    """Imports Ultralytics with everything turned off that would leave this machine.
+    """Imports Ultralytics with all network access turned off.
 
     Args:
         purpose: for the error, what needs it.
-        allow_download: the user allowed it to fetch the file it was asked for.
+        allow_download: the user allowed a download of the named file.
 
     Raises:
         TrackerError: the extra is not installed.
@@ -91,7 +91,7 @@ def load_pt(path: str | Path, *, trust: bool = False, allow_download: bool = Fal
     try:
         checkpoint = tasks.torch_safe_load(str(path), **options)[0]
         model = checkpoint.get("ema") or checkpoint.get("model")
-    except Exception as e:  # pickles fail in every way there is
+    except Exception as e:  # pickle raises many kinds
         if not trust and "outside the supported" in str(e):
             raise TrackerError(
                 f"{path} names code outside Ultralytics' own layers, so opening it could run anything; export it to "
