@@ -14,7 +14,7 @@ import numpy as np
 
 from tracker.core.config import Config
 from tracker.core.errors import TrackerError
-from tracker.core.files import atomic_write, prepare_folder, safe_name
+from tracker.core.files import atomic_write, keep_apart, prepare_folder, safe_name
 from tracker.core.progress import Progress, silent
 from tracker.core.trajectory import Trajectory, TrajectoryWriter
 from tracker.core.trajectory_formats import FILES, check_form
@@ -141,7 +141,8 @@ def infer(
         the summary. Ctrl-C ends the run early: files are valid for what was done and ``interrupted`` is true.
 
     Raises:
-        TrackerError: bad source, bad model, or nowhere to write. A run that yields no frame writes nothing.
+        TrackerError: bad source, bad model, or nowhere to write. A run that yields no frame writes nothing. A video
+            that cannot be written takes nothing with it: the line that names it comes after the rest is done.
     """
     from tracker.render.modes import Modes
 
@@ -154,11 +155,16 @@ def infer(
         raise TrackerError("--monitor watches the tracker frame by frame; leave out --offline and --stills")
     if follow and stills:
         raise TrackerError("--follow needs pictures that follow on each other and --stills has none; give one of them")
+    failures = list[str]()  # outputs that could not be written; the others are all the same
     watch: Monitor | None = None
     with open_video(video, config=config.video, stills=stills, fps=fps) as source:
         began = time.perf_counter()
         again = not (source.info.is_live or source.info.kind == "stdin")  # can it be read once more?
-        folder = prepare_folder(out if out is not None else Path("runs") / safe_name(source.info.name))
+        folder = Path(out if out is not None else Path("runs") / safe_name(source.info.name))
+        names = [*Modes(overlay, highlight, follow).files, *(FILES[f] for f in formats), *["events.csv"] * events]
+        read = [video, *([model] if isinstance(model, str | Path) else [])]
+        keep_apart([folder / n for n in ("trajectory.csv", "summary.json", *names)], read)
+        prepare_folder(folder)
         if offline:
             now, later = Modes(), Modes(overlay, highlight, follow)
             run = track(source, net, config, whole=True, max_frames=max_frames, progress=progress)
@@ -167,7 +173,7 @@ def infer(
             now, later = Modes(overlay, highlight, follow and not again), Modes(follow=follow and again)
             watch = _watch(monitor, source, net, config)
             each = watch.observe if watch else None
-            run = _track_causal(source, video, net, config, folder, now, stills, max_frames, progress, each)
+            run = _track_causal(source, video, net, config, folder, now, stills, max_frames, progress, failures, each)
         config, counts, interrupted, states = run.config, run.counts, run.interrupted, run.states
         seconds = time.perf_counter() - began
         stats = source.stats
@@ -182,7 +188,7 @@ def infer(
             "frames_repeated": stats.repeated, "model": net.info.name, "model_hash": net.info.digest,
             "threshold": net.info.threshold if config.detect.threshold is None else config.detect.threshold,
             "config_hash": config.digest("video", "detect", "track"), "version": __version__,
-            "interrupted": interrupted, **(marks or {}),
+            "interrupted": interrupted, **stats.summary(), **(marks or {}),
         }  # fmt: skip
     if watch:
         summary["monitor"] = {"folder": str(monitor), **watch.close()}
@@ -195,11 +201,18 @@ def infer(
 
             write_events(folder / "events.csv", find_events(trajectory, source.info.width, cuts=counts.cuts))
         if later and not interrupted:
-            summary["interrupted"] = _show(
-                video, config, fps, folder, later, trajectory, states, counts.cuts, max_frames is not None, progress
-            )
+            try:
+                summary["interrupted"] = _show(
+                    video, config, fps, folder, later, trajectory, states, counts.cuts, max_frames is not None, progress
+                )
+            except TrackerError as e:
+                failures.append(str(e))
+    if failures:
+        summary["failed"] = failures
     with atomic_write(folder / "summary.json") as f:
         json.dump(summary, f, indent=1)
+    if failures:
+        raise TrackerError("; ".join(failures))
     return summary
 
 
@@ -213,7 +226,7 @@ def _watch(monitor: str | Path | None, source: VideoSource, net: BallModel, conf
 
 def _track_causal(
     source: VideoSource, video: str | Path, net: BallModel, config: Config, folder: Path, modes: Modes, stills: bool,
-    max_frames: int | None, progress: Progress, each: Callable[[Step], None] | None = None,
+    max_frames: int | None, progress: Progress, failures: list[str], each: Callable[[Step], None] | None = None,
 ) -> Run:  # fmt: skip
     """Writes as the tracker runs, in flat memory."""
     last: Step | None = None
@@ -224,7 +237,7 @@ def _track_causal(
         if modes:
             from tracker.render.replay import open_sinks
 
-            sinks = open_sinks(stack, modes, folder, source.info, video, config)
+            sinks = open_sinks(stack, modes, folder, source.info, video, config, failures)
 
         def show(step: Step) -> None:
             nonlocal last
@@ -260,10 +273,10 @@ def _show(
     camera = None
     if modes.follow:
         with open_video(video, config=config.video, fps=fps) as source:
-            size = (source.info.width, source.info.height)
+            size, aspect = (source.info.width, source.info.height), source.info.pixel_aspect
         fresh = np.isin(trajectory.frame, np.array(cuts, dtype=np.int64))
         seen = trajectory.status == str(Status.DETECTED)
-        camera = plan_follow(trajectory.time_s, trajectory.xy, seen, size, config.follow, fresh)
+        camera = plan_follow(trajectory.time_s, trajectory.xy, seen, size, config.follow, fresh, aspect)
     until = int(trajectory.frame[-1]) if shortened else None
     by_frame = {s.frame: s for s in states}
     return replay(video, by_frame, config, folder, modes, fps=fps, camera=camera, until=until, progress=progress)[1]

@@ -59,8 +59,6 @@ def run_job(job: Job) -> Outcome:
     if before is not None:
         return outcome_of(job, SKIPPED, before)
     try:
-        for leftover in folder.glob(".*.part"):  # of a process that was killed here
-            leftover.unlink(missing_ok=True)
         config = config_from_dict(job.config)
         marks = {"source": video, "key": job.key}
         summary = infer(Path(video), config, out=folder, model=job.model, marks=marks, **job.options)
@@ -77,7 +75,13 @@ def finished(job: Job) -> dict[str, Any] | None:
     """The summary of a video that is done, else None."""
     path = Path(job.folder) / "summary.json"
     summary = summary_in(path.parent)
-    if not summary or summary.get("interrupted") is not False or not (path.parent / "trajectory.csv").is_file():
+    unsure = summary.get("truncated") or summary.get("failed")  # the rest may have come meanwhile: tried again
+    if (
+        not summary
+        or unsure
+        or summary.get("interrupted") is not False
+        or not (path.parent / "trajectory.csv").is_file()
+    ):
         return None
     if summary.get("source") != job.video or summary.get("key") != job.key:
         return None
@@ -89,9 +93,11 @@ def finished(job: Job) -> dict[str, Any] | None:
 
 
 def outcome_of(job: Job, state: str, summary: dict[str, Any]) -> Outcome:
+    notes = summary.get("notes", ()) if summary.get("truncated") else ()
+    early = [str(n) for n in notes if str(n).startswith("ends early")]
     return Outcome(
-        job.video, job.folder, state, "", int(summary.get("frames", 0)), float(summary.get("fps_achieved", 0)),
-        dict(summary.get("share", {})),
+        job.video, job.folder, state, "; ".join(early), int(summary.get("frames", 0)),
+        float(summary.get("fps_achieved", 0)), dict(summary.get("share", {})),
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from tracker.app.live_sinks import Sink, open_sink
 from tracker.core.config import Config
+from tracker.core.files import keep_apart
 from tracker.detect.model import BallModel
 from tracker.track.live import LiveState, live_states
 from tracker.video.capture import Capture
@@ -117,11 +118,13 @@ def live(
 
     Returns:
         totals: states, stalls, reconnects, dropped, missed (lines that a reader did not take), seconds, delay_mean_s,
-        delay_max_s, interrupted; with ``monitor`` also what it saw.
+        delay_max_s, notes, interrupted; with ``monitor`` also what it saw.
 
     Raises:
         TrackerError: the source, the model or an output cannot be opened.
     """
+    files = [t for t in to if isinstance(t, str) and t != "-" and "://" not in t]
+    keep_apart(files, [source, *([model] if model else [])])
     net = BallModel(model, threads=config.detect.threads)
     totals, interrupted, began = Totals(), False, time.monotonic()
     run = LiveRun(source, net, config, to=to, **options)
@@ -139,7 +142,7 @@ def live(
         "dropped": run.capture.dropped, "missed": run.missed,
         "seconds": round(time.monotonic() - began, 3), "delay_max_s": round(totals.delay_s, 4),
         "delay_mean_s": round(totals.delay_sum_s / totals.states, 4) if totals.states else None,
-        "problem": run.capture.problem, "interrupted": interrupted,
+        "problem": run.capture.problem, "notes": run.capture.notes, "interrupted": interrupted,
         **({"monitor": run.watched} if run.watched else {}),
     }  # fmt: skip
 

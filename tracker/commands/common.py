@@ -8,7 +8,7 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,6 +30,18 @@ def config_options(f: F) -> F:
     return click.option(
         "--config", "config_path", metavar="FILE", help="YAML file with settings that differ from the defaults."
     )(f)
+
+
+def stream_option(f: F) -> F:
+    """``--stream N``; :func:`choosing` takes it."""
+    return click.option(
+        "--stream", type=click.IntRange(min=0), metavar="N", help="Video stream of a file that has several."
+    )(f)
+
+
+def choosing(stream: int | None, overrides: Sequence[str]) -> tuple[str, ...]:
+    """The overrides, with the choice of a stream."""
+    return (*overrides, *([] if stream is None else [f"video.stream={stream}"]))
 
 
 def progress(

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from tracker.commands.common import bar, config_options, ending_in_order, invocation
+from tracker.commands.common import bar, choosing, config_options, ending_in_order, invocation, stream_option
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -35,12 +35,14 @@ from tracker.commands.common import bar, config_options, ending_in_order, invoca
 @click.option("--sample-rate", type=click.FloatRange(0, 1), metavar="P", help="--monitor: kept at random [0.002].")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON on stdout.")
 @click.option("--quiet", is_flag=True, help="No progress bar, no table.")
+@stream_option
 @config_options
 def command(
     videos: tuple[str, ...], out: str | None, model: str | None, overlay: bool, highlight: bool, follow: bool,
     aspect: str | None, events: bool, offline: bool, stills: bool, tiles: bool, fps: float | None,
     max_frames: int | None, forms: str, jobs: int | None, ray: str | None, again: bool, monitor: str | None,
-    sample_rate: float | None, as_json: bool, quiet: bool, config_path: str | None, overrides: tuple[str, ...],
+    sample_rate: float | None, as_json: bool, quiet: bool, stream: int | None,
+    config_path: str | None, overrides: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Track the ball in VIDEO: a file, a folder of pictures, a camera number, a stream address, or - for stdin.
 
@@ -67,6 +69,7 @@ def command(
         overrides = (*overrides, f"monitor.sample_rate={sample_rate}")
     if aspect is not None:
         overrides = (*overrides, f"follow.aspect='{aspect}'")
+    overrides = choosing(stream, overrides)
     config = load_config(config_path, [*(["detect.tile_scale=1"] if tiles else []), *overrides])
     options: dict[str, Any] = {
         "overlay": overlay, "highlight": highlight, "follow": follow, "events": events, "offline": offline,
@@ -93,6 +96,8 @@ def command(
         click.echo(f"{summary['frames']} frames at {summary['fps_achieved']:.1f} fps: {shares}")
         click.echo(f"frames with more than one candidate: {summary['frames_multi_candidate']}")
         click.echo(f"written to {summary['out']}")
+        for line in summary["notes"]:
+            click.echo(f"note: {line}", err=True)
         if monitor:
             _tell(summary["monitor"])
         if os.path.exists(videos[0]) and not summary["interrupted"]:

@@ -46,7 +46,7 @@ def table(outcomes: list[Outcome]) -> str:
     for name, o in zip(names, outcomes, strict=True):
         short = name if len(name) <= width else "..." + name[3 - width :]
         if o.state in (DONE, SKIPPED):
-            rest = f"{o.frames:7}  {o.fps_achieved:6.1f}  {100 * o.share.get('detected', 0):6.1f} %"
+            rest = f"{o.frames:7}  {o.fps_achieved:6.1f}  {100 * o.share.get('detected', 0):6.1f} %  {o.reason}"
         else:
             rest = o.reason
         lines.append(f"{short:{width}}  {o.state:11}  {rest}".rstrip())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tracker.commands.common import config_options
+from tracker.commands.common import choosing, config_options, stream_option
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -25,10 +25,12 @@ from tracker.commands.common import config_options
 )
 @click.option("--browser/--no-browser", default=True, show_default=True, help="Open the page in the browser.")
 @click.option("--quiet", is_flag=True, help="Print only the address.")
+@stream_option
 @config_options
 def command(
     video: str, labels: str | None, model: str | None, media: str | None, fps: float | None, host: str, port: int,
-    token: str | None, cache_mb: int, browser: bool, quiet: bool, config_path: str | None, overrides: tuple[str, ...],
+    token: str | None, cache_mb: int, browser: bool, quiet: bool, stream: int | None,
+    config_path: str | None, overrides: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Label the ball in a video on a local page: click it in some frames, the propagator fills the rest while you work.
 
@@ -45,7 +47,7 @@ def command(
     from tracker.web.app import Project, serve
     from tracker.web.start import choose_token, clips_of, free_port
 
-    config = load_config(config_path, overrides)
+    config = load_config(config_path, choosing(stream, overrides))
     if _make_queue(Path(video)) and not quiet:
         click.echo(f"{video}: queue made of what was kept; tracker review {video} --count N asks for fewer frames")
     clips, items = clips_of(Path(video), labels=labels, model=model, media=media, fps=fps)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tracker.commands.common import config_options
+from tracker.commands.common import choosing, config_options, stream_option
 from tracker.core.errors import without_secrets
 
 if TYPE_CHECKING:
@@ -38,11 +38,13 @@ if TYPE_CHECKING:
 @click.option("--max-frames", type=click.IntRange(min=1), metavar="N", help="Stop after N states.")
 @click.option("--seconds", type=click.FloatRange(min=0, min_open=True), metavar="N", help="Stop after N seconds.")
 @click.option("--quiet", is_flag=True, help="Nothing on standard error.")
+@stream_option
 @config_options
 def command(
     source: str, to: tuple[str, ...], append: bool, preview: str | None, monitor: str | None,
     sample_rate: float | None, metrics_port: str | None, paced: bool, wait: bool, model: str | None, fps: float | None,
-    max_frames: int | None, seconds: float | None, quiet: bool, config_path: str | None, overrides: tuple[str, ...],
+    max_frames: int | None, seconds: float | None, quiet: bool, stream: int | None,
+    config_path: str | None, overrides: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Track the ball in SOURCE as it happens: a camera number, an address (rtsp, http, udp ...), - for stdin, a file.
 
@@ -63,7 +65,7 @@ def command(
 
     if sample_rate is not None:
         overrides = (*overrides, f"monitor.sample_rate={sample_rate}")
-    config = load_config(config_path, overrides)
+    config = load_config(config_path, choosing(stream, overrides))
     tell = (lambda text: None) if quiet else _say
     with contextlib.ExitStack() as stack:
         page, metrics, targets = _servers(
@@ -83,6 +85,8 @@ def command(
         )
         if totals["missed"]:
             _say(f"{totals['missed']} lines were not taken by their reader and are left out")
+        for line in totals["notes"]:
+            _say(f"note: {line}")
         watched = totals.get("monitor", {})
         for line in watched.get("alarms", ()):
             _say(f"the footage changed: {line}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from tracker.commands.common import config_options, progress
+from tracker.commands.common import choosing, config_options, progress, stream_option
 from tracker.core.errors import TrackerError
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 @click.option("--quiet", is_flag=True, help="No progress bar, no summary.")
+@stream_option
 @config_options
 def command(
     video: str,
@@ -56,6 +57,7 @@ def command(
     evidence_path: Path | None,
     as_json: bool,
     quiet: bool,
+    stream: int | None,
     config_path: str | None,
     overrides: tuple[str, ...],
 ) -> None:
@@ -82,7 +84,7 @@ def command(
         raise TrackerError("--model and --from-model exclude each other; the second includes the first")
     if no_video and (model or from_model or evidence_path):
         raise TrackerError("--no-video looks at no picture; leave out --model, --from-model and --evidence")
-    config = load_config(config_path, overrides)
+    config = load_config(config_path, choosing(stream, overrides))
     keyframes = read_labels(labels_path) if labels_path is not None else []
     frames, times, size, evidence, detections = _look(
         video, config, no_video=no_video, model=model or from_model, evidence_path=evidence_path, quiet=quiet

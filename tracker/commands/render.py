@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from tracker.commands.common import bar, config_options, ending_in_order
+from tracker.commands.common import bar, choosing, config_options, ending_in_order, stream_option
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -22,11 +22,12 @@ from tracker.commands.common import bar, config_options, ending_in_order
 @click.option("--no-look-ahead", is_flag=True, help="--follow as it would a live picture.")
 @click.option("--fps", type=float, metavar="N", help="Frame rate of a folder of pictures (default 25).")
 @click.option("--quiet", is_flag=True, help="No progress bar, no note.")
+@stream_option
 @config_options
 def command(
     video: str, trajectory: str, out: str | None, overlay: bool, highlight: bool, png_masks: bool, follow: bool,
-    aspect: str | None, no_look_ahead: bool, fps: float | None, quiet: bool, config_path: str | None,
-    overrides: tuple[str, ...],
+    aspect: str | None, no_look_ahead: bool, fps: float | None, quiet: bool, stream: int | None,
+    config_path: str | None, overrides: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Show TRAJECTORY (of tracker infer: CSV, JSON lines, Parquet, MOT) on VIDEO. Times and sound are kept.
 
@@ -40,7 +41,9 @@ def command(
     from tracker.core.trajectory import Trajectory
     from tracker.render.replay import Modes, render
 
-    config = load_config(config_path, [*overrides, *([f"follow.aspect='{aspect}'"] if aspect else [])])
+    config = load_config(
+        config_path, [*choosing(stream, overrides), *([f"follow.aspect='{aspect}'"] if aspect else [])]
+    )
     modes = Modes(overlay or not (highlight or png_masks or follow), highlight, follow, png_masks)
     folder = out if out is not None else os.path.dirname(trajectory) or "."
     with ending_in_order() as ended:

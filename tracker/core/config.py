@@ -34,6 +34,8 @@ class VideoConfig:
     # (benchmarks/results/repeats.md)
     repeat_threshold: float = Field(default=20.0, ge=0)
     open_timeout_s: float = Field(default=10.0, gt=0)  # network streams
+    # which stream of a file is read, as FFmpeg numbers them; None: the one that players show
+    stream: int | None = Field(default=None, ge=0)
 
 
 @dataclass(config=_STRICT)

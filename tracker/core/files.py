@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from tracker.core.errors import TrackerError
+from tracker.core.parts import Part, sweep
 
 
 @contextlib.contextmanager
@@ -21,16 +22,12 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OSError: the folder cannot be written, or the disk is full.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fd, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    os.close(fd)
+    part = Part(path)
     try:
-        yield Path(name)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
+        yield Path(part.name)
+        part.keep()
     finally:
-        if os.path.exists(name):
-            os.unlink(name)
+        part.drop()
 
 
 @contextlib.contextmanager
@@ -48,9 +45,14 @@ def atomic_write(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
         ):
             yield f
     except OSError as e:
-        raise TrackerError(
-            f"cannot write {path}: {(e.strerror or str(e)).lower()}; choose another place or free some space"
-        ) from e
+        raise cannot_write(path, e) from e
+
+
+def cannot_write(path: str | Path, error: OSError) -> TrackerError:
+    """One line for an output that failed."""
+    return TrackerError(
+        f"cannot write {path}: {(error.strerror or str(error)).lower()}; choose another place or free some space"
+    )
 
 
 @contextlib.contextmanager
@@ -107,7 +109,7 @@ def _identity(path: Path) -> tuple[int, int]:
 
 
 def prepare_folder(path: str | Path) -> Path:
-    """Makes a folder for output, or says in one line why that is impossible."""
+    """Makes a folder for output, or says in one line why that is impossible; sweeps what dead runs left in it."""
     path = Path(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -117,6 +119,7 @@ def prepare_folder(path: str | Path) -> Path:
         ) from e
     if not os.access(path, os.W_OK):
         raise TrackerError(f"the output folder {path} is not writable; give another --out")
+    sweep(path)
     return path
 
 

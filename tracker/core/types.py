@@ -84,9 +84,15 @@ class Frame:
         resample: ``(region, out_w, out_h) -> uint8 [out_h, out_w, 3]``; a faster way to get a part of the picture
             than through the full image (for example straight from the decoder's planes).
         luma: maker of a small grey picture, ``(out_w, out_h) -> uint8 [out_h, out_w]``.
+
+    Attributes:
+        own: of a picture that is fitted into another shape (the source changed in mid-stream): the same in its own
+            pixels, and the part of it that fills this frame.
     """
 
-    __slots__ = ("_image", "_lazy", "_luma", "_resample", "gap", "height", "index", "repeated", "time_s", "width")
+    __slots__ = (
+        "_image", "_lazy", "_luma", "_resample", "gap", "height", "index", "own", "repeated", "time_s", "width",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -115,6 +121,7 @@ class Frame:
         self.repeated, self.gap = bool(repeated), bool(gap)
         self._image, self._lazy = image, lazy
         self._resample, self._luma = resample, luma
+        self.own: tuple[Frame, Region] | None = None
 
     @property
     def image(self) -> Image:

@@ -47,7 +47,7 @@ class CropBounds:
     """What is possible in a picture of one size: widths of the crop, bounds of motion, size of the output.
 
     Attributes:
-        aspect: width / height. base, widest: width of the crop in px, usually and at most.
+        aspect: width / height in stored px. base, widest: width of the crop in px, usually and at most.
         speed, acceleration: float64 [3] of x, y, width in px/s and px/s^2.
     """
 
@@ -61,14 +61,16 @@ class CropBounds:
     out_size: tuple[int, int]
 
     @classmethod
-    def of(cls, config: FollowConfig, width: int, height: int) -> CropBounds:
-        aspect = ASPECTS[config.aspect]
+    def of(cls, config: FollowConfig, width: int, height: int, pixel_aspect: float = 1.0) -> CropBounds:
+        """What ``config`` allows in a picture of this size, whose pixels are ``pixel_aspect`` times as wide as high."""
+        shown = ASPECTS[config.aspect]
+        aspect = shown / pixel_aspect
         largest = min(float(width), height * aspect)
         base = min(config.size * width, largest)
         unit = np.array([_SHARE[0], _SHARE[1], 0.5]) * width
         out_h = config.output_height or round(base / aspect)
         out_h = max(2, out_h - out_h % 2)
-        out_w = max(2, round(out_h * aspect / 2) * 2)
+        out_w = max(2, round(out_h * shown / 2) * 2)
         return cls(
             width, height, aspect, base, min(largest, base * config.widest), config.max_speed * unit,
             config.max_acceleration * unit, (out_w, out_h),
@@ -115,8 +117,8 @@ class LiveFollow:
     ahead of it, at no more than the speed from which it can still stop at its goal within the acceleration allowed.
     """
 
-    def __init__(self, config: FollowConfig, width: int, height: int) -> None:
-        self.config, self.frame = config, CropBounds.of(config, width, height)
+    def __init__(self, config: FollowConfig, width: int, height: int, pixel_aspect: float = 1.0) -> None:
+        self.config, self.frame = config, CropBounds.of(config, width, height, pixel_aspect)
         self._reset()
 
     @property

@@ -36,7 +36,7 @@ class _Samples:
 
 def plan_follow(
     time_s: FloatArray, xy: FloatArray, seen: np.ndarray, size: tuple[int, int], config: FollowConfig,
-    cuts: np.ndarray | None = None,
+    cuts: np.ndarray | None = None, pixel_aspect: float = 1.0,
 ) -> CropPath:  # fmt: skip
     """Plans the crop for a whole track.
 
@@ -46,8 +46,9 @@ def plan_follow(
         seen: bool [N], a detection (else predicted; its place counts less).
         size: width and height of the picture in px.
         cuts: bool [N], the scene changes before this frame, so the crop may jump.
+        pixel_aspect: width of a pixel as shown divided by its height.
     """
-    frame = CropBounds.of(config, *size)
+    frame = CropBounds.of(config, *size, pixel_aspect)
     out = np.empty((len(time_s), 3))
     starts = [0] if cuts is None else sorted({0, *np.flatnonzero(cuts).tolist()})
     for a, b in zip(starts, [*starts[1:], len(time_s)], strict=True):

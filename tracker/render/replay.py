@@ -12,7 +12,7 @@ import numpy as np
 
 from tracker.core.config import Config, FollowConfig
 from tracker.core.errors import TrackerError
-from tracker.core.files import prepare_folder
+from tracker.core.files import keep_apart, prepare_folder
 from tracker.core.progress import Progress, silent
 from tracker.core.trajectory import Trajectory
 from tracker.core.types import BallState, CameraMotion, Frame, Status
@@ -21,37 +21,40 @@ from tracker.render.follow import CropPath, LiveFollow
 from tracker.render.follow_plan import plan_follow
 from tracker.render.modes import Modes
 from tracker.render.rle import CocoMasks, PngMasks
-from tracker.render.sink import FollowSink, HighlightSink, OverlaySink, Sink
+from tracker.render.sink import FollowSink, HighlightSink, OverlaySink, Sink, Spared
 from tracker.video import Sound, VideoInfo, open_video
 
 
 def open_sinks(
     stack: contextlib.ExitStack, modes: Modes, folder: Path, info: VideoInfo, source: str | Path, config: Config,
-    camera: CropPath | None = None,
+    failures: list[str], camera: CropPath | None = None,
 ) -> list[Sink]:  # fmt: skip
     """The sinks for ``modes``, entered into ``stack``.
 
     Args:
         source: of the sound.
+        failures: gets a line for each sink that fails; the others go on.
         camera: the planned path of the automatic camera; without one it follows as it happens.
     """
-    sinks: list[Sink] = []
 
     def sound() -> Sound | None:
         return Sound.open(source, config.video)
 
-    if modes.overlay:
-        sinks.append(stack.enter_context(OverlaySink(folder / "overlay.mp4", info, sound())))
-    if modes.highlight or modes.png_masks:
+    def overlay() -> Sink:
+        return OverlaySink(folder / "overlay.mp4", info, sound())
+
+    def highlight() -> Sink:
         masks: list[CocoMasks | PngMasks] = [CocoMasks(folder / "masks.json", info.name, info.width, info.height)]
         if modes.png_masks:
             masks.append(PngMasks(folder / "masks", info.name, info.width, info.height))
-        sinks.append(stack.enter_context(HighlightSink(folder / "highlight.mp4", info, sound(), masks)))
-    if modes.follow:
-        follow = camera or LiveFollow(config.follow, info.width, info.height)
-        path = folder / "follow.mp4"
-        sinks.append(stack.enter_context(FollowSink(path, info, follow, sound(), folder / "follow.csv")))
-    return sinks
+        return HighlightSink(folder / "highlight.mp4", info, sound(), masks)
+
+    def follow() -> Sink:
+        view = camera or LiveFollow(config.follow, info.width, info.height, info.pixel_aspect)
+        return FollowSink(folder / "follow.mp4", info, view, sound(), folder / "follow.csv")
+
+    wanted = [(modes.overlay, overlay), (modes.highlight or modes.png_masks, highlight), (modes.follow, follow)]
+    return [stack.enter_context(Spared(make, failures)) for asked, make in wanted if asked]
 
 
 class CameraWatch:
@@ -100,12 +103,15 @@ def _differences(t: Trajectory) -> np.ndarray:
     return out
 
 
-def plan(times_s: Sequence[float], states: Sequence[BallState], cuts: Sequence[bool], size: tuple[int, int],
+def plan(times_s: Sequence[float], states: Sequence[BallState], cuts: Sequence[bool], info: VideoInfo,
          config: FollowConfig) -> CropPath:  # fmt: skip
     """The automatic camera's path for states one after the other."""
     xy = np.array([s.xy for s in states], dtype=np.float64).reshape(-1, 2)
     seen = np.array([s.status is Status.DETECTED for s in states], dtype=bool)
-    return plan_follow(np.asarray(times_s, dtype=np.float64), xy, seen, size, config, np.asarray(cuts, dtype=bool))
+    return plan_follow(
+        np.asarray(times_s, dtype=np.float64), xy, seen, (info.width, info.height), config,
+        np.asarray(cuts, dtype=bool), info.pixel_aspect,
+    )  # fmt: skip
 
 
 def replay(
@@ -120,12 +126,16 @@ def replay(
 
     Returns:
         frames written, and whether Ctrl-C ended it early (files are valid for what was done).
+
+    Raises:
+        TrackerError: bad video; or some output failed, after the others were written.
     """
+    failures = list[str]()
     watch = CameraWatch() if modes.overlay or modes.highlight or modes.png_masks else None
     count, interrupted = 0, False
     with contextlib.ExitStack() as stack:
         source = stack.enter_context(open_video(video, config=config.video, fps=fps))
-        sinks = open_sinks(stack, modes, folder, source.info, video, config, camera)
+        sinks = open_sinks(stack, modes, folder, source.info, video, config, failures, camera)
         try:
             for frame in progress(source, total=source.info.frames_hint, desc="render"):
                 if until is not None and frame.index > until:
@@ -142,6 +152,8 @@ def replay(
                     sink.finish()
         except KeyboardInterrupt:
             interrupted = True
+    if failures:
+        raise TrackerError("; ".join(failures))
     return count, interrupted
 
 
@@ -164,6 +176,7 @@ def render(
     if not modes:
         raise TrackerError("nothing to render; ask for --overlay, --highlight or --follow")
     states = states_of(trajectory)
+    keep_apart([Path(out) / name for name in modes.files], [video])
     folder = prepare_folder(out)
     with open_video(video, config=config.video, fps=fps) as source:
         info = source.info
@@ -188,8 +201,7 @@ def _planned(
             times.append(frame.time_s)
             shown.append(states.get(frame.index) or BallState.lost(frame.index, frame.time_s))
             cuts.append(watch.see(frame)[1] or frame.gap)
-        size = (source.info.width, source.info.height)
-    return plan(times, shown, cuts, size, config.follow)
+    return plan(times, shown, cuts, source.info, config.follow)
 
 
 def _check_match(trajectory: Trajectory, info: VideoInfo, video: str) -> None:

@@ -6,9 +6,10 @@ after Ctrl-C. Times and sound are those of the input. Frames of another size tha
 
 from __future__ import annotations
 
+import contextlib
 import csv
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +17,7 @@ from typing import Protocol
 
 import numpy as np
 
+from tracker.core.errors import TrackerError
 from tracker.core.files import atomic_write
 from tracker.core.types import BallState, CameraMotion, FloatArray, Frame, Image, Region, Status, reference_scale
 from tracker.render.follow import Crop, CropPath, LiveFollow, show
@@ -41,9 +43,13 @@ class Sink(Protocol):
 class _VideoSink:
     """What all of them do."""
 
-    def __init__(self, path: str | Path, info: VideoInfo, size: tuple[int, int], sound: Sound | None) -> None:
+    def __init__(
+        self, path: str | Path, info: VideoInfo, size: tuple[int, int], sound: Sound | None,
+        pixel_aspect: float | None = None,
+    ) -> None:  # fmt: skip
         self._size = (info.width, info.height)
-        self._writer = VideoWriter(path, *size, info.fps, sound=sound)
+        aspect = info.pixel_aspect if pixel_aspect is None else pixel_aspect
+        self._writer = VideoWriter(path, *size, info.fps, pixel_aspect=aspect, sound=sound)
 
     def __enter__(self):
         return self
@@ -59,6 +65,52 @@ class _VideoSink:
 
     def _fits(self, frame: Frame) -> bool:
         return (frame.width, frame.height) == self._size
+
+
+class Spared:
+    """A sink whose failure ends only itself: what was tracked, and the other sinks, go on.
+
+    Args:
+        make: opens the sink.
+        failures: gets the line that says what failed.
+    """
+
+    def __init__(self, make: Callable[[], Sink], failures: list[str]) -> None:
+        self._make, self._failures = make, failures
+        self._sink: Sink | None = None
+
+    def __enter__(self) -> Spared:
+        with self._sparing():
+            self._sink = self._make().__enter__()
+        return self
+
+    def add(self, frame: Frame, state: BallState, camera: CameraMotion | None = None, cut: bool = False) -> None:
+        if self._sink is not None:
+            with self._sparing():
+                self._sink.add(frame, state, camera, cut)
+
+    def finish(self) -> None:
+        if self._sink is not None:
+            with self._sparing():
+                self._sink.finish()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._sink is not None:
+            with self._sparing():
+                self._sink.__exit__(kind, error, trace)
+
+    @contextlib.contextmanager
+    def _sparing(self) -> Iterator[None]:
+        try:
+            yield
+        except (TrackerError, MemoryError) as e:
+            self._failures.append(str(e) or "not enough memory")
+            sink, self._sink = self._sink, None
+            if sink is not None:
+                with contextlib.suppress(TrackerError, OSError):
+                    sink.__exit__(type(e), e, e.__traceback__)
 
 
 class OverlaySink(_VideoSink):
@@ -225,7 +277,7 @@ class FollowSink(_VideoSink):
         crops: str | Path | None = None,
     ) -> None:  # fmt: skip
         self._out = camera.out_size
-        super().__init__(path, info, self._out, sound)
+        super().__init__(path, info, self._out, sound, 1.0)  # the crop is scaled to square pixels
         self._camera, self._crops = camera, crops
         self._rows: list[tuple[str, ...]] = []
 

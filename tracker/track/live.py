@@ -13,7 +13,7 @@ from tracker.core.config import Config
 from tracker.core.trajectory_formats import COLUMNS, record
 from tracker.core.types import BallState
 from tracker.detect.model import BallModel
-from tracker.track.pipeline import Pipeline, Step
+from tracker.track.pipeline import SizedPipeline, Step
 from tracker.video.capture import Capture
 
 LIVE, STALLED, RECONNECTING = "live", "stalled", "reconnecting"
@@ -67,8 +67,7 @@ def live_states(capture: Capture, model: BallModel, config: Config) -> Generator
     While no picture comes for ``live.stall_after_s``, a stall is said and said again as often. Frame numbers and times
     rise strictly whatever the source does.
     """
-    pipeline: Pipeline | None = None
-    size = (0, 0)
+    pipeline = SizedPipeline(model, config)
     last = time.monotonic()
     while True:
         item = capture.get(config.live.stall_after_s)
@@ -81,9 +80,6 @@ def live_states(capture: Capture, model: BallModel, config: Config) -> Generator
             continue
         last = item.monotonic_s
         frame = item.frame
-        if pipeline is None or size != (frame.width, frame.height):
-            size = (frame.width, frame.height)
-            pipeline = Pipeline(model, config, *size)
         step = pipeline.step(frame)
         delay = time.monotonic() - item.monotonic_s
         yield LiveState(step, LIVE, item.unix_s, delay, item.behind_s, capture.dropped)

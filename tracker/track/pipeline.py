@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tracker.core.config import Config
-from tracker.core.types import BallState, CameraMotion, Detections, Frame, Image, Status
+from tracker.core.types import BallState, CameraMotion, Detections, Frame, Image, Region, Status
 from tracker.detect.detector import Detector
 from tracker.detect.model import BallModel
 from tracker.motion.camera import CameraMotionEstimator, small_picture
@@ -90,6 +90,45 @@ class Pipeline:
         return Step(frame, best_detection(frame, d, enough), d, None, False, "still")
 
 
+class SizedPipeline:
+    """A pipeline for pictures whose size or shape may change: each new one starts afresh. A picture that is fitted into
+    another shape is looked at in its own pixels; what is found is told in those of the frame.
+    """
+
+    def __init__(self, model: BallModel, config: Config) -> None:
+        self._model, self._config = model, config
+        self._pipeline: Pipeline | None = None
+        self._size = (0, 0)
+
+    def step(self, frame: Frame, *, still: bool = False) -> Step:
+        seen, part = frame.own or (frame, None)
+        seen.repeated, seen.gap = frame.repeated, frame.gap  # a capture may have changed its mind
+        if self._pipeline is None or self._size != (seen.width, seen.height):
+            self._size = (seen.width, seen.height)
+            self._pipeline = Pipeline(self._model, self._config, *self._size)
+        step = self._pipeline.still(seen) if still else self._pipeline.step(seen)
+        return step if part is None else _placed(step, frame, part)
+
+
+def _placed(step: Step, frame: Frame, part: Region) -> Step:
+    """A step told in the pixels of a frame that shows ``part`` of the picture that was looked at."""
+    scale = np.array([frame.width / part.width, frame.height / part.height])
+    origin = np.array([part.x0, part.y0])
+    mean = float(np.sqrt(scale.prod()))
+    s, d, camera = step.state, step.detections, step.camera
+    both = np.r_[scale, scale]
+    state = replace(
+        s, frame=frame.index, time_s=frame.time_s, xy=(s.xy - origin) * scale - 0.5, velocity=s.velocity * scale,
+        cov=s.cov * np.outer(both, both), radius_px=s.radius_px * mean,
+    )  # fmt: skip
+    detections = replace(d, xy=(d.xy - origin) * scale - 0.5, radius_px=d.radius_px * mean, region=None)
+    if camera is not None and not camera.is_identity:
+        turn = camera.matrix[:, :2] * np.outer(scale, 1 / scale)
+        shift = (camera.matrix[:, :2] @ (0.5 / scale + origin) + camera.matrix[:, 2] - origin) * scale - 0.5
+        camera = replace(camera, matrix=np.c_[turn, shift])
+    return replace(step, frame=frame, state=state, detections=detections, camera=camera)
+
+
 def best_detection(frame: Frame, d: Detections, threshold: float) -> BallState:
     """The best detection as a state of its own, LOST below the threshold."""
     if not len(d) or d.score[0] < threshold:
@@ -110,13 +149,9 @@ def track_video(video: VideoSource, model: BallModel, config: Config, *, stills:
 
     A source whose picture size changes in mid-stream starts afresh with the new size.
     """
-    pipeline: Pipeline | None = None
-    size = (0, 0)
+    pipeline = SizedPipeline(model, config)
     for frame in video:
-        if pipeline is None or size != (frame.width, frame.height):
-            size = (frame.width, frame.height)
-            pipeline = Pipeline(model, config, *size)
-        yield pipeline.still(frame) if stills else pipeline.step(frame)
+        yield pipeline.step(frame, still=stills)
 
 
 class ClipRecord:

@@ -21,6 +21,7 @@ from tracker.core.types import Frame
 from tracker.video import VideoInfo, VideoSource, open_video
 
 _log = logging.getLogger(__name__)
+LEAP_S = 2.0  # seconds that a clock may gain from one picture to the next
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,6 +66,7 @@ class Capture:
         self.dropped = self.reconnects = 0
         self.connected = False
         self.problem = ""  # why the last connection ended
+        self.notes: list[str] = []  # lines for the user about the source
         self.ended = False
         self._queue: deque[Captured] = deque()
         self._changed = threading.Condition()
@@ -121,7 +123,7 @@ class Capture:
     # -- the reader's thread --------------------------------------------------------------------------------------
 
     def _open(self) -> VideoSource:
-        video = open_video(self.source, config=self._video, fps=self.fps, stdin=self._stdin)
+        video = open_video(self.source, config=self._video, fps=self.fps, stdin=self._stdin, arrival=True)
         kind = video.info.kind
         self._newest_only = self._paced or video.info.is_live or kind == "stdin"
         self._paced = self._paced and not video.info.is_live
@@ -167,12 +169,23 @@ class Capture:
 
     def _read(self, video: VideoSource) -> None:
         start_index, offset = self._base_index, None
-        best = float("inf")
+        best, ahead_s, before = float("inf"), 0.0, (0.0, 0.0)
         for frame in video:
             if self._stop.is_set():
                 return
             now = time.monotonic()
-            own_s = frame.time_s
+            own_s = frame.time_s - ahead_s
+            for note in video.stats.notes:
+                if note not in self.notes:
+                    self.notes.append(note)
+            # pictures may come late, but nobody can send tomorrow's: a clock that runs ahead of ours was set
+            if video.info.is_live and offset is not None:
+                leap = (own_s - before[0]) - (now - before[1])
+                if leap > LEAP_S:
+                    ahead_s, own_s = ahead_s + leap, own_s - leap
+                    frame.gap = True
+                    self.notes.append(f"the source's clock was set {leap:.1f} s ahead: bridged by the time of arrival")
+            before = (own_s, now)
             if self._began is None:
                 self._began = now
             if offset is None:  # of this connection: time goes on by the wall clock

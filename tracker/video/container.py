@@ -10,7 +10,6 @@ demuxers that read that one file, and may refer to nothing else (no playlists, n
 from __future__ import annotations
 
 import logging
-import struct
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,15 +19,18 @@ from urllib.parse import urlsplit
 import av
 import av.error
 from av.container.core import Flags
-from av.stream import Disposition
 
 from tracker.core.config import VideoConfig
 from tracker.core.errors import TrackerError
 from tracker.core.files import safe_name
 from tracker.core.types import Frame
+from tracker.video import reasons, streams
+from tracker.video.deinterlace import Deinterlacer
+from tracker.video.ending import Ending
 from tracker.video.planes import Planes
 from tracker.video.repeats import RepeatDetector
-from tracker.video.source import Clock, VideoInfo, VideoSource, VideoStats, sane_fps
+from tracker.video.shape import Shape
+from tracker.video.source import ARRIVAL, COUNTED, OWN, Clock, VideoInfo, VideoSource, VideoStats, sane_fps
 
 _log = logging.getLogger(__name__)
 
@@ -40,6 +42,7 @@ FORMATS = (
 _NETWORK_PROTOCOLS = "rtsp,rtsps,http,https,httpproxy,tls,tcp,udp,rtp,srtp,rtmp,srt,crypto"
 _RECONNECTS = 5
 _DEMUX_RETRIES = 16  # read errors in a row after which a file has ended
+NO_TIMESTAMPS = 0x80  # AVFMT_NOTIMESTAMPS: the times that FFmpeg gives such packets are made up
 
 
 def open_file(path: Path, config: VideoConfig, fps: float | None) -> VideoSource:
@@ -51,30 +54,50 @@ def open_file(path: Path, config: VideoConfig, fps: float | None) -> VideoSource
         raise TrackerError(f"cannot read {path}: {(e.strerror or str(e)).lower()}") from e
     if empty:
         raise TrackerError(f"{path} is empty (0 bytes); it is no video")
+
+    def connect() -> Any:
+        return connect_file(path, config)
+
+    stream = _Stream(connect, safe_name(path.stem), str(path), "file", False, config, fps)
+    stream.head = lambda: reasons.read_head(path)
+    stream.path = path
+    return stream.start()
+
+
+def connect_file(path: Path, config: VideoConfig) -> Any:
+    """An opened container of a local file; it can refer to nothing else.
+
+    Raises:
+        TrackerError: it is no video; the line names what it is.
+    """
     options = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
-
-    def connect() -> Any:  # the explicit protocol keeps names such as "concat:a|b" or "http:x" names
-        try:
-            return _connect("file:" + str(path.absolute()), str(path), options, config)
-        except TrackerError:
-            if _lacks_index(path):
-                raise TrackerError(
-                    f"{path} is cut off: its index, which this kind of file has at the end, is missing; "
-                    "copy or record it again (a program such as untrunc may rescue it)"
-                ) from None
-            raise
-
-    return _Stream(connect, safe_name(path.stem), str(path), "file", False, config, fps).start()
+    try:  # the explicit protocol keeps names such as "concat:a|b" or "http:x" names
+        return _connect("file:" + str(path.absolute()), str(path), options, config)
+    except TrackerError:
+        if other := reasons.of_head(reasons.read_head(path)):
+            raise TrackerError(f"{path} {other}") from None
+        if reasons.lacks_index(path):
+            raise TrackerError(
+                f"{path} is cut off: its index, which this kind of file has at the end, is missing; "
+                "copy or record it again (a program such as untrunc may rescue it)"
+            ) from None
+        raise
 
 
-def open_stdin(file: BinaryIO, config: VideoConfig, fps: float | None, name: str = "stdin") -> VideoSource:
+def open_stdin(
+    file: BinaryIO, config: VideoConfig, fps: float | None, name: str = "stdin", *, arrival: bool = False
+) -> VideoSource:
     """A stream of bytes. Rewound where it can be (``< file.mp4``): an MP4 may keep its index at the end."""
+    seen = bytearray()
 
     class Pipe:
         name = "standard input"
 
         def read(self, n: int) -> bytes:
-            return file.read(n) or b""
+            data = file.read(n) or b""
+            if len(seen) < reasons.HEAD:
+                seen.extend(data[: reasons.HEAD - len(seen)])
+            return data
 
     class Seekable(Pipe):
         def seek(self, offset: int, whence: int = 0) -> int:
@@ -84,18 +107,31 @@ def open_stdin(file: BinaryIO, config: VideoConfig, fps: float | None, name: str
             return file.tell()
 
     options = {"protocol_whitelist": "pipe", "format_whitelist": FORMATS}
+    seekable = file.seekable()
 
     def connect() -> Any:
-        return _connect(Seekable() if file.seekable() else Pipe(), "standard input", options, config)
+        try:
+            return _connect(Seekable() if seekable else Pipe(), "standard input", options, config)
+        except TrackerError:
+            if not seen:
+                raise TrackerError("standard input is empty; pipe a video into it") from None
+            if other := reasons.of_head(bytes(seen)):
+                raise TrackerError(f"standard input {other}") from None
+            if bytes(seen[4:8]) == b"ftyp" and not seekable:
+                raise TrackerError(_index_at_end("standard input")) from None
+            raise
 
-    return _Stream(connect, safe_name(name), "standard input", "stdin", False, config, fps).start()
+    stream = _Stream(connect, safe_name(name), "standard input", "stdin", False, config, fps)
+    stream.head, stream.arrival, stream.seekable = lambda: bytes(seen), arrival and not seekable, seekable
+    return stream.start()
 
 
 def open_network(url: str, config: VideoConfig, fps: float | None) -> VideoSource:
     """A network stream. A live one that breaks off is opened again a few times; the next frame then has a gap."""
     parts = urlsplit(url)
     shown = f"{parts.scheme}://{parts.hostname or ''}{parts.path}"  # never the password
-    options = {"protocol_whitelist": _NETWORK_PROTOCOLS}
+    # the rate is not worth waiting for: the first pictures come at once, at their true moments
+    options = {"protocol_whitelist": _NETWORK_PROTOCOLS, "fpsprobesize": "0"}
     if parts.scheme.startswith("rtsp"):
         options |= {"rtsp_transport": "tcp"}
     timeout = (config.open_timeout_s, config.open_timeout_s)
@@ -105,14 +141,16 @@ def open_network(url: str, config: VideoConfig, fps: float | None) -> VideoSourc
 
     live = parts.scheme not in ("http", "https")
     name = safe_name(f"{parts.hostname or 'stream'}{parts.path}")
-    return _Stream(connect, name, shown, "stream", live, config, fps).start()
+    stream = _Stream(connect, name, shown, "stream", live, config, fps)
+    stream.seekable = False
+    return stream.start()
 
 
 def _connect(
     file: Any, shown: str, options: dict[str, str], config: VideoConfig, timeout: tuple[float, float] | None = None
 ) -> Any:
     """Opens a container, every failure told in one line."""
-    options = options | {"max_pixels": _decoder_limit(config)}
+    options = options | {"max_pixels": streams.decoder_limit(config)}
     try:
         container = av.open(file, "r", options=options, timeout=timeout)
         # PyAV asks FFmpeg to invent missing presentation times; with reordered frames in AVI they come out shuffled
@@ -124,31 +162,6 @@ def _connect(
         raise TrackerError(f"cannot open {shown}: {_reason(e, shown)}") from e
 
 
-def _decoder_limit(config: VideoConfig) -> str:
-    """FFmpeg's own bound on a picture it allocates. It counts rows rounded up to 64 pixels; the exact check is ours."""
-    return str(config.max_pixels + 64 * 65536)
-
-
-def _lacks_index(path: Path) -> bool:
-    """An MP4 or MOV that begins well and holds no ``moov`` box among its outermost ones."""
-    size = path.stat().st_size
-    with path.open("rb") as f:
-        at, seen = 0, list[bytes]()
-        while at + 8 <= size and len(seen) < 1000:
-            f.seek(at)
-            head = f.read(16)
-            length, kind = int.from_bytes(head[:4], "big"), head[4:8]
-            if length == 1 and len(head) == 16:
-                length = int.from_bytes(head[8:16], "big")
-            if length >= 8 and at + length > size and kind == b"moov":
-                break  # the index itself is cut
-            seen.append(kind)
-            if length < 8:
-                break
-            at += length
-    return seen[:1] == [b"ftyp"] and b"moov" not in seen
-
-
 def _reason(e: Exception, shown: str) -> str:
     if isinstance(e, av.error.InvalidDataError) or (
         isinstance(e, (av.error.EOFError, ValueError)) and "://" not in shown
@@ -157,8 +170,21 @@ def _reason(e: Exception, shown: str) -> str:
     return (getattr(e, "strerror", None) or str(e) or type(e).__name__).lower()
 
 
+def _index_at_end(shown: str) -> str:
+    return (
+        f"{shown}: the index of this MP4 is at its end, which cannot be read from a pipe or a server without ranges; "
+        "give the file itself, or write it with -movflags +faststart"
+    )
+
+
 class _Stream:
-    """Decodes one container from end to end, whatever happens on the way."""
+    """Decodes one container from end to end, whatever happens on the way.
+
+    Attributes:
+        head: gives the source's first bytes, for the message when nothing can be read.
+        path: of a local file. arrival: pictures without a time of their own get that of their arrival.
+        seekable: the source can be read at any place.
+    """
 
     def __init__(
         self,
@@ -172,51 +198,69 @@ class _Stream:
     ) -> None:
         self.connect, self.name, self.shown, self.kind, self.is_live = connect, name, shown, kind, is_live
         self.config, self.fps = config, fps
+        self.head: Callable[[], bytes] = bytes
+        self.path: Path | None = None
+        self.arrival, self.seekable = False, True
         self.stats = VideoStats()
         self._container: Any = None
+        self._clock_kind = OWN
+        self._ending = Ending()
+        self._aspect = 1.0
 
     def start(self) -> VideoSource:
         container = self._container = self.connect()
         try:
             stream = self._choose(container)
             rate = sane_fps(self.fps, stream.average_rate, stream.guessed_rate, stream.base_rate)
-            hint = stream.frames or (stream.duration and stream.time_base and stream.duration * stream.time_base * rate)
             live = self.is_live or (self.kind == "stream" and not container.duration)
             self.is_live = live
+            self.arrival = self.arrival or (live and self.kind == "stream")
+            if container.format.flags & NO_TIMESTAMPS:
+                self._clock_kind = ARRIVAL if self.arrival else COUNTED
+                if not self.arrival:
+                    rate = sane_fps(self.fps, getattr(stream.codec_context, "framerate", None), stream.guessed_rate)
+                    self._note(f"no times in it: frames are counted at {rate:g} a second (--fps gives another rate)")
+                else:
+                    self._note("the source sends no times: its clock is that of arrival here")
+            self._ending.promise(container, stream, rate)
             frames = self._frames(container, stream, rate)
             first = next(frames, None)
+            if first is None:
+                raise TrackerError(self._nothing(container, stream))
         except BaseException:
             container.close()
             raise
-        if first is None:
-            container.close()
-            damage = f" ({self.stats.damaged} damaged)" if self.stats.damaged else ""
-            raise TrackerError(f"{self.shown} holds no picture that can be decoded{damage}; is it cut off or damaged?")
-        hint_n = int(hint) if hint and 0 < hint < 1e9 and not live else None
-        info = VideoInfo(self.name, first.width, first.height, rate, hint_n, live, self.kind)
+        hint = self._ending.promised_frames if not live else None
+        info = VideoInfo(
+            self.name, first.width, first.height, rate, hint, live, self.kind, self._aspect, stream.index,
+        )  # fmt: skip
         return VideoSource(info, _Ahead(first, frames), self.stats)
 
-    def _choose(self, container: Any) -> Any:
-        """The video stream to follow; cover art of a sound file is none."""
-        for stream in container.streams.video:
-            if stream.disposition & Disposition.attached_pic:
-                continue
-            context = stream.codec_context
-            if context is None:
-                raise TrackerError(f"{self.shown}: its video codec is not supported; convert it, for example to H.264")
-            self._check_size(context.width or 0, context.height or 0)
-            stream.thread_type = "SLICE"  # frame threads would delay live frames, and blur which frame was damaged
-            context.thread_count = 1
-            context.options = {"max_pixels": _decoder_limit(self.config)}
-            return stream
-        raise TrackerError(f"{self.shown} holds no video (only sound or other data)")
+    def _note(self, text: str) -> None:
+        self.stats.note(text)
 
-    def _check_size(self, width: int, height: int) -> None:
-        if width * height > self.config.max_pixels:
-            raise TrackerError(
-                f"{self.shown}: {width} x {height} pixels are more than video.max_pixels = {self.config.max_pixels}; "
-                "make it smaller or raise that limit"
+    def _nothing(self, container: Any, stream: Any) -> str:
+        """Why no picture came, although the container could be opened."""
+        if other := reasons.of_head(self.head()):
+            return f"{self.shown} {other}"
+        packets, whole = self._ending.packets, not (self.path and reasons.is_cut(self.path))
+        if "mp4" in container.format.name.split(",") and not packets and not self.seekable:
+            return _index_at_end(self.shown)
+        damage = f" ({self.stats.damaged} damaged)" if self.stats.damaged else ""
+        promised = packets or stream.frames
+        if promised and whole and not self.stats.truncated:
+            return (
+                f"{self.shown}: {streams.codec_words(stream)} has no decoder here that reads it (none of {promised} "
+                "pictures decodes, unless all are damaged); convert it to H.264 first"
             )
+        return f"{self.shown} holds no picture that can be decoded{damage}; is it cut off or damaged?"
+
+    def _choose(self, container: Any) -> Any:
+        stream = streams.choose(container, self.shown, self.config)
+        self._note(streams.others(container, stream))
+        stream.thread_type = "SLICE"  # frame threads would delay live frames, and blur which frame was damaged
+        stream.codec_context.thread_count = 1
+        return stream
 
     def _pictures(self, container: Any, stream: Any) -> Iterator[tuple[av.VideoFrame, bool]]:
         """Decoded pictures, and whether the connection was lost before this one."""
@@ -224,6 +268,7 @@ class _Stream:
         while True:
             try:
                 for packet in container.demux(stream):
+                    self._ending.see(packet)
                     try:
                         pictures = packet.decode()
                     except (av.error.FFmpegError, ValueError):
@@ -239,7 +284,7 @@ class _Stream:
                 _log.debug("%s: %s", self.shown, e)
                 if self.is_live and self.kind == "stream":
                     container.close()
-                    again = self._again()
+                    again = self._reconnect()
                     if again is None:
                         return
                     container, stream = again
@@ -257,7 +302,7 @@ class _Stream:
         except (av.error.FFmpegError, ValueError):
             self.stats.damaged += 1
 
-    def _again(self) -> tuple[Any, Any] | None:
+    def _reconnect(self) -> tuple[Any, Any] | None:
         """Connects anew after a live stream broke off."""
         for attempt in range(_RECONNECTS):
             time.sleep(min(0.2 * 2**attempt, 2.0))
@@ -269,52 +314,77 @@ class _Stream:
         self.stats.truncated = True
         return None
 
+    def _whole(self, container: Any, stream: Any) -> Iterator[tuple[av.VideoFrame, tuple[int, bool, float]]]:
+        """Undamaged, deinterlaced pictures, each with its number, whether the connection was lost before, arrival."""
+        deinterlacer, index = Deinterlacer(stream), -1
+        for picture, lost in self._pictures(container, stream):
+            index += 1
+            if picture.is_corrupt:
+                self.stats.damaged += 1
+                continue
+            streams.check_size(picture.width, picture.height, self.shown, self.config)
+            if lost:
+                yield from deinterlacer.flush()
+                deinterlacer.reset()
+            yield from deinterlacer.feed(picture, (index, lost, time.monotonic()))
+            if deinterlacer.active and not self.stats.interlaced:
+                self.stats.interlaced = True
+                self._note("interlaced: the first field of each frame is read, at the frame's time")
+        yield from deinterlacer.flush()
+
     def _frames(self, container: Any, stream: Any, rate: float) -> Iterator[Frame]:
         clock = Clock(rate)
         repeats = RepeatDetector(self.config.repeat_threshold)
-        size: tuple[int, int] | None = None
-        index, orientation, stored = -1, (0, False), (0, 0)
+        shape: Shape | None = None
+        orientation, stored = (0, False), (0, 0)
+        aspect, latest, own = 1.0, -1, self._clock_kind == OWN
         try:
-            for picture, lost in self._pictures(container, stream):
-                index += 1
-                if picture.is_corrupt:
-                    self.stats.damaged += 1
-                    continue
-                self._check_size(picture.width, picture.height)
-                time_s, gap = clock.feed(_time_of(picture))
+            for picture, (index, lost, arrived) in self._whole(container, stream):
+                arrival = arrived if self.arrival else None
+                time_s, gap = clock.feed(time_of(picture) if own else None, arrival)
                 gap = gap or lost
                 if (picture.width, picture.height) != stored:  # the first, or another kind of picture from here on
-                    stored = (picture.width, picture.height)
-                    orientation = _orientation(picture)
+                    before, stored = stored, (picture.width, picture.height)
+                    orientation = streams.orientation(picture)
+                    aspect = streams.pixel_aspect(stream, orientation[0])
+                    if shape is not None:
+                        self.stats.size_changed(index, before, stored)
                 planes = Planes(picture, *orientation)
-                if size is None:
-                    size = (planes.width, planes.height)
-                elif (planes.width, planes.height) != size:
-                    planes = _scaled(planes, size)
+                if shape is None:
+                    shape, self._aspect = Shape(planes.width, planes.height, aspect), aspect
+                elif (planes.width, planes.height) != (shape.width, shape.height):
                     self.stats.resized += 1
-                self.stats.timestamps_mended = clock.mended
+                self.stats.timestamps_mended = clock.mended if own else 0
+                if clock.jumps > self.stats.clock_jumps:
+                    self.stats.clock_jumps = clock.jumps
+                    self._note(f"the clock jumps, first before frame {index}: bridged by one frame")
                 if gap:
                     repeats.reset()
                 repeated = repeats.feed(planes.luma())
-                yield make_frame(planes, index, time_s, repeated=repeated, gap=gap)
+                latest = index
+                yield shape.frame(planes, index, time_s, aspect, repeated=repeated, gap=gap)
                 del planes, picture
+            if latest >= 0 and not self.is_live:
+                self._end(latest + 1, clock)
         finally:
             self._container.close()
 
-
-def make_frame(planes: Planes, index: int, time_s: float, *, repeated: bool = False, gap: bool = False) -> Frame:
-    """A lazy :class:`Frame` over decoded planes."""
-    return Frame(
-        index,
-        time_s,
-        lazy=planes.image,
-        width=planes.width,
-        height=planes.height,
-        repeated=repeated,
-        gap=gap,
-        resample=planes.crop,
-        luma=planes.grey,
-    )
+    def _end(self, frames: int, clock: Clock) -> None:
+        """The source has ended: as it promised?"""
+        cut = self.path is not None and reasons.is_cut(self.path)
+        short = self._ending.is_short(clock.interval) and not clock.jumps
+        if cut or short or self.stats.truncated:
+            self.stats.truncated = True
+            self.stats.promised_frames, self.stats.promised_s = self._ending.promised_frames, self._ending.promised_s
+            seconds = clock.last_s + clock.interval
+            self.stats.seconds = seconds
+            told = f"ends early: {frames} frames, {seconds:.1f} s"
+            if short and self.stats.promised_frames and self.stats.promised_s:
+                told = (
+                    f"ends early: {frames} of {self.stats.promised_frames} frames, "
+                    f"{seconds:.1f} of {self.stats.promised_s:.1f} s"
+                )
+            self._note(f"{told} (cut off; copy or record it again if there should be more)")
 
 
 class _Ahead:
@@ -338,39 +408,7 @@ class _Ahead:
         self._rest.close()  # type: ignore[attr-defined]
 
 
-def _time_of(picture: av.VideoFrame) -> float | None:
+def time_of(picture: av.VideoFrame) -> float | None:
     """Presentation time in s; where the container has none (AVI), the decoder hands them out in order of decoding."""
     stamp = picture.dts if picture.pts is None else picture.pts
     return None if stamp is None or not picture.time_base else float(stamp * picture.time_base)
-
-
-def _orientation(picture: av.VideoFrame) -> tuple[int, bool]:
-    """(counter-clockwise quarter turns, then mirrored) that make a picture upright, from its display matrix."""
-    # PyAV ties a picture whose side data (or rotation) were read into a reference cycle, which keeps it until some
-    # garbage collection: memory grows (benchmarks/memory.py). A tiny copy carries the same side data.
-    try:
-        tiny = picture.reformat(width=16, height=16, format="gray", interpolation="POINT", threads=1)
-    except (av.error.FFmpegError, ValueError):  # a pixel format that swscale does not know
-        tiny = picture
-    data = tiny.side_data.get("DISPLAYMATRIX")
-    if data is None:
-        return 0, False
-    raw = bytes(data)
-    if len(raw) < 36:
-        return 0, False
-    a, b, _, c, d = struct.unpack("=5i", raw[:20])  # x' = a x + c y, y' = b x + d y
-    turned = {0: (1, 0, 0, 1), 1: (0, -1, 1, 0), 2: (-1, 0, 0, -1), 3: (0, 1, -1, 0)}
-    best, match = (0, False), 0.0
-    for turns, (p, q, r, s) in turned.items():
-        for mirrored in (False, True):
-            sign = -1 if mirrored else 1
-            score = a * p * sign + b * q + c * r * sign + d * s
-            if score > match:
-                best, match = (turns, mirrored), score
-    return best
-
-
-def _scaled(planes: Planes, size: tuple[int, int]) -> Planes:
-    """The picture at another size: coordinates of one video stay in one space."""
-    w, h = size if planes.turns % 2 == 0 else size[::-1]
-    return Planes(planes.frame.reformat(width=w, height=h, interpolation="AREA"), planes.turns, planes.mirrored)

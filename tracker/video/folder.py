@@ -9,12 +9,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from tracker.core.config import VideoConfig
 from tracker.core.errors import TrackerError
 from tracker.core.files import safe_name
 from tracker.core.types import Frame, Image
-from tracker.video.picture_header import is_complete, picture_size
+from tracker.video.levels import eight_bit, over_black
+from tracker.video.picture_header import exif_orientation, is_complete, picture_size
 from tracker.video.repeats import RepeatDetector
 from tracker.video.source import VideoInfo, VideoSource, VideoStats, sane_fps
 
@@ -127,9 +129,46 @@ def _load(file: Path, config: VideoConfig) -> Image | None:
             "make it smaller or raise that limit"
         )
     try:
-        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        return decode_picture(data)
     except cv2.error:
         return None
-    if bgr is None or bgr.size == 0:
+
+
+def decode_picture(data: bytes) -> Image | None:
+    """A picture file's bytes as upright RGB of 8 bits; None when they are damaged.
+
+    Its EXIF orientation is applied, transparency laid over black, more than 8 bits stretched by their own range.
+    """
+    raw = np.frombuffer(data, np.uint8)
+    turned = data[:3] == b"\xff\xd8\xff" or b"eXIf" in data or b"EXIF" in data
+    picture = None if turned else cv2.imdecode(raw, cv2.IMREAD_UNCHANGED)
+    if picture is None:  # OpenCV turns colour pictures upright, but not those that it leaves unchanged
+        picture = cv2.imdecode(raw, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+        alpha = _upright_alpha(raw) if data[:3] != b"\xff\xd8\xff" else None
+        if alpha is not None and picture is not None and alpha.shape == picture.shape[:2]:
+            picture = over_black(picture, alpha.astype(picture.dtype))
+    if picture is None or picture.size == 0:
         return None
-    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+    if picture.ndim == 2 or picture.shape[2] == 1:
+        return cv2.cvtColor(eight_bit(picture.reshape(picture.shape[:2])), cv2.COLOR_GRAY2RGB)
+    if picture.shape[2] == 4:
+        picture = over_black(np.ascontiguousarray(picture[:, :, :3]), np.ascontiguousarray(picture[:, :, 3]))
+    return cv2.cvtColor(eight_bit(picture), cv2.COLOR_BGR2RGB)
+
+
+def _upright_alpha(raw: NDArray) -> NDArray | None:
+    """The transparency of a picture that has an EXIF orientation, turned upright; None without."""
+    whole, kinds, parts = cv2.imdecodeWithMetadata(raw, flags=cv2.IMREAD_UNCHANGED)
+    if whole is None or whole.ndim != 3 or whole.shape[2] != 4:
+        return None
+    alpha = whole[:, :, 3]
+    for kind, part in zip(kinds, parts, strict=False):
+        if kind == cv2.IMAGE_METADATA_EXIF:
+            turn = exif_orientation(np.asarray(part).tobytes())
+            if turn >= 5:
+                alpha = alpha.T
+            if turn in (2, 3, 6, 7):
+                alpha = alpha[:, ::-1]
+            if turn in (3, 4, 7, 8):
+                alpha = alpha[::-1]
+    return np.ascontiguousarray(alpha)

@@ -23,6 +23,7 @@ def open_video(
     stills: bool = False,
     fps: float | None = None,
     stdin: BinaryIO | None = None,
+    arrival: bool = False,
 ) -> VideoSource:
     """Opens anything that yields frames. The first picture is decoded at once, so a bad source fails here.
 
@@ -34,6 +35,7 @@ def open_video(
         stills: every picture of a folder stands alone: own size, no history, no gaps in time.
         fps: frames per second of a picture folder, and of streams without timestamps (default 25).
         stdin: where "-" reads from, instead of the process's standard input.
+        arrival: standard input comes as it happens: pictures without a time get that of their arrival.
 
     Returns:
         A source of frames; use it in a ``with`` block.
@@ -53,7 +55,7 @@ def open_video(
         )
     if isinstance(source, str):
         if text == "-":
-            return container.open_stdin(stdin or sys.stdin.buffer, config, fps)
+            return container.open_stdin(stdin or sys.stdin.buffer, config, fps, arrival=arrival)
         scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", text)
         if scheme and not os.path.exists(text):
             if scheme[1].lower() not in SCHEMES:
@@ -79,7 +81,7 @@ def open_video(
 
         return camera.open_camera(int(text[10:]), config)
     if stat.S_ISFIFO(mode):
-        return container.open_stdin(path.open("rb", buffering=0), config, fps, name=path.stem)
+        return container.open_stdin(path.open("rb", buffering=0), config, fps, name=path.stem, arrival=arrival)
     if not stat.S_ISREG(mode):
         raise TrackerError(f"{path} is neither a file nor a folder; give a video")
     if path.suffix.lower() in folder.SUFFIXES:

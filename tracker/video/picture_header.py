@@ -69,7 +69,23 @@ def _webp(data: bytes) -> tuple[int, int] | None:
     return None
 
 
+def exif_orientation(exif: bytes) -> int:
+    """The orientation 1 to 8 that EXIF data (a small TIFF) state; 1 where they do not."""
+    at = exif.find(b"Exif\0\0")
+    try:
+        value = _tags(exif[at + 6 if at >= 0 else 0 :], (274,)).get(274, 1)
+    except (struct.error, IndexError):
+        return 1
+    return value if 1 <= value <= 8 else 1
+
+
 def _tiff(data: bytes) -> tuple[int, int] | None:
+    found = _tags(data, (256, 257))
+    return _positive(found[256], found[257])
+
+
+def _tags(data: bytes, wanted: tuple[int, ...]) -> dict[int, int]:
+    """Values of a TIFF's first directory that are single whole numbers."""
     order = "<" if data[:2] == b"II" else ">"
     start = struct.unpack(order + "I", data[4:8])[0]
     count = struct.unpack(order + "H", data[start : start + 2])[0]
@@ -77,6 +93,6 @@ def _tiff(data: bytes) -> tuple[int, int] | None:
     for k in range(count):
         entry = data[start + 2 + 12 * k :][:12]
         tag, kind = struct.unpack(order + "HH", entry[:4])
-        if tag in (256, 257):
+        if tag in wanted:
             found[tag] = struct.unpack(order + ("H" if kind == 3 else "I"), entry[8 : 10 if kind == 3 else 12])[0]
-    return _positive(found[256], found[257])
+    return found

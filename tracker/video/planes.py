@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.core.types import Image, Region
+from tracker.video.levels import eight_bit, over_black, own_range, stretched
 
 
 class Layout(NamedTuple):
@@ -47,9 +48,14 @@ LAYOUTS = {
     "yuv422p10le": Layout(2, 1, 10, 0, "", False),
     "yuv444p10le": Layout(1, 1, 10, 0, "", False),
     "yuv420p12le": Layout(2, 2, 12, 0, "", False),
+    "yuv422p12le": Layout(2, 1, 12, 0, "", False),
+    "yuv444p12le": Layout(1, 1, 12, 0, "", False),
     "p010le": Layout(2, 2, 10, 6, "uv", False),
     "gray": Layout(1, 1, 8, 0, "", False, True),
     "gray10le": Layout(1, 1, 10, 0, "", False, True),
+    "gray12le": Layout(1, 1, 12, 0, "", False, True),
+    "gray14le": Layout(1, 1, 14, 0, "", False, True),
+    "gray16le": Layout(1, 1, 16, 0, "", False, True),
 }
 
 # Kr, Kb by ITU-T H.273 matrix coefficients. 2 (unspecified) is read as BT.601, as swscale and OpenCV do.
@@ -90,9 +96,11 @@ class Planes:
         mirrored: the picture is to be flipped left to right after turning.
     """
 
-    __slots__ = ("_full", "_views", "frame", "height", "layout", "mirrored", "turns", "width")
+    __slots__ = ("_full", "_range", "_views", "frame", "height", "layout", "mirrored", "turns", "width")
 
     def __init__(self, frame: av.VideoFrame, quarter_turns: int = 0, mirrored: bool = False) -> None:
+        if frame.format.name.startswith("gray") and frame.format.name.endswith("be"):
+            frame = frame.reformat(format=frame.format.name[:-2] + "le")
         self.frame = frame
         self.turns, self.mirrored = quarter_turns % 4, mirrored
         w, h = frame.width, frame.height
@@ -103,8 +111,11 @@ class Planes:
         self.layout = layout
         self._views: dict[int, NDArray] = {}
         flagged = int(frame.color_range)
-        self._full = layout is not None and (
-            layout.full or flagged == _FULL_RANGE or (layout.grey and flagged != _LIMITED_RANGE)
+        self._range: tuple[float, float] | None = None  # black and white of a deep grey picture, when asked for
+        deep = layout is not None and layout.grey and layout.bits > 8
+        self._full = deep or (
+            layout is not None
+            and (layout.full or flagged == _FULL_RANGE or (layout.grey and flagged != _LIMITED_RANGE))
         )
 
     # -- what a Frame offers ------------------------------------------------------------------------------------
@@ -135,7 +146,7 @@ class Planes:
             rgb = cv2.resize(self.image(), (out_w, out_h), interpolation=cv2.INTER_AREA)
             return cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
         ow, oh = (out_h, out_w) if self.turns % 2 else (out_w, out_h)
-        small = _to8(_resize(self.plane(0), ow, oh), self.layout)
+        small = self._luma8(_resize(self.plane(0), ow, oh))
         return self._upright(small if self._full else cv2.LUT(small, _EXPAND))
 
     # -- planes -------------------------------------------------------------------------------------------------
@@ -157,12 +168,35 @@ class Planes:
         return view
 
     def luma(self) -> NDArray | None:
-        """View of the stored luma, uint8 or uint16 [h, w]; None where the format has none."""
-        return None if self.layout is None else self.plane(0)
+        """The stored luma, uint8, or uint16 of 10 bits [h, w] (a view where it can be); None where there is none."""
+        if self.layout is None:
+            return None
+        plane = self.plane(0)
+        return plane if self.layout.bits == 8 or self.layout[2:4] == (10, 0) else self._luma8(plane)
+
+    def _black(self) -> int:
+        """The stored level of luma that becomes 0."""
+        lay = self.layout
+        assert lay is not None
+        if lay.grey and lay.bits > 8:
+            if self._range is None:
+                self._range = own_range(self.plane(0))
+            return max(0, round(self._range[0]))
+        return 0 if self._full else 16 << (lay.bits - 8)
+
+    def _luma8(self, luma: NDArray) -> Image:
+        """Luma as 8 bits; deep grey pictures by their own range."""
+        lay = self.layout
+        assert lay is not None
+        if not lay.grey or lay.bits == 8:
+            return _to8(luma, lay)
+        if self._range is None:
+            self._range = own_range(self.plane(0))
+        return stretched(luma, *self._range)
 
     def _stored_rgb(self) -> Image:
         if self.layout is None:
-            return self.frame.to_ndarray(format="rgb24")
+            return _rgb(self.frame)
         w, h = self.frame.width, self.frame.height
         out = np.empty((h, w, 3), np.uint8)
         for y in range(0, h, _STRIP):  # strips stay in the cache: half the time of one piece
@@ -174,7 +208,7 @@ class Planes:
         """Pixels x0..x0+w, y0..y0+h of the *stored* picture as RGB [out_h, out_w, 3]."""
         lay = self.layout
         assert lay is not None
-        black = 0 if self._full else 16 << (lay.bits - 8)
+        black = self._black()
         luma = self.plane(0)
         if x0 >= luma.shape[1] or y0 >= luma.shape[0] or x0 + w <= 0 or y0 + h <= 0:
             return np.zeros((out_h, out_w, 3), np.uint8)
@@ -185,7 +219,7 @@ class Planes:
                 part = self._cut(x0, y0, inside_w, inside_h, int(part_w), int(part_h))
                 pad = (0, out_h - int(part_h), 0, out_w - int(part_w))
                 return cv2.copyMakeBorder(part, *pad, cv2.BORDER_CONSTANT)
-        y = _to8(_resize(_window(luma, x0, y0, w, h, black << lay.shift), out_w, out_h), lay)
+        y = self._luma8(_resize(_window(luma, x0, y0, w, h, black << lay.shift), out_w, out_h))
         if lay.grey:
             return cv2.cvtColor(y if self._full else cv2.LUT(y, _EXPAND), cv2.COLOR_GRAY2RGB)
         chroma = [self._chroma(c, x0, y0, w, h, out_w, out_h) for c in (0, 1)]
@@ -259,6 +293,16 @@ class Planes:
         if self.turns == 3:  # upright[i, j] = stored[sh - 1 - j, i]
             return y0, sh - x0 - w, h, w
         return x0, y0, w, h
+
+
+def _rgb(frame: av.VideoFrame) -> Image:
+    """Any other format as RGB: transparent pictures over black, 16 bits by their own range."""
+    parts = frame.format.components
+    deep = max(c.bits for c in parts) > 14 and not frame.format.name.startswith(("yuv", "p0", "p2", "p4"))
+    if any(c.is_alpha for c in parts):
+        rgba = frame.to_ndarray(format="rgba64le" if deep else "rgba")
+        return eight_bit(over_black(np.ascontiguousarray(rgba[:, :, :3]), np.ascontiguousarray(rgba[:, :, 3])))
+    return eight_bit(frame.to_ndarray(format="rgb48le" if deep else "rgb24"))
 
 
 _EXPAND = np.clip(np.rint((np.arange(256) - 16) * (255.0 / 219.0)), 0, 255).astype(np.uint8)

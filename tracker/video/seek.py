@@ -7,9 +7,13 @@ missing or ambiguous (some AVI), frames are found by decoding from the start, sl
 from __future__ import annotations
 
 import bisect
-from collections.abc import Callable, Sequence
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import av
 import av.error
@@ -18,13 +22,16 @@ import numpy as np
 from tracker.core.config import VideoConfig
 from tracker.core.errors import TrackerError
 from tracker.core.types import FloatArray, Frame, IntArray
-from tracker.video import container, folder
+from tracker.video import container, folder, streams
+from tracker.video.deinterlace import Deinterlacer
 from tracker.video.open import open_video
 from tracker.video.planes import Planes
-from tracker.video.source import VideoInfo
+from tracker.video.shape import Shape
+from tracker.video.source import Clock, VideoInfo
 
 Passing = Callable[[int, Frame], None]
 _MAX_AHEAD = 12  # frames decoded on rather than sought, when a key frame lies between
+_BY_BYTES = {"mpegts", "mpeg", "mpegvideo"}  # containers without an index, in which a place in the file is exact
 
 
 class FrameReader(Protocol):
@@ -63,80 +70,152 @@ def open_reader(path: str | Path, *, config: VideoConfig | None = None, fps: flo
     index = _index(path, config)
     if index is None:
         return SequentialReader(path, config, info)
-    return SeekingReader(path, config, info, *index)
+    return SeekingReader(path, config, info, index)
+
+
+class _Key(NamedTuple):
+    """A key frame: presentation time, decoding time and place in the file."""
+
+    pts: int
+    dts: int | None
+    pos: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """Where the pictures of a file are.
+
+    Attributes:
+        pts: their presentation times in ticks, rising. frame: their numbers.
+        keys: key frames, by time. tick: seconds per tick.
+        whole: the file did not break off.
+    """
+
+    pts: list[int]
+    frame: list[int]
+    keys: list[_Key]
+    tick: Fraction
+    whole: bool
 
 
 class SeekingReader:
     """A file whose pictures are told apart by their presentation times."""
 
-    def __init__(
-        self, path: Path, config: VideoConfig, info: VideoInfo, pts: list[int], keys: list[int], tick_s: float
-    ) -> None:
+    def __init__(self, path: Path, config: VideoConfig, info: VideoInfo, index: Index) -> None:
         self.info, self._path, self._config = info, path, config
-        self._pts, self._keys = pts, keys
-        self.frame: IntArray = np.arange(len(pts))
-        self.time_s: FloatArray = (np.array(pts, dtype=np.float64) - pts[0]) * tick_s
+        self._shape = Shape(info.width, info.height, info.pixel_aspect)
+        self._pts, self._keys, self._tick = index.pts, index.keys, index.tick
+        self._key_pts = [k.pts for k in index.keys]
         self._container: Any = None
         self._pictures: Any = None
-        self._last: int | None = None  # time of the last decoded picture
+        self._deinterlacer: Deinterlacer | None = None
+        self._last: int | None = None  # time of the last picture given
+        self._by_bytes = False  # seeking by time has missed; by place in the file it may not
+        self._threads = "AUTO" if index.whole else "SLICE"  # frame threads lose good pictures beside a damaged one
+        if not index.whole:
+            self._drop_undecodable_end()
+        self.frame: IntArray = np.array(index.frame[: len(self._pts)], dtype=np.int64)
+        clock = Clock(info.fps)
+        self.time_s: FloatArray = np.array([clock.feed(float(p * index.tick))[0] for p in self._pts])
+
+    def _drop_undecodable_end(self) -> None:
+        """Of the last group of a file that is cut off, only what decodes counts, as it does in sequence."""
+        last = len(self._keys) - 1
+        if self._go_to(last):
+            given = {self._stamp(p) for p in self._pictures}
+            self._pts = [p for p in self._pts if p < self._key_pts[last] or p in given]
+        self._last = None
 
     def read(self, row: int, passing: Passing | None = None) -> Frame:
         target = self._pts[row]
-        key = bisect.bisect_right(self._keys, target) - 1
+        key = bisect.bisect_right(self._key_pts, target) - 1
         ahead = self._last is not None and self._last < target
-        if ahead and key >= 0 and self._last is not None and self._keys[key] > self._last:
+        if ahead and key >= 0 and self._last is not None and self._key_pts[key] > self._last:
             ahead = row - bisect.bisect_left(self._pts, self._last) <= _MAX_AHEAD
-        for attempt in range(3):
-            if not ahead:  # an open group of pictures may need the key frame before
-                self._seek(self._keys[max(0, key - attempt)] if key >= 0 and attempt < 2 else self._pts[0])
-            found = self._decode_to(target, passing)
+        # an open group of pictures, or the field before, may need the key frame before; the start always works
+        starts = [*([None] if ahead else []), key, key - 1, -1]
+        for start in dict.fromkeys(starts):
+            if start is not None and not self._go_to(start):
+                continue
+            found = self._decode_to(target, passing, from_start=start == -1)
             if found is not None:
                 return self._frame(row, found)
-            ahead = False
         raise TrackerError(f"{self._path}: frame {row} cannot be decoded (the file is damaged there)")
 
-    def _decode_to(self, target: int, passing: Passing | None) -> av.VideoFrame | None:
-        first = True
-        for picture in self._next():
-            stamp = picture.pts
+    def _decode_to(self, target: int, passing: Passing | None, from_start: bool) -> av.VideoFrame | None:
+        """Decodes on to the picture of time ``target``; None where it does not come as it does in sequence."""
+        fresh = self._last is None
+        for picture in self._pictures:
+            stamp = self._stamp(picture)
             if stamp is None:
                 continue
-            late = first and stamp > target and self._last is None
-            self._last, first = stamp, False
-            if late:
+            self._last = stamp
+            if stamp > target:
                 return None
-            if stamp >= target:
-                return picture
+            # the first picture after a jump lacks the fields before it
+            alone = fresh and not from_start and self._deinterlacer is not None and self._deinterlacer.active
+            fresh = False
+            if stamp == target:
+                return None if alone else picture
             at = bisect.bisect_left(self._pts, stamp)
-            if passing is not None and at < len(self._pts) and self._pts[at] == stamp:
+            if passing is not None and not alone and at < len(self._pts) and self._pts[at] == stamp:
                 passing(at, self._frame(at, picture))
+        self._last = None
         return None
 
-    def _next(self) -> Any:
-        while True:
-            try:
-                picture = next(self._pictures, None)
-            except (av.error.FFmpegError, ValueError):
-                continue  # a damaged packet; the ones after it may be well
-            if picture is None:
-                self._last = None
-                return
-            yield picture
+    def _stamp(self, picture: av.VideoFrame) -> int | None:
+        """Presentation time in ticks of the file (deinterlacing has its own)."""
+        if picture.pts is None or not picture.time_base:
+            return None
+        return round(picture.pts * (picture.time_base / self._tick))
 
-    def _seek(self, stamp: int) -> None:
-        if self._container is None:
-            self._container, self._stream = _connect(self._path, self._config)
-        self._container.seek(stamp, stream=self._stream, backward=True)
-        self._pictures, self._last = _decoded(self._container, self._stream), None
+    def _go_to(self, key: int) -> bool:
+        """Places the decoder at a key frame (-1: the start of the file); False where no way leads there exactly."""
+        self._last = None
+        if key < 0 or self._container is None:
+            self.close()
+            self._container, self._stream = _connect(self._path, self._config, self._threads)
+            self._deinterlacer = Deinterlacer(self._stream)
+        if key < 0:
+            self._pictures = _whole(self._container, self._stream, None, self._deinterlacer)
+            return True
+        wanted = self._keys[key]
+        for by_bytes in (True,) if self._by_bytes else (False, True):
+            if by_bytes and (wanted.pos is None or not self._bytes_work()):
+                break
+            try:
+                if by_bytes:
+                    self._container.seek(wanted.pos, unsupported_byte_offset=True)
+                else:
+                    stamp = wanted.pts if wanted.dts is None else wanted.dts
+                    self._container.seek(stamp, stream=self._stream, backward=True)
+            except (av.error.FFmpegError, OSError, ValueError):
+                continue
+            first = self._first_packet()
+            if first is not None and first.pts is not None and first.is_keyframe and first.pts <= wanted.pts:
+                self._by_bytes = by_bytes
+                assert self._deinterlacer is not None
+                self._deinterlacer.reset()
+                self._pictures = _whole(self._container, self._stream, first, self._deinterlacer)
+                return True
+        return False
+
+    def _bytes_work(self) -> bool:
+        return not _BY_BYTES.isdisjoint(self._container.format.name.split(","))
+
+    def _first_packet(self) -> Any:
+        try:
+            return next((p for p in self._container.demux(self._stream) if p.size), None)
+        except (av.error.FFmpegError, OSError, ValueError):
+            return None
 
     def _frame(self, row: int, picture: av.VideoFrame) -> Frame:
-        planes = Planes(picture, *container._orientation(picture))
-        size = (self.info.width, self.info.height)
-        if (planes.width, planes.height) != size:
-            planes = container._scaled(planes, size)
-        return container.make_frame(planes, int(self.frame[row]), float(self.time_s[row]))
+        turned = streams.orientation(picture)
+        aspect = streams.pixel_aspect(self._stream, turned[0])
+        return self._shape.frame(Planes(picture, *turned), int(self.frame[row]), float(self.time_s[row]), aspect)
 
     def close(self) -> None:
+        self._pictures, self._last = None, None
         if self._container is not None:
             self._container.close()
             self._container = None
@@ -201,47 +280,97 @@ class FolderReader:
         pass
 
 
-def _connect(path: Path, config: VideoConfig) -> tuple[Any, Any]:
-    options = {"protocol_whitelist": "file", "format_whitelist": container.FORMATS}
-    opened = container._connect("file:" + str(path.absolute()), str(path), options, config)
-    stream = next(s for s in opened.streams.video if not s.disposition & container.Disposition.attached_pic)
-    stream.thread_type = "AUTO"
-    stream.codec_context.options = {"max_pixels": container._decoder_limit(config)}
+def _connect(path: Path, config: VideoConfig, threads: str = "AUTO") -> tuple[Any, Any]:
+    opened = container.connect_file(path, config)
+    stream = streams.choose(opened, str(path), config)
+    stream.thread_type = threads
     return opened, stream
 
 
-def _decoded(opened: Any, stream: Any) -> Any:
-    for packet in opened.demux(stream):
+def _decoded(opened: Any, stream: Any, first: Any) -> Iterator[av.VideoFrame]:
+    """Pictures from where the container stands, after those of a packet that was taken out already."""
+    packets = itertools.chain([] if first is None else [first], opened.demux(stream))
+    while True:
         try:
-            yield from packet.decode()
-        except (av.error.FFmpegError, ValueError):
-            continue
+            packet = next(packets, None)
+        except (av.error.FFmpegError, OSError, ValueError):  # cut off here; what the decoder holds is still good
+            packet = None
+        with contextlib.suppress(av.error.FFmpegError, ValueError):  # a damaged packet; the next ones may be well
+            yield from stream.codec_context.decode(None) if packet is None else packet.decode()
+        if packet is None or not packet.size:
+            return
 
 
-def _index(path: Path, config: VideoConfig) -> tuple[list[int], list[int], float] | None:
-    """Rising times of all pictures, those of the key frames, seconds per tick; None where they cannot be trusted."""
+def _whole(opened: Any, stream: Any, first: Any, deinterlacer: Any) -> Iterator[av.VideoFrame]:
+    """The same undamaged and deinterlaced."""
+    stream.codec_context.flush_buffers()
+    for picture in _decoded(opened, stream, first):
+        if not picture.is_corrupt:
+            for ready, _ in deinterlacer.feed(picture, True):
+                yield ready
+    for ready, _ in deinterlacer.flush():
+        yield ready
+
+
+def _index(path: Path, config: VideoConfig) -> Index | None:
+    """Where the pictures of a file are, from its packets; None where these cannot be trusted to tell.
+
+    What stands before the first picture that decodes (a recording that begins inside a group) is left out, as it is
+    in sequence.
+    """
     opened, stream = _connect(path, config)
-    stamps, keys = [], []
+    stamps, keys, latest, whole = list[int](), list[_Key](), None, True
+    vp8 = stream.codec_context.name == "vp8"
+    tick = stream.time_base
     try:
+        back = Clock.BACK_S / tick if tick else 0
         for packet in opened.demux(stream):
-            if packet.size == 0:
+            if packet.size == 0 or packet.is_discard:
                 continue
-            if packet.pts is None:
-                return None
-            if getattr(packet, "is_discard", False):
+            if vp8 and not bytes(packet)[0] & 0x10:  # a picture that is only referred to, never shown
                 continue
+            if packet.pts is None or (latest is not None and packet.pts < latest - back):
+                return None  # the clock is set back on the way: order of time is not order of pictures
+            latest = packet.pts if latest is None else max(latest, packet.pts)
             stamps.append(int(packet.pts))
             if packet.is_keyframe:
-                keys.append(int(packet.pts))
+                keys.append(_Key(int(packet.pts), packet.dts, packet.pos))
+            whole = not packet.is_corrupt
     except (av.error.FFmpegError, OSError, ValueError):
-        pass  # cut off: what came before it counts
+        whole = False  # cut off: what came before it counts
     finally:
-        tick = float(stream.time_base) if stream.time_base else 0.0
+        no_clock = opened.format.flags & container.NO_TIMESTAMPS
         opened.close()
     stamps.sort()
-    if not stamps or not keys or tick <= 0 or len(set(stamps)) < len(stamps):
+    if not stamps or not keys or not tick or no_clock or len(set(stamps)) < len(stamps):
         return None
-    return stamps, sorted(keys), tick
+    begun = _beginning(path, config)
+    if begun is None:
+        return None
+    first, good = begun
+    stamps = stamps[bisect.bisect_left(stamps, first) :]
+    at = bisect.bisect_left(stamps, good)
+    if at == len(stamps) or stamps[at] != good:
+        return None
+    return Index(stamps[at:], list(range(at, len(stamps))), sorted(keys), tick, whole)
+
+
+def _beginning(path: Path, config: VideoConfig) -> tuple[int, int] | None:
+    """Presentation times, in ticks, of the first picture that the decoder gives and of the first undamaged one."""
+    opened, stream = _connect(path, config)
+    first = None
+    try:
+        for picture in _decoded(opened, stream, None):
+            if picture.pts is None:
+                return None
+            first = picture.pts if first is None else first
+            if not picture.is_corrupt:
+                return int(first), int(picture.pts)
+    except (av.error.FFmpegError, OSError, ValueError):
+        pass
+    finally:
+        opened.close()
+    return None
 
 
 def agrees(reader: FrameReader, frame: Sequence[int] | IntArray, time_s: FloatArray) -> bool:

@@ -15,7 +15,8 @@ import av.error
 
 from tracker.core.config import VideoConfig
 from tracker.core.errors import TrackerError
-from tracker.video.container import FORMATS, _connect, _time_of
+from tracker.video import streams
+from tracker.video.container import connect_file, time_of
 
 _log = logging.getLogger(__name__)
 _MOST_STREAMS = 8
@@ -50,14 +51,12 @@ class Sound:
         path, config = Path(source), config or VideoConfig()
         if str(source) == "-" or not path.is_file():
             return None
-        options = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
-        name = "file:" + str(path.absolute())
         try:
-            with _connect(name, str(path), options, config) as first:
+            with connect_file(path, config) as first:
                 if not first.streams.audio or not first.streams.video:
                     return None
-                start_s = _first_picture(first)
-            return cls(_connect(name, str(path), options, config), start_s)
+                start_s = _first_picture(first, str(path), config)
+            return cls(connect_file(path, config), start_s)
         except (TrackerError, *_ERRORS) as e:
             _log.debug("%s: no sound: %s", path, e)
             return None
@@ -155,17 +154,14 @@ class _Way:
         yield from self._out.encode(None)
 
 
-def _first_picture(container: Any) -> float:
+def _first_picture(container: Any, shown: str, config: VideoConfig) -> float:
     """Presentation time of the first picture that decodes, which :mod:`tracker.video.container` calls 0."""
-    from av.stream import Disposition
-
-    stream = next(s for s in container.streams.video if not s.disposition & Disposition.attached_pic)
-    for packet in container.demux(stream):
+    for packet in container.demux(streams.choose(container, shown, config)):
         try:
             pictures = packet.decode()
         except _ERRORS:
             continue
         for picture in pictures:
             if not picture.is_corrupt:
-                return _time_of(picture) or 0.0
+                return time_of(picture) or 0.0
     return 0.0

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
+from typing import Any
 
 from tracker.core.types import Frame
+
+# Where the times of frames come from: the source, the moment of arrival here, counting at a nominal rate
+OWN, ARRIVAL, COUNTED = "own", "arrival", "counted"
+_MOST_NOTED = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +26,9 @@ class VideoInfo:
         frames_hint: number of frames the container claims, for a progress bar only. None when unknown.
         is_live: frames arrive by the clock (camera, network): they cannot wait.
         kind: file, folder, stills, camera, stream, stdin.
+        pixel_aspect: width of a pixel as shown, divided by its height (4/3: 960x720 is shown as 1280x720).
+            Coordinates are in stored pixels all the same.
+        stream: number of the stream that is read, as FFmpeg counts; None where there is nothing to choose.
     """
 
     name: str
@@ -30,6 +38,8 @@ class VideoInfo:
     frames_hint: int | None
     is_live: bool
     kind: str
+    pixel_aspect: float = 1.0
+    stream: int | None = None
 
 
 @dataclass(slots=True)
@@ -41,9 +51,14 @@ class VideoStats:
         damaged: frames or packets that could not be decoded, or were decoded with errors, and were skipped.
         repeated: delivered frames that repeat the one before.
         gaps: breaks in time.
-        resized: pictures of another size than the first, scaled to it.
+        resized: pictures of another size than the first, fitted into it.
         timestamps_mended: frames whose time was missing or did not rise.
-        truncated: the source broke off with an error; what came before it was delivered.
+        clock_jumps: times that the source's clock was set back, or an hour ahead.
+        interlaced: there were interlaced pictures, which were deinterlaced.
+        truncated: the source broke off, or is shorter than it promises; what is there was delivered.
+        promised_frames, promised_s: of a truncated source, where it says. seconds: what came of it.
+        size_changes: (frame, (width, height) before, after) as stored, the first hundred.
+        notes: lines for the user about this source, each once.
     """
 
     read: int = 0
@@ -52,7 +67,39 @@ class VideoStats:
     gaps: int = 0
     resized: int = 0
     timestamps_mended: int = 0
+    clock_jumps: int = 0
+    interlaced: bool = False
     truncated: bool = False
+    promised_frames: int | None = None
+    promised_s: float | None = None
+    seconds: float = 0.0
+    size_changes: list[tuple[int, tuple[int, int], tuple[int, int]]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def note(self, text: str) -> None:
+        """Keeps a line for the user; "" and what was said before are passed over."""
+        if text and text not in self.notes and len(self.notes) < _MOST_NOTED:
+            self.notes.append(text)
+
+    def size_changed(self, frame: int, before: tuple[int, int], after: tuple[int, int]) -> None:
+        """Pictures have another size from this frame on."""
+        if len(self.size_changes) < _MOST_NOTED:
+            self.size_changes.append((frame, before, after))
+        if len(self.size_changes) == 1:
+            self.note(
+                f"the picture's size changes, first at frame {frame} from {before[0]}x{before[1]} to "
+                f"{after[0]}x{after[1]}; positions stay in pixels of the first"
+            )
+
+    def summary(self) -> dict[str, Any]:
+        """What is worth keeping with the results, JSON-able."""
+        told: dict[str, Any] = {"truncated": self.truncated}
+        if self.truncated:
+            told |= {"seconds_read": round(self.seconds, 3), "frames_promised": self.promised_frames}
+            told |= {"seconds_promised": None if self.promised_s is None else round(self.promised_s, 3)}
+        if self.size_changes:
+            told["size_changes"] = [{"frame": f, "from": list(a), "to": list(b)} for f, a, b in self.size_changes]
+        return told | {"interlaced": self.interlaced, "notes": self.notes}
 
 
 class VideoSource:
@@ -94,45 +141,80 @@ class Clock:
     Args:
         fps: nominal rate, used until the stream has shown its own and where times are missing.
 
-    A missing time is the last plus one interval. A time that does not rise (or rises by under a tenth of an interval)
-    is put half an interval after the last, so that no speed is ever divided by nothing. A jump backwards by more than
-    a second or forwards by more than an hour is a restarted clock: time goes on after one interval, with a gap.
+    A missing time is the last plus one interval, or plus what passed since on the clock of arrival, where that is
+    known. A time that does not rise (or rises by under a tenth of an interval) is put half an interval after the last,
+    so that no speed is ever divided by nothing. A jump backwards by more than a second or forwards by more than an hour
+    is a restarted clock: time goes on after one interval, with a gap.
+
+    Attributes:
+        interval: usual time between frames, s. last_s: the last time given. mended, jumps: counts so far.
     """
 
     BACK_S, AHEAD_S, GAP_S = 1.0, 3600.0, 1.0
 
     def __init__(self, fps: float) -> None:
         self.interval = 1.0 / fps
-        self.mended = 0
-        self._last = math.nan
-        self._offset = 0.0
+        self.mended = self.jumps = 0
+        self.last_s = math.nan
+        self._offset = math.nan
+        self._raw: float | None = None
+        self._arrived: float | None = None
 
-    def feed(self, time_s: float | None) -> tuple[float, bool]:
-        """Takes a frame's own time (None: it has none) and returns (time in s, there is a gap before it)."""
-        known = time_s is not None and math.isfinite(time_s)
-        if math.isnan(self._last):
-            self._offset = -time_s if known and time_s is not None else 0.0
-            self._last = 0.0
-            self.mended += not known
+    def feed(self, time_s: float | None, arrival_s: float | None = None) -> tuple[float, bool]:
+        """Takes a frame's own time (None: it has none) and returns (time in s, there is a gap before it).
+
+        Args:
+            arrival_s: when it came, on any clock; of sources that deliver in real time.
+        """
+        if time_s is not None and not math.isfinite(time_s):
+            time_s = None
+        if arrival_s is not None and time_s is not None and time_s == self._raw:
+            time_s = None  # a clock that stands still is none
+        else:
+            self._raw = time_s
+        passed = None if arrival_s is None or self._arrived is None else arrival_s - self._arrived
+        self._arrived = arrival_s
+        if math.isnan(self.last_s):
+            self.last_s = 0.0
+            self.mended += time_s is None and arrival_s is None
+            if time_s is not None:
+                self._offset = -time_s
             return 0.0, False
-        if not known or time_s is None:
-            self.mended += 1
-            self._last += self.interval
-            return self._last, False
+        if time_s is None:
+            return self._without(passed)
+        if math.isnan(self._offset):  # the first time of its own
+            self._offset = self.last_s + self.interval - time_s
         now = time_s + self._offset
-        step, gap = now - self._last, False
+        step, gap = now - self.last_s, False
         if step < -self.BACK_S or step > self.AHEAD_S:
-            now, gap = self._last + self.interval, True
+            now, gap = self.last_s + self.interval, True
+            self.jumps += 1
             self._offset = now - time_s
         elif step < 0.1 * self.interval:
             self.mended += 1
-            now = self._last + 0.5 * self.interval
-        elif step > max(self.GAP_S, 10 * self.interval):
-            gap = True
-        else:  # follow the true rate, slowly
-            self.interval += 0.1 * (step - self.interval)
-        self._last = now
+            now = self.last_s + 0.5 * self.interval
+        else:
+            gap = self._follow(step)
+        self.last_s = now
         return now, gap
+
+    def _without(self, passed: float | None) -> tuple[float, bool]:
+        """A frame without a time, ``passed`` s after the last one arrived (None: not known)."""
+        if passed is None:
+            self.mended += 1
+            self.last_s += self.interval
+            return self.last_s, False
+        step = max(passed, 0.05 * self.interval)
+        gap = self._follow(step)
+        self.last_s += step
+        return self.last_s, gap
+
+    def _follow(self, step: float) -> bool:
+        """Is this step a gap? If not, the usual interval follows it, slowly."""
+        if step > max(self.GAP_S, 10 * self.interval):
+            return True
+        self.interval += 0.1 * (step - self.interval)
+        return False
 
 
 def sane_fps(*claims: object, default: float = 25.0) -> float:

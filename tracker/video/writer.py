@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
-import tempfile
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -15,11 +15,53 @@ import av.error
 import numpy as np
 
 from tracker.core.errors import TrackerError
+from tracker.core.files import cannot_write
+from tracker.core.parts import Part
 from tracker.core.types import Image
 from tracker.video.sound import Sound
 
 _FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".avi": "avi"}
+_MOST_PX = 16_384  # of a side, for H.264 as its encoders take it
+_OF_THE_DISK = {
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ENOTDIR,
+    errno.EISDIR, errno.ENOENT, errno.EMFILE, errno.ENAMETOOLONG, errno.ESTALE,
+}  # fmt: skip
 _TICKS = 60_000  # per second: whole numbers for 24, 25, 30, 60 and 60000/1001 fps; MPEG-4 allows up to 65,535
+
+
+class _Target:
+    """What FFmpeg writes to. A failed write is kept for the writer to see and FFmpeg is told nothing of it: its own
+    way out after one (trailer, interleaved sound) has crashed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.part = Part(path)
+        self.name = self.part.name
+        self.error: OSError | None = None
+        self._at = self._size = 0
+
+    def write(self, data: bytes) -> int:
+        if self.error is None:
+            try:
+                self.part.write(data)
+            except OSError as e:
+                self.error = e
+        self._at += len(data)
+        self._size = max(self._size, self._at)
+        return len(data)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
+        self._at = start + offset
+        if self.error is None:
+            try:
+                os.lseek(self.part.fd, self._at, os.SEEK_SET)
+            except OSError as e:
+                self.error = e
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
 
 
 class VideoWriter:
@@ -30,6 +72,7 @@ class VideoWriter:
         width, height: of the pictures. Odd sizes are kept where the codec can, else widened by one black line.
         fps: nominal rate, used for pictures written without a time.
         crf: quality of H.264, 0 (lossless) to 51; 20 is visually close.
+        pixel_aspect: width of a pixel as shown divided by its height; players stretch the picture by it.
         sound: to carry over, as far as pictures reach; the writer closes it.
 
     Raises:
@@ -41,7 +84,7 @@ class VideoWriter:
 
     def __init__(
         self, path: str | Path, width: int, height: int, fps: float = 25.0, *, crf: int = 20,
-        sound: Sound | None = None,
+        pixel_aspect: float = 1.0, sound: Sound | None = None,
     ) -> None:  # fmt: skip
         self.path, self.width, self.height = Path(path), int(width), int(height)
         self._interval = 1.0 / fps
@@ -54,20 +97,19 @@ class VideoWriter:
         if form is None:
             raise TrackerError(f"cannot write {self.path}: the name must end in {', '.join(sorted(_FORMATS))}")
         self._container: Any = None
-        self._part = ""
+        self._stream: Any = None
+        self._target: _Target | None = None
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            fd, self._part = tempfile.mkstemp(prefix=f".{self.path.name}.", suffix=".part", dir=self.path.parent)
-            os.close(fd)
-            self._container = av.open("file:" + os.path.abspath(self._part), "w", format=form)
-            self._open_stream(fps, crf)
+            self._target = _Target(self.path)
+            self._container = av.open(self._target, "w", format=form)
+            self._open_stream(fps, crf, pixel_aspect)
             if self._sound is not None:
                 self._sound.attach(self._container)
         except (OSError, av.error.FFmpegError) as e:
             self._discard()
             raise self._failed(e) from e
 
-    def _open_stream(self, fps: float, crf: int) -> None:
+    def _open_stream(self, fps: float, crf: int, pixel_aspect: float) -> None:
         rate = Fraction(fps).limit_denominator(1001)
         self._pad = (self.height % 2, self.width % 2)
         if "libx264" in av.codecs_available:
@@ -82,6 +124,8 @@ class VideoWriter:
         self._base = 1 / rate if self._container.format.name == "avi" else Fraction(1, _TICKS)
         context.time_base = self._base
         context.thread_count = 1
+        if abs(pixel_aspect - 1) > 1e-3:
+            context.sample_aspect_ratio = Fraction(pixel_aspect).limit_denominator(255)
         context.colorspace, context.color_range = 1, 1  # BT.709, limited: said in the file, so that readers agree
         self._stream = stream
 
@@ -111,6 +155,7 @@ class VideoWriter:
                 self._container.mux(packet)
             if self._sound is not None:
                 self._sound.copy(self._container, time_s)
+            self._check()
         except (OSError, av.error.FFmpegError) as e:
             self._discard()
             raise self._failed(e) from e
@@ -133,9 +178,9 @@ class VideoWriter:
                 self._sound = None
             self._container.close()
             self._container = None
-            os.chmod(self._part, 0o644)
-            os.replace(self._part, self.path)
-            self._part = ""
+            self._check()
+            assert self._target is not None
+            self._target.part.keep()
         except (OSError, av.error.FFmpegError) as e:
             self._discard()
             raise self._failed(e) from e
@@ -148,13 +193,27 @@ class VideoWriter:
         if container is not None:
             with contextlib.suppress(OSError, av.error.FFmpegError, ValueError):
                 container.close()
-        if self._part and os.path.exists(self._part):
-            os.unlink(self._part)
-        self._part = ""
+        if self._target is not None:
+            self._target.part.drop()
+
+    def _check(self) -> None:
+        if self._target is not None and self._target.error is not None:
+            raise self._target.error
 
     def _failed(self, e: Exception) -> TrackerError:
-        reason = (getattr(e, "strerror", None) or str(e)).lower()
-        return TrackerError(f"cannot write {self.path}: {reason}; choose another place or free some space")
+        failed = self._target.error if self._target is not None and self._target.error is not None else e
+        if isinstance(failed, OSError) and failed.errno in _OF_THE_DISK:
+            return cannot_write(self.path, failed)
+        name = getattr(self._stream, "name", "") if self._stream is not None else ""
+        if max(self.width, self.height) > _MOST_PX:
+            return TrackerError(
+                f"cannot write {self.path}: {self.width}x{self.height} is more than the encoder takes "
+                f"({_MOST_PX} px a side); make the pictures smaller first"
+            )
+        reason = (getattr(failed, "strerror", None) or str(failed)).lower()
+        return TrackerError(
+            f"cannot write {self.path}: the encoder {name} fails on pictures of {self.width}x{self.height} ({reason})"
+        )
 
     def __enter__(self) -> VideoWriter:
         return self

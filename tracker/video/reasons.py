@@ -1,0 +1,109 @@
+"""Why a source gives no picture, in one line with the way out. Looked for only after reading has failed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+HEAD = 4096  # bytes of a source that tell what it is
+_PLAYLISTS = (b"#EXTM3U", b"[playlist]", b"ffconcat version", b"<MPD", b"<ASX", b"<asx", b"<playlist", b"<smil")
+_TS, _M2TS = 188, 192
+
+
+def of_head(head: bytes) -> str:
+    """What the first bytes are if they are no video at all; "" when they may be one."""
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+    start = text[:512]
+    if start.startswith(_PLAYLISTS) or (start.startswith(b"<?xml") and any(p in start for p in _PLAYLISTS)):
+        return (
+            "is a playlist, not a video; give the file or address that it lists, "
+            "or make one file of it first (ffmpeg -i PLAYLIST -c copy whole.mp4)"
+        )
+    if start[:15].lower().startswith((b"<!doctype html", b"<html")):
+        return "is a web page, not a video (an error or login page saved under the video's name?)"
+    if start.startswith(b"version https://git-lfs"):
+        return "is a Git LFS pointer, not a video; fetch the file with git lfs pull"
+    if start.startswith((b"PK\x03\x04", b"Rar!", b"7z\xbc\xaf", b"\x1f\x8b")):
+        return "is an archive, not a video; unpack it first"
+    if len(head) >= 64 and not any(head):
+        return "begins with nothing but zeros (an unfinished download or recording?); copy it again"
+    if is_scrambled(head):
+        return "is scrambled (pay TV) and cannot be read; use a copy without protection"
+    return ""
+
+
+def is_scrambled(head: bytes) -> bool:
+    """A transport stream whose packets say that they are encrypted."""
+    packets = [head[i : i + 4] for i in range(0, len(head) - 3, _TS)]
+    marked = [p for p in packets if p[:1] == b"\x47"]
+    return len(marked) == len(packets) > 4 and sum(p[3] >> 6 > 1 for p in marked) * 2 > len(marked)
+
+
+def read_head(path: Path) -> bytes:
+    """The first bytes of a file; b"" where it cannot be read."""
+    try:
+        with path.open("rb") as f:
+            return f.read(64 * _TS)
+    except OSError:
+        return b""
+
+
+def lacks_index(path: Path) -> bool:
+    """An MP4 or MOV that begins well and holds no ``moov`` box among its outermost ones."""
+    kinds, cut = _boxes(path)
+    return kinds[:1] == [b"ftyp"] and b"moov" not in (kinds[:-1] if cut else kinds)
+
+
+def is_cut(path: Path) -> bool:
+    """Whether a file is shorter than its own structure says (MP4, MOV, Matroska, AVI, MPEG-TS)."""
+    try:
+        size = path.stat().st_size
+        head = read_head(path)
+        if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"styp"):
+            return _boxes(path)[1]
+        if head[:4] == b"\x1aE\xdf\xa3":
+            return _segment_end(head) > size
+        if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
+            return 8 + int.from_bytes(head[4:8], "little") > size > 0 and head[4:8] != b"\xff\xff\xff\xff"
+        for length, at in ((_TS, 0), (_M2TS, 4)):
+            if len(head) >= 5 * length and all(head[at + k * length] == 0x47 for k in range(5)):
+                return size % length != 0
+    except (OSError, IndexError):
+        pass
+    return False
+
+
+def _boxes(path: Path) -> tuple[list[bytes], bool]:
+    """Kinds of the outermost boxes of an MP4, and whether the last one reaches past the end of the file."""
+    size, at, kinds = path.stat().st_size, 0, list[bytes]()
+    with path.open("rb") as f:
+        while at + 8 <= size and len(kinds) < 100_000:
+            f.seek(at)
+            head = f.read(16)
+            length, kind = int.from_bytes(head[:4], "big"), head[4:8]
+            if length == 1 and len(head) == 16:
+                length = int.from_bytes(head[8:16], "big")
+            kinds.append(kind)
+            if length == 0:  # to the end of the file
+                return kinds, False
+            if length < 8:
+                return kinds, False
+            if at + length > size:
+                return kinds, True
+            at += length
+    return kinds, 0 < size - at < 8
+
+
+def _segment_end(head: bytes) -> int:
+    """Where a Matroska file's segment ends, from its header; 0 when it does not say."""
+    at = 0
+    for _ in range(2):  # the EBML header, then the segment
+        id_length = 9 - head[at].bit_length()
+        at += id_length
+        length = 9 - head[at].bit_length()
+        raw = int.from_bytes(head[at : at + length], "big") & ((1 << 7 * length) - 1)
+        at += length
+        if raw == (1 << 7 * length) - 1:
+            return 0
+        end = at + raw
+        at = end
+    return end
