@@ -248,15 +248,33 @@ def test_pandas_table(whole):
     np.testing.assert_array_equal(table[["x", "y"]].to_numpy(), whole.xy)
 
 
-def test_plot_returns_a_figure(whole, tennis_frames):
+def test_plot_returns_a_figure(whole, tennis_frames, tennis_video):
     pytest.importorskip("matplotlib")
     picture = io.BytesIO()
     whole.plot(frame=tennis_frames[0][0]).savefig(picture)
     assert picture.tell() > 5000
     assert len(whole.plot("time").axes) == 3
+    shown = whole.plot(video=tennis_video, at_frame=29).axes[0].images[0].get_array()
+    expected = 0.5 * tennis_frames[0][29] + 0.25 * tennis_frames[0][29].mean(2, keepdims=True) + 63.75
+    assert np.abs(shown - expected).mean() < 4
+    with pytest.raises(TrackerError, match="ends before frame 30"):
+        whole.plot(video=tennis_video, at_frame=30)
     assert whole.plot("heat", events=False).axes[0].get_xlim() == (-0.5, 639.5)
     with pytest.raises(TrackerError, match="there are: path, time, heat"):
         whole.plot("map")
+
+
+def test_render_shows_the_ball_on_the_video(whole, tennis_video, tmp_path):
+    from tracker.video import open_video
+
+    assert whole.render(tennis_video, tmp_path, highlight=True) == [
+        tmp_path / name for name in ("overlay.mp4", "highlight.mp4", "masks.json")
+    ]
+    with open_video(tmp_path / "overlay.mp4") as shown, open_video(tennis_video) as plain:
+        changed = [np.abs(a.image.astype(int) - b.image).max() > 60 for a, b in zip(shown, plain, strict=True)]
+    assert len(changed) == 30 and sum(changed) >= 10
+    with pytest.raises(TrackerError, match="nothing to render"):
+        whole.render(tennis_video, tmp_path, overlay=False)
 
 
 def test_a_missing_extra_is_named_in_one_line(whole, tmp_path):

@@ -114,8 +114,11 @@ class Trajectory(core.Trajectory):
             size = f"{self.width}x{self.height}"
         return write_form(where, self, form, format_options(video=video, size=size, fps=fps or self.fps))
 
-    def events(self, *, min_confidence: float = 0.0) -> list[BallEvent]:
+    def events(self, *, min_confidence: float = 0.0, width: int | None = None) -> list[BallEvent]:
         """Hits, bounces and other contacts in order of time, each with a confidence in 0..1.
+
+        Args:
+            width: of the picture in px, where the trajectory does not know it (default 1280).
 
         Raises:
             TrackerError: the trajectory has no times.
@@ -124,16 +127,18 @@ class Trajectory(core.Trajectory):
 
         if len(self) and np.isnan(self.time_s).all():
             raise InputError("the trajectory has no times, and without them nothing can be told of speeds")
-        return [e for e in find_events(self, self.width or 1280, self.cuts) if e.confidence >= min_confidence]
+        found = find_events(self, self.width or width or 1280, self.cuts)
+        return [e for e in found if e.confidence >= min_confidence]
 
     def plot(
-        self, kind: Plot = "path", *, frame: Image | None = None, events: bool | Sequence[BallEvent] = True
-    ) -> Figure:
+        self, kind: Plot = "path", *, frame: Image | None = None, video: str | os.PathLike[str] | None = None,
+        at_frame: int = 0, events: bool | Sequence[BallEvent] = True,
+    ) -> Figure:  # fmt: skip
         """A picture of the trajectory: ``trajectory.plot().savefig("path.png")`` (extra ``plot``).
 
         Args:
             kind: ``path`` in the picture, x, y and speed over ``time``, or ``heat`` map of places.
-            frame: uint8 RGB [H, W, 3], shown beneath path and heat map.
+            frame: uint8 RGB [H, W, 3], shown beneath path and heat map; or the ``video`` and which of its frames.
             events: mark hits and bounces; or the ones to mark.
 
         Returns:
@@ -142,11 +147,44 @@ class Trajectory(core.Trajectory):
         Raises:
             TrackerError: matplotlib is not installed, an unknown kind, or no frame with a position.
         """
-        from tracker.render.plot import draw
+        from tracker.render.plot import draw, picture_of
 
-        marks = (self.events() if events else []) if isinstance(events, bool) else events
+        if video is not None:
+            frame = picture_of(_source(video, "Trajectory.plot"), at_frame, Config())
+        beneath = None if frame is None else _picture(frame, "rgb")
+        width = None if beneath is None else beneath.shape[1]
+        timed = np.isfinite(self.time_s).any()
+        marks = (self.events(width=width) if events and timed else []) if isinstance(events, bool) else events
         size = None if self.width is None or self.height is None else (self.width, self.height)
-        return draw(self, kind, frame=None if frame is None else _picture(frame, "rgb"), size=size, events=marks)
+        return draw(self, kind, frame=beneath, size=size, events=marks)
+
+    def render(
+        self, video: str | os.PathLike[str], out: str | os.PathLike[str], *, overlay: bool = True,
+        highlight: bool = False, follow: bool = False, fps: float | None = None, config: Settings | None = None,
+        progress: bool | Progress = False,
+    ) -> list[Path]:  # fmt: skip
+        """Shows the trajectory on its video, as ``tracker render`` does; times and sound are kept.
+
+        Args:
+            out: folder of overlay.mp4, of highlight.mp4 and masks.json, of follow.mp4 and follow.csv.
+            config, progress: as :class:`Tracker` and :meth:`Tracker.track` take them.
+
+        Returns:
+            the files.
+
+        Raises:
+            TrackerError: nothing to show, a bad video, or the trajectory is of another video.
+        """
+        from tracker.render.replay import Modes, render
+
+        modes, folder = Modes(overlay, highlight, follow), _path(out, "Trajectory.render(out)")
+        _, interrupted = render(
+            _source(video, "Trajectory.render"), self, _settings(config, None), out=folder, modes=modes, fps=fps,
+            progress=_shown(progress),
+        )  # fmt: skip
+        if interrupted:
+            raise KeyboardInterrupt
+        return [folder / name for name in modes.files]
 
 
 class Tracker:
@@ -214,11 +252,10 @@ class Tracker:
             TrackerError: no such file, no video, a live source without ``causal``, or nowhere to write.
         """
         from tracker.app.infer import infer, track
-        from tracker.core.progress import bar, silent
         from tracker.video import open_video
 
         source = _source(video, "Tracker.track")
-        show = (bar if progress else silent) if isinstance(progress, bool) else progress
+        show = _shown(progress)
         if max_frames is not None and max_frames < 1:
             raise InputError(f"max_frames is {max_frames}; give at least 1")
         whole = not (causal or stills)
@@ -329,6 +366,12 @@ def _states(run: LiveRun) -> Iterator[BallState]:
         for state in found:
             if state.step is not None:
                 yield state.step.state
+
+
+def _shown(progress: bool | Progress) -> Progress:
+    from tracker.core.progress import bar, silent
+
+    return (bar if progress else silent) if isinstance(progress, bool) else progress
 
 
 def _public(found: core.Trajectory, **known: Any) -> Trajectory:

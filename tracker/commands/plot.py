@@ -33,24 +33,13 @@ def command(
       tracker plot runs/match/trajectory.csv --only heat --format svg --out figures
     """
     from tracker.core.config import load_config
-    from tracker.core.errors import TrackerError
     from tracker.core.trajectory import Trajectory
     from tracker.motion.events import find_events
-    from tracker.render.plot import far_frames, plot
+    from tracker.render.plot import far_frames, picture_of, plot
 
     config = load_config(config_path, overrides)
     track = Trajectory.load(trajectory)
-    frame = None
-    if video is not None:
-        from tracker.video import open_video
-
-        with open_video(video, config=config.video) as source:
-            for picture in source:
-                if picture.index >= at_frame:
-                    frame = picture.image
-                    break
-        if frame is None:
-            raise TrackerError(f"{video} ends before frame {at_frame}; give a smaller --at")
+    frame = None if video is None else picture_of(video, at_frame, config)
     width = frame.shape[1] if frame is not None else 1280
     found = find_events(track, width) if events else []
     folder = out if out is not None else os.path.dirname(trajectory) or "."

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tracker.core.config import Config
 from tracker.core.errors import TrackerError, missing_extra
 from tracker.core.files import atomic_write, prepare_folder
 from tracker.core.trajectory import Trajectory
 from tracker.core.types import FloatArray, Image
 from tracker.motion.events import BallEvent
+from tracker.video import open_video
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -89,6 +91,19 @@ def draw(
     elif kind == "heat":
         _draw_heat(figure, trajectory, size)
     return figure
+
+
+def picture_of(video: str | Path, number: int, config: Config) -> Image:
+    """The first picture whose frame number is ``number`` or more; uint8 RGB [H, W, 3].
+
+    Raises:
+        TrackerError: a bad video, or it ends before.
+    """
+    with open_video(video, config=config.video) as source:
+        for picture in source:
+            if picture.index >= number:
+                return picture.image
+    raise TrackerError(f"{video} ends before frame {number}; give a smaller number")
 
 
 def far_frames(trajectory: Trajectory) -> list[int]:
