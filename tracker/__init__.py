@@ -17,12 +17,13 @@ from tracker.core.version import __version__
 __all__ = ["BallState", "InputError", "Status", "Tracker", "TrackerError", "Trajectory", "__version__"]
 
 if TYPE_CHECKING:
-    from tracker.api import Tracker, Trajectory
+    from tracker.api.tracker import Tracker
+    from tracker.api.trajectory import Trajectory
     from tracker.core.errors import InputError, TrackerError
     from tracker.core.types import BallState, Status
 
 _HOMES = {
-    "Tracker": "tracker.api", "Trajectory": "tracker.api", "BallState": "tracker.core.types",
+    "Tracker": "tracker.api.tracker", "Trajectory": "tracker.api.trajectory", "BallState": "tracker.core.types",
     "Status": "tracker.core.types", "InputError": "tracker.core.errors", "TrackerError": "tracker.core.errors",
 }  # fmt: skip
 
