@@ -188,7 +188,7 @@ TRACK = [
          "if not dt > 0:", "if False:"),
     ),
     *group(
-        "tracker/track/pipeline.py", "detect_parts attention",
+        "tracker/track/pipeline.py", "detect_parts live_states attention",
         ("camera-not-told", "the tracker does not hear of the camera's motion",
          "detections, camera=camera, cut=cut)", "detections, cut=cut)"),
         ("gap-not-reset", "history is carried over a gap", "if frame.gap:", "if False:"),
@@ -199,6 +199,8 @@ TRACK = [
         ("stills-report-anything", "the best peak of a still is a ball however weak",
          "if not len(d) or d.score[0] < threshold:", "if not len(d):"),
         ("stills-scanned-coarsely", "stills are looked at as coarsely as a scan", "full_pass(fine=True)", "full_pass()"),
+        ("size-change-ignored", "a source that changes its size is looked at in its old px",
+         "if self._pipeline is None or self._size != (seen.width, seen.height):", "if self._pipeline is None:"),
         ("repeat-count-lost", "the count of detections of a repeated frame is 0",
          "_counted(nothing, self._candidates), repeated=True", "_counted(nothing, 0), repeated=True"),
     ),
@@ -405,8 +407,6 @@ TRAJECTORY = [
     *group(
         "tracker/track/live.py", "live_states",
         ("live-axes-swapped", "live lines have x and y exchanged", "b.time_s, *b.xy,", "b.time_s, *b.xy[::-1],"),
-        ("live-size-change-ignored", "a live source that changes its size breaks the tracker",
-         "if pipeline is None or size != (frame.width, frame.height):", "if pipeline is None:"),
     ),
 ]  # fmt: skip
 
@@ -594,15 +594,18 @@ VIDEO = [
     *group(
         "tracker/video/container.py", "video_read",
         ("times-are-nominal", "a variable frame rate is read as a constant one",
-         "clock.feed(_time_of(picture))", "clock.feed(index / rate)"),
+         "clock.feed(time_of(picture) if own", "clock.feed(index / rate if own"),
+    ),
+    *group(
+        "tracker/video/streams.py", "video_read",
         ("turned-the-wrong-way", "portrait clips are turned upside down",
          "1: (0, -1, 1, 0), 2: (-1, 0, 0, -1), 3: (0, 1, -1, 0)}", "3: (0, -1, 1, 0), 2: (-1, 0, 0, -1), 1: (0, 1, -1, 0)}"),
         ("mirror-lost", "mirrored clips are not mirrored back", "    return best\n", "    return best[0], False\n"),
     ),
     *group(
         "tracker/video/source.py", "video_read",
-        ("long-pause-is-no-gap", "a long pause is no gap", "max(self.GAP_S, 10 * self.interval):\n            gap = True",
-         "max(self.GAP_S, 10 * self.interval):\n            gap = False"),
+        ("long-pause-is-no-gap", "a long pause is no gap", "max(self.GAP_S, 10 * self.interval):\n            return True",
+         "max(self.GAP_S, 10 * self.interval):\n            return False"),
     ),
     *group(
         "tracker/video/planes.py", "video_planes video_read",
@@ -615,7 +618,7 @@ VIDEO = [
     ),
     *group(
         "tracker/video/folder.py", "video_folder",
-        ("pictures-are-bgr", "pictures of a folder are BGR", "return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)", "return bgr"),
+        ("pictures-are-bgr", "pictures of a folder are BGR", "return cv2.cvtColor(eight_bit(picture), cv2.COLOR_BGR2RGB)", "return eight_bit(picture)"),
         ("missing-numbers-are-no-gap", "a gap in the numbering is no gap in time",
          "(stills or number != last + 1)", "stills"),
         ("folder-time", "times of a folder count files, not frame numbers", "(number - origin) / fps",
@@ -635,7 +638,7 @@ VIDEO = [
     ),
     *group(
         "tracker/video/seek.py", "page_frames",
-        ("seek-one-late", "the label page shows the frame after", "if stamp >= target:", "if stamp > target:"),
+        ("seek-one-late", "the label page shows the frame after", "target = self._pts[row]", "target = self._pts[min(row + 1, len(self._pts) - 1)]"),
     ),
 ]  # fmt: skip
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from test_detect_parts import Fixed
 from test_detect_tiles import BrightSpot
 
 from tracker.core.config import load_config
 from tracker.core.types import Frame
+from tracker.detect.detector import Detector
 from tracker.detect.tiles import counting, full_pass_tiles
 from tracker.detect.views import full_view
+from tracker.track.attention import Attention
+from tracker.track.online import Prediction
 from tracker.track.pipeline import Pipeline
 
 
@@ -120,3 +124,18 @@ def test_what_is_rechecked_is_no_detection_by_itself():
         for x, y in found.xy[found.score > 0.7]:
             assert min(np.hypot(x - a, y - b) for a, b in places) < 10, (i, x, y)
         assert found.score.max(initial=0) < 0.8
+
+
+def test_a_track_the_network_hardly_sees_is_given_full_passes_again():
+    """Two ROI passes may be too weak to report; from the third on the whole picture is shown as well."""
+    model = Fixed((64.0, 48.0, 0.2))
+    detector = Detector(model, load_config().detect, 1280, 720)  # type: ignore[arg-type]
+    detector.history.push(Frame(0, 0.0, np.zeros((720, 1280, 3), np.uint8)), None)
+    attention = Attention(detector, load_config().detect, 0.3)
+    expected = Prediction(np.array([600.0, 300.0]), 5.0, np.zeros(2))
+    full = []
+    for _ in range(4):
+        model.seen.clear()
+        attention.detect(expected)
+        full.append((256, 448) in model.seen)
+    assert full == [False, False, True, True]
