@@ -34,7 +34,7 @@ def test_a_stretch_of_doubt_is_one_event_with_pictures_around_its_peak(tmp_path)
 
 
 def test_every_kind_of_trouble_has_its_event(tmp_path):
-    watch, scene = monitor(tmp_path, flight_px_s=300.0, late_s=0.1), Scene()
+    watch, scene = monitor(tmp_path), Scene()
     for i in range(80):
         if i == 20:
             step = scene.step(competing=0.8)
@@ -120,7 +120,7 @@ def test_a_log_that_cannot_be_written_costs_rows_and_nothing_else(tmp_path):
 
 
 def test_the_budget_is_kept_and_the_least_useful_go_first(tmp_path):
-    watch, scene = monitor(tmp_path, disk_mb=1, keep_every_s=0.0, same_below=0.0, quality=90), Scene()
+    watch, scene = monitor(tmp_path, disk_mb=1, keep_every_s=0.0, same_below=0.0), Scene()
     for i in range(500):
         doubtful = i % 10 == 5
         watch.observe(scene.step(score=(0.05 if i % 100 == 55 else 0.4) if doubtful else 0.9))

@@ -187,8 +187,8 @@ def infer(
             "frames_damaged": stats.damaged,
             "frames_repeated": stats.repeated, "model": net.info.name, "model_hash": net.info.digest,
             "threshold": net.info.threshold if config.detect.threshold is None else config.detect.threshold,
-            "config_hash": config.digest("video", "detect", "track"), "version": __version__,
-            "interrupted": interrupted, **stats.summary(), **(marks or {}),
+            "config_hash": config.digest("video", "detect", "track", whole=offline, stills=stills, fps=fps),
+            "version": __version__, "interrupted": interrupted, **stats.summary(), **(marks or {}),
         }  # fmt: skip
     if watch:
         summary["monitor"] = {"folder": str(monitor), **watch.close()}

@@ -119,7 +119,7 @@ def run_training(
     if not (resume or overwrite):
         keep_earlier_run(out)
     if config.yolo.enabled:
-        from tracker.learn.ultralytics_door import open_ultralytics
+        from tracker.learn.ultralytics_adapter import open_ultralytics
 
         open_ultralytics("training a YOLO network")  # before anything takes time
     clips = gather(data_paths, config)

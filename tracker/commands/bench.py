@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from tracker.commands.common import config_options
+from tracker.commands.common import config_options, note_unused
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -29,5 +29,6 @@ def command(
     from tracker.app.bench import bench, table
     from tracker.core.config import load_config
 
+    note_unused(overrides, "video detect track")
     result = bench(video, load_config(config_path, overrides), model=model, warmup=warmup)
     click.echo(json.dumps(result, indent=1) if as_json else table(result))

@@ -44,6 +44,18 @@ def choosing(stream: int | None, overrides: Sequence[str]) -> tuple[str, ...]:
     return (*overrides, *([] if stream is None else [f"video.stream={stream}"]))
 
 
+def note_unused(overrides: Iterable[str], sections: str, keys: str = "") -> None:
+    """Says which ``--set`` has no effect on this run.
+
+    Args:
+        sections: names of the sections that it reads. keys: those within them that it does not.
+    """
+    for item in overrides:
+        key = item.partition("=")[0]
+        if key.partition(".")[0] not in sections.split() or key in keys.split():
+            click.echo(f"note: {key} has no effect here", err=True)
+
+
 def progress(
     items: Iterable[Any], *, total: int | None, quiet: bool, unit: str = "frame", desc: str = ""
 ) -> Iterator[Any]:

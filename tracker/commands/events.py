@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from tracker.commands.common import bar, config_options, ending_in_order
+from tracker.commands.common import bar, config_options, ending_in_order, note_unused
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -48,6 +48,7 @@ def command(
         from tracker.core.config import load_config
 
         with ending_in_order():
+            note_unused(overrides, "video detect track")
             config = load_config(config_path, overrides)
             summary = infer(source, config, model=model, offline=True, progress=bar(quiet or as_json))
         path, width, cuts = Path(summary["out"]) / "trajectory.csv", summary["width"], summary["cuts"]

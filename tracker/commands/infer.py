@@ -8,7 +8,15 @@ from typing import Any
 
 import click
 
-from tracker.commands.common import bar, choosing, config_options, ending_in_order, invocation, stream_option
+from tracker.commands.common import (
+    bar,
+    choosing,
+    config_options,
+    ending_in_order,
+    invocation,
+    note_unused,
+    stream_option,
+)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -71,6 +79,13 @@ def command(
         overrides = (*overrides, f"follow.aspect='{aspect}'")
     overrides = choosing(stream, overrides)
     config = load_config(config_path, [*(["detect.tile_scale=1"] if tiles else []), *overrides])
+    sections, keys = "video detect track", ""
+    if stills:  # one full pass, without a tracker
+        sections = "video detect"
+        keys = "detect.roi_width detect.roi_height detect.full_width detect.full_every detect.refine detect.competing"
+    elif offline:
+        keys = "detect.full_every"  # two passes see the whole of every frame
+    note_unused(overrides, sections + " follow" * follow + " monitor" * bool(monitor), keys)
     options: dict[str, Any] = {
         "overlay": overlay, "highlight": highlight, "follow": follow, "events": events, "offline": offline,
         "stills": stills, "fps": fps, "max_frames": max_frames,

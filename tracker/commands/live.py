@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tracker.commands.common import choosing, config_options, stream_option
+from tracker.commands.common import choosing, config_options, note_unused, stream_option
 from tracker.core.errors import without_secrets
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ def command(
 
     if sample_rate is not None:
         overrides = (*overrides, f"monitor.sample_rate={sample_rate}")
+    note_unused(overrides, "video detect track live monitor")
     config = load_config(config_path, choosing(stream, overrides))
     tell = (lambda text: None) if quiet else _say
     with contextlib.ExitStack() as stack:

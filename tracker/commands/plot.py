@@ -6,7 +6,7 @@ import os
 
 import click
 
-from tracker.commands.common import config_options
+from tracker.commands.common import config_options, note_unused
 
 FORMS = ("png", "svg", "pdf")
 
@@ -37,6 +37,7 @@ def command(
     from tracker.motion.events import find_events
     from tracker.render.plot import far_frames, picture_of, plot
 
+    note_unused(overrides, "video")
     config = load_config(config_path, overrides)
     track = Trajectory.load(trajectory)
     frame = None if video is None else picture_of(video, at_frame, config)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from tracker.commands.common import config_options, progress
+from tracker.commands.common import config_options, note_unused, progress
 from tracker.core.errors import TrackerError
 
 
@@ -57,6 +57,7 @@ def command(
     from tracker.track.pipeline import ClipRecord, track_video
     from tracker.video import open_video
 
+    note_unused(overrides, "video detect track")
     config = teacher_config(load_config(config_path, overrides), scale=scale)
     limits = PseudoConfig()
     if min_confidence is not None:

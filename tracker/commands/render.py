@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from tracker.commands.common import bar, choosing, config_options, ending_in_order, stream_option
+from tracker.commands.common import bar, choosing, config_options, ending_in_order, note_unused, stream_option
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -41,6 +41,7 @@ def command(
     from tracker.core.trajectory import Trajectory
     from tracker.render.replay import Modes, render
 
+    note_unused(overrides, "video follow")
     config = load_config(
         config_path, [*choosing(stream, overrides), *([f"follow.aspect='{aspect}'"] if aspect else [])]
     )

@@ -42,11 +42,11 @@ class VideoConfig:
 class DetectConfig:
     """Running the network."""
 
-    threads: int = Field(default=1, ge=1, le=64)
+    threads: int = Field(default=1, ge=1, le=64)  # processor threads of the network
     threshold: float | None = Field(default=None, ge=0, le=1)  # None: the operating threshold in the model's metadata
     roi_passes: bool = True  # a closer view around the prediction and around the best detections of a full pass
     roi_width: int = Field(default=128, ge=64, le=2048)  # network px of an ROI pass at working scale
-    roi_height: int = Field(default=96, ge=64, le=2048)
+    roi_height: int = Field(default=96, ge=64, le=2048)  # and its height
     full_width: int = Field(default=448, ge=64, le=4096)  # network px of the picture's longer side in a full pass
     full_every: int = Field(default=12, ge=1, le=120)  # frames within which all of the picture is seen while sure
     refine: int = Field(default=2, ge=0, le=8)  # ROI passes at the best detections of a full pass
@@ -77,7 +77,7 @@ class FollowConfig:
     (benchmarks/results/follow.md).
     """
 
-    aspect: Literal["16:9", "9:16", "1:1"] = "16:9"
+    aspect: Literal["16:9", "9:16", "1:1"] = "16:9"  # shape of the crop
     size: float = Field(default=0.5, gt=0.02, le=1)  # width of the crop; less where its height would not fit
     widest: float = Field(default=1.5, ge=1, le=50)  # times that, when the ball is fast or lost
     margin: float = Field(default=0.1, ge=0, lt=0.5)  # of the crop, kept between ball and edge
@@ -95,12 +95,8 @@ class LiveConfig:
 
     queue: int = Field(default=2, ge=1, le=64)  # pictures that may wait; the oldest gives way to the newest
     timeout_s: float = Field(default=5.0, gt=0)  # without data a connection is given up
-    backoff_s: float = Field(default=0.25, gt=0)  # before connecting anew; doubles up to:
-    max_backoff_s: float = Field(default=2.0, gt=0)
     stall_after_s: float = Field(default=1.0, gt=0)  # without a picture the source counts as stalled; said as often
-    preview_width: int = Field(default=960, ge=64, le=4096)
-    preview_fps: float = Field(default=15.0, gt=0, le=120)
-    preview_quality: int = Field(default=75, ge=1, le=100)  # JPEG
+    preview_width: int = Field(default=960, ge=64, le=4096)  # px of the page's picture
     clients: int = Field(default=8, ge=1, le=256)  # of the preview, and of a WebSocket
 
 
@@ -110,24 +106,13 @@ class MonitorConfig:
 
     sample_rate: float = Field(default=0.002, ge=0, le=1)  # share of frames kept at random, whatever they look like
     flag_above: float | None = Field(default=None, ge=0, le=1)  # doubt that is flagged; None: as the model file says
-    before: int = Field(default=2, ge=0, le=8)  # pictures kept before an event's: what the network needs to see it
-    after: int = Field(default=1, ge=0, le=3)
     picture_width: int = Field(default=1280, ge=64, le=4096)  # of kept pictures' longer side: training's working width
-    quality: int = Field(default=85, ge=1, le=100)  # JPEG
     disk_mb: int = Field(default=500, ge=1)  # for kept pictures; the least useful give way
     free_mb: int = Field(default=500, ge=0)  # of the disk, left to others
     keep_every_s: float = Field(default=2.0, ge=0)  # of video, on average, between events whose pictures are kept
     merge_s: float = Field(default=1.0, ge=0)  # doubtful frames in a row become one event up to this length
     same_below: float = Field(default=0.12, ge=0, le=1)  # events that look more alike than this are one
     hide_people: bool = False  # keep only the surroundings of claims sharp
-    flight_px_s: float = Field(default=300.0, ge=0)  # px at 1280 wide: lost while faster than this is lost in flight
-    late_s: float = Field(default=0.25, gt=0)  # live: a state later than this after its picture's arrival
-    drift_warmup_s: float = Field(default=4.0, ge=1)  # of video before changes are looked for
-    drift_recent_s: float = Field(default=3.0, ge=1)  # what counts as now
-    drift_memory_s: float = Field(default=120.0, ge=5)  # and what as before
-    drift_alarm: float = Field(default=6.0, gt=0)  # cumulated standard deviations of a change-point alarm
-    drift_slack: float = Field(default=2.0, ge=0)  # standard deviations that are let pass
-    drift_psi: float = Field(default=0.35, gt=0)  # population stability index of the tones that is another scene
 
 
 @dataclass(config=_STRICT)
@@ -136,7 +121,7 @@ class ModelConfig:
 
     frames: int = Field(default=3, ge=1, le=9)  # pictures the network sees: the newest and those before it
     differences: bool = True  # older frames enter as differences to the newest
-    coordconv: bool = True
+    coordconv: bool = True  # the network sees where on the picture each cell is
     widths: tuple[int, int, int, int] = (16, 32, 64, 96)  # channels at strides 2, 4, 8, 16
     # what the features come from: our own layers, or one of torchvision's networks cut off at stride 16
     backbone: Literal["oneball", "mobilenet_v3_small", "mobilenet_v3_large", "efficientnet_b0", "resnet18"] = "oneball"
@@ -146,51 +131,44 @@ class ModelConfig:
 class YoloConfig:
     """An Ultralytics detector in place of our network (extra ``yolo``); section ``model`` gives its frames."""
 
-    enabled: bool = False
+    enabled: bool = False  # train this in place of our network
     base: str = "yolov8"  # yolov8, yolo11 or a model YAML file
     scale: str = Field(default="n", max_length=1)  # of the YAML: n, s, m, l, x
     p2: bool = True  # a head at stride 4 as well: balls are small
-    coordconv: bool = True
-    lr: float = Field(default=1e-3, gt=0)
-    weight_decay: float = Field(default=5e-4, ge=0)
+    coordconv: bool = True  # coordinates as further channels
+    lr: float = Field(default=1e-3, gt=0)  # peak learning rate
 
 
 @dataclass(config=_STRICT)
 class TrainConfig:
     """Training. A step is one batch of crops; an epoch is ``steps_per_epoch`` steps."""
 
-    epochs: int = Field(default=40, ge=1)
-    steps_per_epoch: int = Field(default=250, ge=1)
-    batch: int = Field(default=24, ge=1)
+    epochs: int = Field(default=40, ge=1)  # passes, of steps_per_epoch each
+    steps_per_epoch: int = Field(default=250, ge=1)  # batches of an epoch
+    batch: int = Field(default=24, ge=1)  # crops of a step
     crop_width: int = Field(default=192, ge=32, multiple_of=16)  # network px
-    crop_height: int = Field(default=128, ge=32, multiple_of=16)
-    lr: float = Field(default=2e-3, gt=0)
-    weight_decay: float = Field(default=0.02, ge=0)
-    warmup_steps: int = Field(default=200, ge=0)
+    crop_height: int = Field(default=128, ge=32, multiple_of=16)  # and its height
+    lr: float = Field(default=2e-3, gt=0)  # peak learning rate
+    warmup_steps: int = Field(default=200, ge=0)  # steps in which the rate rises
     ema: float = Field(default=0.998, ge=0, lt=1)  # weight averaging; 0 turns it off
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["fp32", "bf16"] = "fp32"  # bf16 where the processor is quick at it
     unimodality_weight: float = Field(default=0.3, ge=0)  # loss weight of a second peak
-    offset_weight: float = Field(default=0.2, ge=0)
-    radius_weight: float = Field(default=0.05, ge=0)
-    grad_clip: float = Field(default=5.0, gt=0)
-    seed: int = 0
-    workers: int = Field(default=1, ge=0, le=32)
-    threads: int = Field(default=1, ge=1, le=64)
+    seed: int = 0  # of everything drawn
+    workers: int = Field(default=1, ge=0, le=32)  # processes that make crops
+    threads: int = Field(default=1, ge=1, le=64)  # of torch
     validate_every: int = Field(default=5, ge=1)  # epochs between validations
-    checkpoint_every_s: float = Field(default=120.0, ge=0)
     init_from: str | None = None  # weights to start from (fine-tuning); layers of other shapes are initialised
     backbone_weights: str | None = None  # of a torchvision backbone: a file, or "cache" for torch hub's folder
     checkpoint_activations: bool = False  # less memory, a third more time
     task: Literal["ball", "frames"] = "ball"  # frames: predict a masked picture from the others; needs no labels
-    masked_frame: Literal["newest", "middle"] = "newest"  # the masked one
-    masked_share: float = Field(default=0.5, gt=0, le=1)  # of its area
+    masked_frame: Literal["newest", "middle"] = "newest"  # with task=frames: the picture that is predicted
 
 
 @dataclass(config=_STRICT)
 class DataConfig:
     """What to train on and how it is varied."""
 
-    splits: tuple[str, ...] = ("train",)
+    splits: tuple[str, ...] = ("train",)  # parts of the data set
     sports: tuple[str, ...] = ()  # empty: all
     leave_out_venues: tuple[str, ...] = ()  # neither for training nor for validation
     no_history_prob: float = Field(default=0.06, ge=0, le=1)  # crops without history: the newest frame stands for all
@@ -199,36 +177,34 @@ class DataConfig:
     sport_balance: float = Field(default=0.7, ge=0, le=1)  # 1: every sport gets the same share; 0: by its clips
     synthetic_share: float = Field(default=0.0, ge=0, le=1)  # share of crops from rendered clips
     synthetic_clips: int = Field(default=12, ge=1)  # rendered once into cache_dir, about 180 MB each
-    synthetic_seconds: float = Field(default=2.0, gt=0, le=600)
-    synthetic_seed: int = Field(default=0, ge=0)
+    synthetic_seconds: float = Field(default=2.0, gt=0, le=600)  # length of a rendered clip
     paste_share: float = Field(default=0.15, ge=0, le=1)  # share of crops with a ball pasted into a place without one
-    cache_dir: str = "cache"
+    cache_dir: str = "cache"  # folder of decoded clips
     working_width: int = Field(default=1280, ge=64, le=4096)  # a view at scale 1 shows the picture at this width
     graphics_share: float = Field(default=0.0, ge=0, le=1)  # crops with a scoreboard or a logo over them
     roi_prob: float = Field(
         default=0.6, ge=0, le=1
     )  # crops at the scale of ROI passes; the rest at that of full passes
-    roi_scale: tuple[float, float] = (0.8, 1.25)
-    full_pass_scale: tuple[float, float] = (0.36, 0.6)
+    roi_scale: tuple[float, float] = (0.8, 1.25)  # range of those scales
+    full_pass_scale: tuple[float, float] = (0.36, 0.6)  # and of those of full passes
     ball_share: float = Field(default=0.65, ge=0, le=1)  # crops around the ball; the rest where it is not
     hard_negative_prob: float = Field(default=0.2, ge=0, le=1)  # crops around mined false positives
     mining_every: int = Field(default=3, ge=0)  # epochs between mining passes; 0 turns mining off
     mining_frames: int = Field(default=60, ge=0)  # frames of one mining pass
     model_weight: float = Field(default=0.5, ge=0, le=1)  # of labels with source model
-    augment: bool = True
+    augment: bool = True  # vary colours, noise and compression
     jitter_prob: float = Field(default=0.15, ge=0, le=1)  # crops with older frames shifted by about a px
     exposure_sd: float = Field(default=0.22, ge=0, le=1)  # of the logarithms of exposure and gamma
     occlusion: Literal["none", "naive", "ours"] = "none"  # hide the ball in training (tracker/learn/occlusion.py)
     occlusion_share: float = Field(default=0.35, ge=0, le=1)  # crops with masks in them
     occlusion_decoys: bool = True  # the same masks where no ball is
-    hidden_confidence: float = Field(default=0.2, ge=0, le=1)  # target of a hidden ball with its path in sight
 
 
 @dataclass(config=_STRICT)
 class Config:
     """The whole configuration. Sections are dataclasses; see each for its fields and defaults."""
 
-    sport: Literal["any", "tennis", "football", "american_football"] = "any"
+    sport: Literal["any", "tennis", "football", "american_football"] = "any"  # what the model is for
     video: VideoConfig = Field(default_factory=VideoConfig)
     detect: DetectConfig = Field(default_factory=DetectConfig)
     track: TrackConfig = Field(default_factory=TrackConfig)
@@ -243,10 +219,10 @@ class Config:
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
-    def digest(self, *sections: str) -> str:
-        """Short hash of the named sections (all without a name): equal settings have equal digests."""
+    def digest(self, *sections: str, **how: object) -> str:
+        """Short hash of the named sections (all without a name) and of ``how``: equal settings have equal digests."""
         data = self.to_dict()
-        chosen = {k: data[k] for k in sections} if sections else data
+        chosen = ({k: data[k] for k in sections} if sections else data) | how
         return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:12]
 
 

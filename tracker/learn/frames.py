@@ -24,6 +24,8 @@ from tracker.learn.augment import vary_colour, vary_sensor
 from tracker.learn.cache import CachedClip
 from tracker.learn.network import STRIDE, OneBall
 
+MASKED_SHARE = 0.5  # of the masked frame's area; unmeasured
+
 BLOCK = 16  # network px: side of what is blanked
 RESTING = 0.02  # weight of a pixel that equals its neighbours in time, in units of 0..1
 
@@ -133,7 +135,7 @@ class FrameSampler:
         if d.augment:
             frames = vary_sensor(vary_colour(frames, rng, d.exposure_sd), rng)
         hidden = np.zeros((h // BLOCK) * (w // BLOCK), bool)
-        hidden[rng.permutation(len(hidden))[: max(1, round(self.config.train.masked_share * len(hidden)))]] = True
+        hidden[rng.permutation(len(hidden))[: max(1, round(MASKED_SHARE * len(hidden)))]] = True
         roi = normalised(region, width, height)
         if d.augment and rng.random() < 0.5:
             frames = frames[:, :, ::-1]

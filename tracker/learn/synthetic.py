@@ -17,6 +17,8 @@ from tracker.core.errors import TrackerError
 from tracker.learn.cache import CachedClip, move_in
 from tracker.synth import SPORTS, SynthConfig, render_clip
 
+SEED = 0
+
 SYNTHETIC = "synthetic"  # split and venue of rendered clips
 VERSION = 1
 SPORTS_IN_TURN = ("tennis", "football", "tennis", "american_football")
@@ -25,7 +27,7 @@ SPORTS_IN_TURN = ("tennis", "football", "tennis", "american_football")
 def synthetic_clips(config: Config, quiet: bool = False) -> list[CachedClip]:
     """Opens the ``data.synthetic_clips`` rendered clips of a configuration, rendering what is missing.
 
-    Clip ``i`` depends on ``data.synthetic_seed``, ``i``, the sport, the working width and the length alone, so a
+    Clip ``i`` depends on ``SEED``, ``i``, the sport, the working width and the length alone, so a
     larger set contains the smaller one.
 
     Raises:
@@ -36,11 +38,11 @@ def synthetic_clips(config: Config, quiet: bool = False) -> list[CachedClip]:
     out = []
     for i in tqdm(range(d.synthetic_clips), desc="render", unit="clip", disable=quiet or None, leave=False):
         sport = sports[i % len(sports)]
-        stamp = [VERSION, d.synthetic_seed, i, sport, d.working_width, d.synthetic_seconds]
+        stamp = [VERSION, SEED, i, sport, d.working_width, d.synthetic_seconds]
         home = Path(d.cache_dir) / f"{SYNTHETIC}-{i:03d}-{hashlib.sha256(json.dumps(stamp).encode()).hexdigest()[:10]}"
         if not (home / "meta.npz").exists():
             try:
-                _make(home, sport, d.working_width, d.synthetic_seconds, np.random.default_rng([d.synthetic_seed, i]))
+                _make(home, sport, d.working_width, d.synthetic_seconds, np.random.default_rng([SEED, i]))
             except OSError as e:
                 raise TrackerError(f"cannot write {home}: {e.strerror or e}; free some space") from e
         out.append(_open(home, sport))

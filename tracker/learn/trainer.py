@@ -29,6 +29,10 @@ from tracker.learn.network import OneBall, count_parameters
 from tracker.learn.synthetic import synthetic_clips
 from tracker.learn.tasks import BallTask, FrameTask, task_of
 
+WEIGHT_DECAY = 0.02  # unmeasured
+GRAD_CLIP = 5.0  # norm; unmeasured
+CHECKPOINT_EVERY_S = 120.0
+
 FITTING = 0.5  # share of the weights that a checkpoint to start from must fill
 
 RENAMED_PARTS = {"single": "unimodality", "val_single": "val_unimodality"}  # in logs of checkpoints of version 0.1
@@ -96,7 +100,7 @@ def train(
     model.recompute = cfg.checkpoint_activations
     decays = [p for p in model.parameters() if p.ndim > 1]
     rest = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [{"params": decays, "weight_decay": cfg.weight_decay}, {"params": rest, "weight_decay": 0.0}]
+    groups = [{"params": decays, "weight_decay": WEIGHT_DECAY}, {"params": rest, "weight_decay": 0.0}]
     optimiser = torch.optim.AdamW(groups, lr=cfg.lr)
     ema = Ema(model, cfg.ema)
     total = cfg.epochs * cfg.steps_per_epoch
@@ -142,7 +146,7 @@ def train(
             parts = task.loss(wrapped, next(batches), device)
             optimiser.zero_grad(set_to_none=True)
             parts["loss"].backward()
-            norm = nn.utils.clip_grad_norm_(model.parameters(), cfg.grad_clip)
+            norm = nn.utils.clip_grad_norm_(model.parameters(), GRAD_CLIP)
             # one batch without a finite gradient is skipped; MOST_BAD in a row end the run
             bad = 0 if torch.isfinite(norm) else bad + 1
             if bad >= MOST_BAD:
@@ -169,7 +173,7 @@ def train(
                     val = f"  val {row['val_loss']:.4f}" if "val_loss" in row else ""
                     tqdm.write(f"epoch {epoch:3d}  loss {row['loss']:.4f}{val}")
                 sums, seen = dict.fromkeys(task.parts, 0.0), 0
-            if time.monotonic() - saved > cfg.checkpoint_every_s:
+            if time.monotonic() - saved > CHECKPOINT_EVERY_S:
                 save()
                 saved = time.monotonic()
     except KeyboardInterrupt:

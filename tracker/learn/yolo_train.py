@@ -29,8 +29,10 @@ from tracker.learn.checkpoint import load_checkpoint, save_checkpoint
 from tracker.learn.crops import Crop, CropSampler
 from tracker.learn.network import count_parameters
 from tracker.learn.occlusion import Seen
-from tracker.learn.trainer import Ema
+from tracker.learn.trainer import CHECKPOINT_EVERY_S, GRAD_CLIP, Ema
 from tracker.learn.yolo import build_yolo, export_yolo, model_yaml, set_roi, stack
+
+WEIGHT_DECAY = 5e-4  # unmeasured
 
 KIND = "yolo"  # of a checkpoint
 PARTS = ("loss", "box", "cls", "dfl")
@@ -123,7 +125,7 @@ def train_yolo(
     loss = _criterion(model)
     decays = [p for p in model.parameters() if p.ndim > 1]
     rest = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [{"params": decays, "weight_decay": config.yolo.weight_decay}, {"params": rest, "weight_decay": 0.0}]
+    groups = [{"params": decays, "weight_decay": WEIGHT_DECAY}, {"params": rest, "weight_decay": 0.0}]
     optimiser = torch.optim.AdamW(groups, lr=config.yolo.lr)
     ema = Ema(model, cfg.ema)
     total, step, rows, last = cfg.epochs * cfg.steps_per_epoch, 0, [], out / "last.pt"
@@ -157,7 +159,7 @@ def train_yolo(
             parts = _losses(model, loss, batch, config)
             optimiser.zero_grad(set_to_none=True)
             parts["loss"].backward()
-            norm = nn.utils.clip_grad_norm_(model.parameters(), cfg.grad_clip)
+            norm = nn.utils.clip_grad_norm_(model.parameters(), GRAD_CLIP)
             if not torch.isfinite(norm):
                 raise TrackerError(f"the loss diverged at step {step}; lower yolo.lr (now {config.yolo.lr})")
             optimiser.step()
@@ -179,7 +181,7 @@ def train_yolo(
                     val = f"  val {row['val_loss']:.3f}" if "val_loss" in row else ""
                     tqdm.write(f"epoch {epoch:3d}  loss {row['loss']:.3f}{val}")
                 sums = dict.fromkeys(sums, 0.0)
-            if time.monotonic() - saved > cfg.checkpoint_every_s:
+            if time.monotonic() - saved > CHECKPOINT_EVERY_S:
                 save()
                 saved = time.monotonic()
     except KeyboardInterrupt:

@@ -21,6 +21,12 @@ from tracker.core.config import MonitorConfig
 from tracker.core.types import FloatArray
 from tracker.monitor.log import SERIES
 
+# Measured by benchmarks/monitoring.py (benchmarks/results/monitoring.md).
+WARMUP_S = 4.0  # of video before changes are looked for
+RECENT_S, MEMORY_S = 3.0, 120.0  # what counts as now, and what as before
+ALARM, SLACK = 6.0, 2.0  # cumulated standard deviations of a change-point alarm; those that are let pass
+PSI = 0.35  # population stability index of the tones that is another scene
+
 TONES = 16  # bins of grey levels
 RENAMED_SERIES = {"candidates": "n_detections"}  # names in model files of version 0.1
 
@@ -111,11 +117,11 @@ class Drift:
         self._restart()
 
     def _restart(self) -> None:
-        self._past: deque[dict[str, float]] = deque(maxlen=max(2, round(self.config.drift_memory_s)))
-        self._tones: deque[FloatArray] = deque(maxlen=max(2, round(self.config.drift_memory_s)))
+        self._past: deque[dict[str, float]] = deque(maxlen=max(2, round(MEMORY_S)))
+        self._tones: deque[FloatArray] = deque(maxlen=max(2, round(MEMORY_S)))
         self._recent: deque[dict[str, float]] = deque()
         self._recent_tones: deque[FloatArray] = deque()
-        self._sums = {k: Cusum(self.config.drift_slack) for k in SERIES}
+        self._sums = {k: Cusum(SLACK) for k in SERIES}
 
     def add(self, time_s: float, values: Mapping[str, float], tones: FloatArray | None = None) -> list[Alarm]:
         """One frame.
@@ -139,9 +145,9 @@ class Drift:
     def _end_second(self, time_s: float) -> list[Alarm]:
         means, tones = self._now.means(), self._now.tones
         self.last = means
-        recent = max(1, round(self.config.drift_recent_s))
+        recent = max(1, round(RECENT_S))
         alarm = None
-        if len(self._past) >= round(self.config.drift_warmup_s):
+        if len(self._past) >= round(WARMUP_S):
             alarm = self._compare(time_s, means, tones, recent)
         if alarm is not None:
             self._restart()
@@ -152,7 +158,7 @@ class Drift:
         self._recent.append(means)
         self._recent_tones.append(tones)
         # what is recent becomes the past only later: a slow change must not enter the reference
-        learn = recent if len(self._past) >= round(self.config.drift_warmup_s) else 0
+        learn = recent if len(self._past) >= round(WARMUP_S) else 0
         while len(self._recent) > learn:
             self._past.append(self._recent.popleft())
             old = self._recent_tones.popleft()
@@ -161,7 +167,6 @@ class Drift:
         return []
 
     def _compare(self, time_s: float, means: dict[str, float], tones: FloatArray, recent: int) -> Alarm | None:
-        c = self.config
         scores: dict[str, float] = {}
         changes: dict[str, tuple[float, float]] = {}
         for name in SERIES:
@@ -169,7 +174,7 @@ class Drift:
             if name not in means or len(known) < 3:
                 continue
             centre, z = _standardised(name, known, means[name])
-            score = self._sums[name].add(z) / c.drift_alarm
+            score = self._sums[name].add(z) / ALARM
             if score >= 1 or (abs(z) > 3 and score > 0.5):
                 changes[name] = (centre, means[name])
             scores[name] = score
@@ -180,8 +185,8 @@ class Drift:
             usual = shares.mean(0)
             self.psi = psi(usual, now)
             spread = max(psi(usual, s) for s in shares)
-            if self.psi >= max(c.drift_psi, 2.0 * spread):
-                scores["tones"] = self.psi / c.drift_psi
+            if self.psi >= max(PSI, 2.0 * spread):
+                scores["tones"] = self.psi / PSI
                 changes["tones"] = (0.0, self.psi)
         worst = max(scores.values(), default=0.0)
         return Alarm(time_s, changes, worst) if worst >= 1 and changes else None

@@ -24,6 +24,9 @@ from tracker.core.files import replacing
 from tracker.core.types import FloatArray, Frame, Image, Region, scaled, whole
 from tracker.monitor.log import EventLog
 
+BEFORE, AFTER = 2, 1  # pictures kept around an event's: what the network needs to see it
+JPEG_QUALITY = 85
+
 FOLDER = "pictures"
 CROPS = "crops"
 CROP = (256, 160)  # source px around a detection, at the resolution of the source
@@ -142,7 +145,7 @@ class PictureStore:
     def _save(self, name: str, picture: Image) -> None:
         path = self._root / name
         good, data = cv2.imencode(
-            ".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, self._config.quality]
+            ".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
         )
         if not good:
             raise OSError("the picture could not be encoded")
@@ -185,9 +188,9 @@ class PictureStore:
             self._log.write("UPDATE events SET pictures=NULL WHERE id=?", (id,))
             return self._log.commit()
         others = self._log.query("SELECT frame FROM events WHERE pictures=? AND id!=?", (folder, id))
-        reach = max(self._config.before, self._config.after)
+        reach = max(BEFORE, AFTER)
         needed = {f + d for (f,) in others if f is not None for d in range(-reach, reach + 1)}
-        for number in range(frame - self._config.before, frame + self._config.after + 1):
+        for number in range(frame - BEFORE, frame + AFTER + 1):
             if number not in needed:
                 self._drop(f"{folder}/{number:08d}.jpg")
                 self._have.discard(number)

@@ -23,12 +23,15 @@ from tracker.monitor.confidence import KEY, Confidence
 from tracker.monitor.drift import SERIES, Alarm, Baseline, Drift
 from tracker.monitor.frame_statistics import FrameStatistics
 from tracker.monitor.log import Event, EventLog
-from tracker.monitor.pictures import PictureStore, Scene, embedding_distance, embedding_of, kept_size
+from tracker.monitor.pictures import AFTER, BEFORE, PictureStore, Scene, embedding_distance, embedding_of, kept_size
 from tracker.monitor.signals import AHEAD, BACK, Signal, SignalReader, features
 from tracker.monitor.worker import Worker
 from tracker.track.online import GATE
 from tracker.track.pipeline import Step
 from tracker.video import VideoInfo
+
+FLIGHT_PX_S = 300.0  # px at 1280 wide: lost while faster than this is lost in flight
+LATE_S = 0.25  # live: a state later than this after its picture's arrival
 
 _NOTICE_S = 5.0  # of video, before it is compared with the training clips
 _RECENT = 64  # kept events that a new one is compared with
@@ -70,7 +73,7 @@ class Monitor:
         self._reader: SignalReader | None = None
         self._track, self._size = config.track, (0, 0)
         self._window: list[Signal] = []
-        self._frames: deque[Frame] = deque(maxlen=AHEAD + 2 + max(1, c.before))
+        self._frames: deque[Frame] = deque(maxlen=AHEAD + 2 + max(1, BEFORE))
         self._open: dict[str, tuple[Event, Scene | None, int]] = {}  # kind -> event, its pictures, last frame
         self._tokens, self._token_time = 3.0, math.nan
         self._statistics = FrameStatistics()
@@ -158,7 +161,7 @@ class Monitor:
         self._watch_drift(signal, values)
         if "stall" in self._open:
             self._close_event("stall")
-        if late_s > self.config.late_s:
+        if late_s > LATE_S:
             self._extend("late", signal, min(1.0, late_s), f"state {late_s:.2f} s after its picture", None)
         if len(self._window) > AHEAD:
             self._judge(len(self._window) - 1 - AHEAD)
@@ -195,7 +198,7 @@ class Monitor:
         if s.cut:
             self._extend("cut", s, 0.1, "another scene", doubt)
         before = self._window[at - 1] if at else s
-        if s.lost and not s.cut and before.speed > self.config.flight_px_s and self._stays_inside(before):
+        if s.lost and not s.cut and before.speed > FLIGHT_PX_S and self._stays_inside(before):
             self._extend("lost", s, 0.4 + 0.4 * doubt, f"lost in flight at {before.speed:.0f} px/s", doubt)
         if self._roll() < self.config.sample_rate:
             event = self._event("sample", s, doubt, "random sample", doubt)
@@ -284,13 +287,13 @@ class Monitor:
         if s.frame not in numbers:
             return None
         at = numbers.index(s.frame)
-        first, wanted = at, self.config.before
+        first, wanted = at, BEFORE
         while (
             first > 0 and wanted > 0
         ):  # a repeated picture adds no history, but a gap in the numbers would end the scene
             first -= 1
             wanted -= not self._frames[first + 1].repeated
-        frames = [self._frames[i] for i in range(first, min(len(numbers), at + self.config.after + 1))]
+        frames = [self._frames[i] for i in range(first, min(len(numbers), at + AFTER + 1))]
         w = self._size[0] / 1280
         places = [] if s.lost else [(s.x * w, s.y * w)]
         if s.competing_at is not None:

@@ -20,6 +20,8 @@ from tracker.core.errors import TrackerError
 from tracker.core.types import Frame
 from tracker.video import VideoInfo, VideoSource, open_video
 
+BACKOFF_S, MAX_BACKOFF_S = 0.25, 2.0  # before connecting anew: doubles from one to the other
+
 _log = logging.getLogger(__name__)
 LEAP_S = 2.0  # seconds that a clock may gain from one picture to the next
 
@@ -131,7 +133,7 @@ class Capture:
         return video
 
     def _run(self, video: VideoSource | None) -> None:
-        pause = self.config.backoff_s
+        pause = BACKOFF_S
         try:
             while not self._stop.is_set():
                 before = self._base_index
@@ -153,12 +155,12 @@ class Capture:
                 if video is not None and not video.info.is_live:
                     return  # files and standard input have one end
                 if self._base_index > before:
-                    pause = self.config.backoff_s
+                    pause = BACKOFF_S
                 video = None
                 self.reconnects += 1
                 if self._stop.wait(pause):
                     return
-                pause = min(2 * pause, self.config.max_backoff_s)
+                pause = min(2 * pause, MAX_BACKOFF_S)
         finally:
             with contextlib.suppress(Exception):
                 if video is not None:

@@ -19,6 +19,9 @@ from tracker.core.errors import missing_extra
 from tracker.core.types import BallState, Frame, scaled, whole
 from tracker.track.live import LiveState
 
+PREVIEW_FPS = 15.0
+JPEG_QUALITY = 75
+
 try:
     from starlette.requests import Request
     from starlette.responses import Response, StreamingResponse
@@ -33,7 +36,7 @@ _NEW = {"cache-control": "no-store"}
 class Preview:
     """What the page of a live source shows: ``/`` (a page), ``/stream.mjpg`` and ``/state`` (JSON).
 
-    Pictures are made only while somebody looks, in a thread of their own, at most ``live.preview_fps`` a second.
+    Pictures are made only while somebody looks, in a thread of their own, at most ``PREVIEW_FPS`` a second.
     """
 
     def __init__(self, config: LiveConfig) -> None:
@@ -76,7 +79,7 @@ class Preview:
         self._trail.add(state, camera, step.cut)
         now = time.monotonic()
         if self._viewers and now >= self._due:
-            self._due = now + 1 / self.config.preview_fps
+            self._due = now + 1 / PREVIEW_FPS
             with self._changed:
                 self._wanted = (step.frame, state, copy.deepcopy(self._trail))
                 self._changed.notify_all()
@@ -96,7 +99,7 @@ class Preview:
             width = min(frame.width, self.config.preview_width)
             height = max(1, round(frame.height * width / frame.width))
             picture = draw(frame.crop(whole(frame.width, frame.height), width, height), state, trail)
-            quality = [cv2.IMWRITE_JPEG_QUALITY, self.config.preview_quality]
+            quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
             ok, data = cv2.imencode(".jpg", picture[..., ::-1], quality)
             if ok:
                 self._jpeg = data.tobytes()
