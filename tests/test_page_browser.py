@@ -119,8 +119,11 @@ def test_everything_can_be_done_with_the_keyboard_alone(clip: Path, tab: Any) ->
         x, y = t.js("[oneball.state.cursor.x, oneball.state.cursor.y]")
         assert (x, y) == (320.5, 169.5)
         t.go(10)
-        t.key("Enter", "2")
-        t.until("oneball.state.own.get(10)?.v === 2")
+        t.key("Enter")
+        t.until("oneball.state.own.has(10) && oneball.state.row === 20")  # ten frames on
+        t.go(10)
+        t.key("2")
+        t.until("oneball.state.own.get(10)?.v === 2 && oneball.state.row === 10")  # a correction stays
         t.go(11)
         t.key("0")
         t.until("oneball.state.own.get(11)?.v === 0")
@@ -255,8 +258,6 @@ def test_proposals_of_a_review_folder_are_accepted_moved_and_rejected(clip: Path
     (tmp_path / "queue.jsonl").write_text("".join(json.dumps(q) + "\n" for q in queue))
     with served(tmp_path, "--port", "0") as server:
         t = tab(server.url)
-        t.until("oneball.state.items.length === 4")
-        t.key("j")
         t.until("oneball.state.row === 4 && oneball.state.shown === 4")
         shot(t, "review")
         t.key("y")
@@ -265,7 +266,6 @@ def test_proposals_of_a_review_folder_are_accepted_moved_and_rejected(clip: Path
         t.until("oneball.state.row === 14 && oneball.state.shown === 14")
         t.click(200, 100)
         t.until("oneball.state.items.find((i) => i.row === 14).decision === 'moved'")
-        t.key("j")
         t.until("oneball.state.row === 19 && oneball.state.shown === 19")
         t.key("0")
         t.until("oneball.state.items.every((i) => i.decision)")
@@ -275,3 +275,42 @@ def test_proposals_of_a_review_folder_are_accepted_moved_and_rejected(clip: Path
     assert 9 not in own(clip)
     decided = [d.split(",") for d in (tmp_path / "decisions.csv").read_text().splitlines()[1:]]
     assert {int(d[1]): d[2] for d in decided} == {4: "accepted", 9: "rejected", 14: "moved", 19: "absent"}
+
+
+def test_a_newcomer_is_led_through_the_first_labels(clip: Path, tab: Any) -> None:
+    with served(clip, "--port", "0") as server:
+        t = tab(server.url)
+        assert t.page.locator("#first").is_visible()
+        shot(t, "first")
+        assert "Frame 0 (0 to 29)" in t.page.locator("#status").inner_text()
+        t.click(60, 40)
+        t.until("oneball.state.row === 10")  # on by itself
+        t.until("oneball.state.shown === 10")
+        t.click(70, 44)
+        t.until("oneball.state.row === 20 && oneball.state.shown === 20")
+        t.click(80, 50)
+        t.until("oneball.state.row === 20")  # nothing lies ten frames on
+        assert not t.page.locator("#first").is_visible()
+        t.settled()
+        assert t.js("oneball.worstNear() !== null")
+        t.page.set_viewport_size({"width": 700, "height": 320})
+        t.key("?")
+        assert t.js("document.getElementById('help').scrollTop") == 0
+        box = t.page.locator("#help-title").bounding_box()
+        assert box is not None and 0 <= box["y"] < 320
+        shot(t, "help")
+        assert not t.errors
+
+
+def test_next_goes_to_the_worst_gap_near_by(clip: Path, tab: Any) -> None:
+    """120 s at 25 fps, keyframes 0, 1000: unsure a little at 40 to 50, utterly beyond the last keyframe."""
+    with served(clip, "--port", "0") as server:
+        t = tab(server.url)
+        scene = """((near) => { const s = oneball.state, n = 3000;
+            s.clip = { ...s.clip, count: n, fps: 25, first: 0, numbers: null };
+            s.path = { risk: new Float32Array(n), reason: new Array(n).fill("far") };
+            for (let r = 0; r < n; r++) s.path.risk[r] = r > 1000 ? 1 : near && r >= 40 && r <= 50 ? 0.6 : 0;
+            s.own = new Map([[0, {}], [1000, {}]]); s.row = 20;
+            return oneball.worstNear()[0]; })"""
+        assert 40 <= t.js(scene + "(true)") <= 50
+        assert 1000 < t.js(scene + "(false)") <= 1050  # where it begins, not the end of the clip

@@ -31,16 +31,47 @@ function stepKey(direction) {
   return next;
 }
 
+// The row near by whose label is worth most: [row, expected frames repaired, why]. It is sought within five seconds, then
+// farther: a person works through a clip, and its far end is always the least known.
+const REACH_S = 0.2, NEAR_S = 5; // over which a label helps its neighbours (as tracker propagate --suggest); sought first
+function worstNear() {
+  const c = state.clip, p = state.path, reach = Math.max(1, Math.round(3 * REACH_S * c.fps)), keys = ownRows();
+  const gap = (r) => { let n = 0; for (const k of keys) { if (k >= r) break; n++; } return n; };
+  const worth = (r) => {
+    let sum = 0.5 * p.risk[r];
+    const g = gap(r);
+    for (let k = Math.max(0, r - reach); k <= Math.min(c.count - 1, r + reach); k++) {
+      if (!state.own.has(k) && gap(k) === g) sum += p.risk[k] * Math.exp(-(((k - r) / c.fps / REACH_S) ** 2) / 2);
+    }
+    return sum;
+  };
+  for (let near = NEAR_S; ; near *= 4) {
+    const span = Math.round(near * c.fps), first = Math.max(0, state.row - span), last = Math.min(c.count - 1, state.row + span);
+    const step = Math.max(1, Math.floor((last - first) / 400));
+    let best = null;
+    for (let r = first; r <= last; r += step) {
+      if (state.own.has(r) || r === state.row) continue;
+      const gain = worth(r), value = gain / (1 + Math.abs(r - state.row) / c.fps / 2);
+      if (gain > 0.5 && (!best || value > best[3])) best = [r, gain, p.reason[r], value];
+    }
+    if (best || (first === 0 && last === c.count - 1)) return best;
+  }
+}
+
 function hint() {
-  const best = state.hints.find(([r]) => !state.own.has(r) && r !== state.row);
-  if (best) return best;
-  say(state.own.size ? "Nothing to suggest yet; the propagator is at work." : "Label a few frames first, say every tenth.");
+  if (state.own.size) {
+    const best = worstNear() ?? state.hints.find(([r]) => !state.own.has(r) && r !== state.row);
+    if (best) return best;
+  }
+  say(state.own.size ? "Nothing is worth a label any more, as far as the propagator knows." : "Label a few frames first, say every tenth.");
   return null;
 }
 
 function afterLabel() {
   if (state.after === "stay") return;
-  if (state.after === "hint") { const h = hint(); if (h) go(h[0]); } else go(state.row + Number(state.after));
+  const row = state.after === "hint" ? hint()?.[0] : state.row + Number(state.after);
+  if (row !== undefined && row < state.clip.count) go(row);
+  else if (row !== undefined) say("The end of the clip. N goes to what is worth a label most near by.");
 }
 
 // -- actions -----------------------------------------------------------------------------------------------------
@@ -51,15 +82,15 @@ function ready() {
   return false;
 }
 
-function set(visibility, x, y, source) {
+function set(visibility, x, y, source, goesOn = true) {
   const row = state.row, absent = visibility === ABSENT;
   const own = { v: visibility, x: absent ? NaN : x, y: absent ? NaN : y, source };
   const action = { op: "set", row, visibility, source, ...(absent ? {} : { x, y }), ...review.decisionFor(absent) };
   const item = review.current();
   act(action, () => { state.own.set(row, own); state.hints = state.hints.filter(([r]) => r !== row); emit("labels"); }).then((done) => {
-    if (done && item) { item.decision = action.decision; review.render(); emit("items"); }
+    if (done && item) { item.decision = action.decision; review.render(); emit("items"); review.step(1); }
   });
-  afterLabel();
+  if (!item && goesOn) afterLabel();
 }
 
 function ball(x, y) {
@@ -72,7 +103,7 @@ on("click", ({ x, y }) => ball(x, y));
 function judge(visibility) {
   if (!ready()) return;
   const k = known(state.row);
-  if (k && !Number.isNaN(k.x)) set(visibility, k.x, k.y, k.own ? k.source : "checked");
+  if (k && !Number.isNaN(k.x)) set(visibility, k.x, k.y, k.own ? k.source : "checked", !k.own);
   else set(visibility, state.cursor.x, state.cursor.y, "human");
 }
 
@@ -112,7 +143,7 @@ const commands = {
   next_item: () => review.step(1), prev_item: () => review.step(-1), accept_item: () => { if (ready()) review.accept(); },
   other_proposal: () => review.otherProposal(), reject_item: () => review.reject(),
   load_newest: () => loadNewest(),
-  help: () => $("help").showModal(),
+  help: () => { $("help").showModal(); $("help").scrollTop = 0; },
 };
 
 async function loadNewest() {
@@ -126,7 +157,7 @@ async function loadNewest() {
 // -- what is told ------------------------------------------------------------------------------------------------
 
 function status() {
-  const k = known(state.row), c = state.clip, parts = [`Frame ${number(state.row)} of ${number(c.count - 1)}`];
+  const k = known(state.row), c = state.clip, parts = [`Frame ${number(state.row)} (${number(0)} to ${number(c.count - 1)})`];
   if (!k) parts.push("nothing known yet");
   else {
     parts.push(k.own ? `${k.source}: ${WORDS[k.v]}` : `propagated: ${WORDS[k.v]}`);
@@ -216,8 +247,17 @@ async function openClip(index, project) {
   viewer.show();
   pictures.want();
   listen();
-  review.load();
+  await review.load();
+  if (project.clips[index].items) review.first();
+  welcome();
 }
+
+// What to do first, until a few labels are there or it was read.
+function welcome() {
+  const wanted = state.clip && state.own.size < 3 && !state.items.length && !localStorage.getItem("welcomed");
+  $("first").hidden = !wanted;
+}
+on("labels", welcome);
 
 async function start() {
   if (location.search.includes("token=")) history.replaceState(null, "", "/"); // not into the history or a screenshot
@@ -228,7 +268,8 @@ async function start() {
   $("clip").addEventListener("change", () => openClip(Number($("clip").value), project));
   $("after").addEventListener("change", () => { state.after = $("after").value; localStorage.setItem("after", state.after); });
   const after = localStorage.getItem("after");
-  if (after) { $("after").value = after; state.after = $("after").value || "stay"; }
+  if (after) { $("after").value = after; state.after = $("after").value || "10"; }
+  $("first-done").addEventListener("click", () => { localStorage.setItem("welcomed", "1"); welcome(); $("viewer").focus({ preventScroll: true }); });
   $("keys-on").addEventListener("change", () => { state.keysOn = $("keys-on").checked; });
   $("goto").addEventListener("change", () => {
     const row = rowOf(Number($("goto").value));
@@ -246,5 +287,5 @@ async function start() {
   $("viewer").focus({ preventScroll: true });
 }
 
-window.oneball = { state, go, pictures, viewer, known, commands };
+window.oneball = { state, go, worstNear, pictures, viewer, known, commands };
 start().catch((e) => trouble(`The page could not start: ${e.message}`));

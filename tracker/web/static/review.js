@@ -49,6 +49,12 @@ function point() {
   emit("items");
 }
 
+// A queue begins at its first open one.
+export function first() {
+  const i = state.items.findIndex((item) => !item.decision);
+  if (i >= 0 && state.item < 0) choose(i);
+}
+
 // The next open one, in order of worth.
 export function step(d) {
   const n = state.items.length;

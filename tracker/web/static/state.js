@@ -13,7 +13,7 @@ export const state = {
   path: null, // columns, see takePath
   hints: [], moved: [], old: [], items: [], item: -1, proposal: 0,
   revision: 0, undo: 0, redo: 0, saved: 0, stale: false, offline: false, pending: null, inFlight: 0, upToDate: false,
-  after: "stay", keysOn: true,
+  after: "10", keysOn: true,
   metrics: { frame: [], path: [], whole: [], pathCpu: [], wholeCpu: [], actions: 0 },
 };
 
