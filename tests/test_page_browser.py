@@ -131,6 +131,7 @@ def test_everything_can_be_done_with_the_keyboard_alone(clip: Path, tab: Any) ->
         t.until("!oneball.state.own.has(11)")
         t.key("r")
         t.until("oneball.state.own.get(11)?.v === 0")
+        t.go(11)
         t.key("Delete")
         t.until("!oneball.state.own.has(11)")
         t.key("[")

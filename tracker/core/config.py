@@ -14,12 +14,11 @@ from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from tracker.core.errors import InputError, TrackerError
-from tracker.core.files import read_text
+from tracker.core.files import parse_yaml, read_text
 
 SPORTS = ("tennis", "football", "american_football")
 _STRICT = ConfigDict(extra="forbid")
@@ -253,10 +252,7 @@ def load_config(
         key, sep, text = item.partition("=")
         if not sep or not key:
             raise TrackerError(f"'{item}' is no override; write section.key=value, for example train.epochs=3")
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError as e:
-            raise TrackerError(f"'{item}': the value is not valid YAML") from e
+        value = parse_yaml(text, f"'{item[:80]}'")
         set_key(data, key, value)
     return config_from_dict(data, where)
 
@@ -267,12 +263,7 @@ def read_settings(path: str | Path) -> dict[str, Any]:
     Raises:
         TrackerError: unreadable, no YAML, or no mapping of sections.
     """
-    try:
-        loaded = yaml.safe_load(read_text(find_config(path), max_bytes=1 << 20))
-    except yaml.YAMLError as e:
-        mark = getattr(e, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        raise TrackerError(f"{path}{line}: not valid YAML ({getattr(e, 'problem', None) or e})") from e
+    loaded = parse_yaml(read_text(find_config(path), max_bytes=1 << 20), path)
     if loaded is None:
         return {}
     if not isinstance(loaded, dict):

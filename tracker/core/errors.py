@@ -7,6 +7,8 @@ import re
 import sys
 from pathlib import Path
 
+MAX_LINE = 1500  # characters: what a hostile file says of itself is not repeated at length
+
 
 class TrackerError(Exception):
     """Bad input or a bad environment, told in one line.
@@ -17,7 +19,8 @@ class TrackerError(Exception):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(without_secrets(" ".join(str(message).split())))
+        text = without_secrets(" ".join(str(message)[: 4 * MAX_LINE].split()))
+        super().__init__(text if len(text) <= MAX_LINE else text[: MAX_LINE - 200] + " ... " + text[-195:])
 
 
 _LOGIN = re.compile(r"(\b[a-zA-Z][a-zA-Z0-9+.-]*://)[^/\s@'\"]+@(?=[^\s])")

@@ -156,3 +156,21 @@ def read_text(path: str | Path, max_bytes: int = 64 << 20) -> str:
     except OSError as e:
         raise TrackerError(f"cannot read {path}: {(e.strerror or str(e)).lower()}") from e
     return decode_text(data, path)
+
+
+def parse_yaml(text: str, where: str | Path) -> Any:
+    """A YAML document of plain values from a stranger.
+
+    Raises:
+        TrackerError: not YAML, nested beyond Python's limit, impossible values.
+    """
+    import yaml  # not needed by those who write files
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as e:
+        mark = getattr(e, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise TrackerError(f"{where}{line}: not valid YAML ({getattr(e, 'problem', None) or e})") from e
+    except (RecursionError, ValueError, OverflowError) as e:  # a date of month 99, a number of 5000 digits
+        raise TrackerError(f"{where}: not valid YAML (nested too deeply or absurd values)") from e

@@ -18,10 +18,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tracker.core.errors import TrackerError
-from tracker.core.files import atomic_folder, read_text, safe_name
+from tracker.core.files import atomic_folder, parse_yaml, read_text, safe_name
 from tracker.core.types import Label, Visibility
 from tracker.labels.dataset import LABEL_SUFFIX, PICTURE_SUFFIXES, REQUIRED, inside, split_by_clip
 from tracker.labels.formats.common import NAN, from_corner, number, read_json, whole
@@ -159,10 +157,7 @@ def _yolo(
 def _class_number(root: Path, label: str) -> int:
     for name in ("data.yaml", "data.yml", "dataset.yaml"):
         if (root / name).is_file():
-            try:
-                said = yaml.safe_load(read_text(root / name, max_bytes=1 << 20))
-            except yaml.YAMLError as e:
-                raise TrackerError(f"{root / name} is not valid YAML") from e
+            said = parse_yaml(read_text(root / name, max_bytes=1 << 20), root / name)
             names = said.get("names") if isinstance(said, dict) else None
             names = dict(enumerate(names)) if isinstance(names, list) else names
             if isinstance(names, dict):

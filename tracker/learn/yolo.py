@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor, nn
 
 from tracker.core.config import Config, YoloConfig
 from tracker.core.errors import TrackerError, missing_extra
-from tracker.core.files import read_text
+from tracker.core.files import parse_yaml, read_text
 from tracker.learn.export import TOP_K, public_config, trace, write_contract
 from tracker.learn.network import coordinates, count_convolutions, count_parameters
 from tracker.learn.ultralytics_adapter import ball_class, open_ultralytics
@@ -86,10 +85,7 @@ def model_yaml(config: YoloConfig) -> dict[str, Any]:
         path = Path(config.base)
         if path.suffix not in (".yaml", ".yml") or not path.is_file():
             raise TrackerError(f"yolo.base '{config.base}' is none of {', '.join(own)} and no model YAML file")
-    try:
-        d: dict[str, Any] = yaml.safe_load(read_text(path, max_bytes=1 << 20))
-    except yaml.YAMLError as e:
-        raise TrackerError(f"{path} is not valid YAML") from e
+    d: dict[str, Any] = parse_yaml(read_text(path, max_bytes=1 << 20), path)
     if not isinstance(d, dict) or not isinstance(d.get("backbone"), list) or not isinstance(d.get("head"), list):
         raise TrackerError(f"{path} is no model YAML: it needs the lists backbone and head")
     d |= {"nc": 1, "scale": config.scale}

@@ -9,11 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tracker.core.config import BUNDLED
 from tracker.core.errors import TrackerError
-from tracker.core.files import read_text
+from tracker.core.files import parse_yaml, read_text
 from tracker.monitor.transcript import Segment
 
 IMPLIES = ("shot", "confusion")
@@ -71,10 +69,7 @@ def read_cues(path: str | Path) -> CueList:
     Raises:
         TrackerError: names the cue that is not as it must be.
     """
-    try:
-        data = yaml.safe_load(read_text(path, 1 << 20))
-    except yaml.YAMLError as e:
-        raise TrackerError(f"{path}: not valid YAML ({getattr(e, 'problem', None) or e})") from e
+    data = parse_yaml(read_text(path, 1 << 20), path)
     if not isinstance(data, dict) or not isinstance(data.get("cues"), list):
         raise TrackerError(f"{path}: a cue list has sport and cues")
     cues = []

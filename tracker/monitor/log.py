@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -116,9 +117,29 @@ def connect(folder: str | Path, *, create: bool = False) -> sqlite3.Connection:
             raise TrackerError(f"{path} has version {version}, this program reads {VERSION}; use another folder")
         if version == 0:
             db.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version={VERSION};COMMIT;")
-    except sqlite3.Error as e:
+        if not create:
+            _check_types(db, path)
+    except (sqlite3.Error, ValueError, TypeError) as e:
         raise TrackerError(f"cannot open {path}: {e}; give another folder, or move this one away") from e
     return db
+
+
+def _check_types(db: sqlite3.Connection, path: Path) -> None:
+    """SQLite keeps a text in a column of numbers; what reads the log relies on it not to.
+
+    Raises:
+        TrackerError: a value of another type, or a number that is none.
+    """
+    for table, declared in re.findall(
+        r"CREATE TABLE IF NOT EXISTS (\w+)\((.*?)\)(?: WITHOUT ROWID)?;", _SCHEMA, re.DOTALL
+    ):
+        for name, kind in re.findall(r"(\w+) (INTEGER|REAL|TEXT|BLOB)", declared):
+            allowed = {"TEXT": "'text'", "BLOB": "'blob'"}.get(kind, "'integer','real'")
+            wrong = f"typeof({name}) NOT IN ({allowed},'null')"
+            if kind in ("INTEGER", "REAL"):
+                wrong += f" OR abs({name}) > 1e15" + (f" OR typeof({name})='real'" if kind == "INTEGER" else "")
+            if db.execute(f"SELECT 1 FROM {table} WHERE {wrong} LIMIT 1").fetchone():
+                raise TrackerError(f"{path}: {table}.{name} holds values that are no {kind.lower()}; it is damaged")
 
 
 class EventLog:

@@ -105,9 +105,9 @@ def _json_rows(text: str, path: Path) -> Iterable[tuple[str, dict[str, Any]]]:
 
 def _csv_rows(text: str, path: Path) -> Iterable[tuple[str, dict[str, Any]]]:
     reader = csv.DictReader(io.StringIO(text, newline=""))
-    if not {"media", "frame"} <= set(reader.fieldnames or ()):
-        raise TrackerError(f"{path}, row 1: the columns media,frame are needed")
     try:
+        if not {"media", "frame"} <= set(reader.fieldnames or ()):
+            raise TrackerError(f"{path}, row 1: the columns media,frame are needed")
         for n, row in enumerate(reader, start=2):
             d: dict[str, Any] = {k: row.get(k) or "" for k in ("media", "frame", "reason", "priority")}
             if row.get("x"):
