@@ -5,7 +5,7 @@
 
 Precision: labels within 10 px (5 px) of the ball, of all labels in judged frames; a label where the ball is absent is
 wrong, one in an occluded frame is right within twice that. Coverage: right labels, of the frames with a visible ball.
-For comparison the same claims without the filter: the best claim of each frame by itself, and the best path.
+For comparison the same detections without the filter: the best detection of each frame by itself, and the best path.
 FOLDER keeps what the teacher claimed, so that a second run only filters.
 """
 
@@ -119,7 +119,10 @@ def main() -> None:
             (f, d.xy[0]) for f, d in zip(record.frames, record.detections, strict=True)
             if len(d) and d.score[0] >= model.info.threshold
         ]  # fmt: skip
-        rows["best claim, no filter"] = (np.array([f for f, _ in best]), np.array([p for _, p in best]).reshape(-1, 2))
+        rows["best detection, no filter"] = (
+            np.array([f for f, _ in best]),
+            np.array([p for _, p in best]).reshape(-1, 2),
+        )
         path = [s for s in found.states if str(s.status) == "detected"]
         rows["best path, no filter"] = (np.array([s.frame for s in path]), np.array([s.xy for s in path]))
         for least in CONFIDENCES:

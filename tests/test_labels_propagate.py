@@ -42,7 +42,7 @@ def picture(point, background, walker, shift=0):
 
 @pytest.fixture(scope="module")
 def clip():
-    """A ball, a walking figure and a spare ball at rest; hidden in frames 38-40, frame 25 repeats frame 24."""
+    """A ball, a walking figure and a second ball at rest; hidden in frames 38-40, frame 25 repeats frame 24."""
     rng = np.random.default_rng(0)
     base = np.kron(rng.integers(60, 120, (H // 8, W // 8, 3)), np.ones((8, 8, 1))).astype(np.uint8)
     base[300:305, 500:505] = (220, 235, 60)
@@ -143,8 +143,8 @@ def test_detections_stand_in_for_pictures(clip):
     }
     out = run([key(0, xy[0]), key(40, xy[40])], detections=found)
     assert np.median(errors(out, xy)) < 1 and np.mean(errors(out, xy) < 3) > 0.9
-    soft = [Label(k, 1, *xy[k], source="model") for k in range(0, 48, 6)]
-    out = run(soft, detections=found)
+    model_keyframes = [Label(k, 1, *xy[k], source="model") for k in range(0, 48, 6)]
+    out = run(model_keyframes, detections=found)
     assert all(x.source == "propagated" for x in out) and np.median(errors(out, xy)) < 1
 
 

@@ -75,7 +75,7 @@ def test_projection_under_noise_stays_within_it(dims: int) -> None:
 def test_four_points_are_enough_for_the_ground_and_say_nothing_of_their_error() -> None:
     corners = np.array([(-5.0, -11), (5, -11), (5, 11), (-5, 11)])
     fitted = fit_projection(corners, project(corners))
-    assert fitted.spare == 0
+    assert fitted.redundancy == 0
     np.testing.assert_allclose(fitted.apply(np.zeros((1, 2))), project(np.zeros((1, 2))), atol=1e-4)
 
 
@@ -104,7 +104,7 @@ def test_clock_offset_lies_in_its_interval(dims: int) -> None:
         fit = fit_clock(track, projection, video, seen, fps=FPS, rng=rng)
         inside += abs(fit.offset_s - OFFSET) <= fit.offset_interval_s
         widths.append(fit.offset_interval_s)
-        assert fit.rival_s is None
+        assert fit.alternative_s is None
     assert inside >= 17  # 95 % stated; 16 or fewer of 20 has a chance of 1.6 %
     assert np.median(widths) < 0.25 / FPS * 4  # and the interval is useful: under a frame
 
@@ -128,7 +128,7 @@ def test_one_wrong_label_does_not_carry_the_clock_away() -> None:
     assert abs(fit.offset_s - OFFSET) < 0.01
 
 
-def test_a_repeating_motion_reports_the_rival_offset() -> None:
+def test_a_repeating_motion_reports_the_alternative_offset() -> None:
     rng = np.random.default_rng(5)
     times = np.arange(0, 30, 0.01)
 
@@ -139,8 +139,11 @@ def test_a_repeating_motion_reports_the_rival_offset() -> None:
     projection = fit_projection(ground, project(ground))
     video = np.arange(5, 9, 0.5)
     fit = fit_clock(SensorTrack(times, circle(times)), projection, video, project(circle(video + 1)), fps=FPS, rng=rng)
-    assert fit.rival_s is not None
-    assert abs(fit.rival_s - fit.offset_s) == pytest.approx(np.pi, abs=0.1) or abs(fit.rival_s - fit.offset_s) > 1
+    assert fit.alternative_s is not None
+    assert (
+        abs(fit.alternative_s - fit.offset_s) == pytest.approx(np.pi, abs=0.1)
+        or abs(fit.alternative_s - fit.offset_s) > 1
+    )
 
 
 def test_a_ball_at_rest_cannot_set_the_clock() -> None:

@@ -121,10 +121,10 @@ def test_every_long_computation_asks_whether_it_should_go_on(tmp_path: Path) -> 
     from tracker.propagate.suggest import suggest
 
     asked: list[int] = []
-    filled = fill(keys(*range(0, N, 10)), np.arange(N) / 30, width=640, height=360, between=lambda: asked.append(1))
+    filled = fill(keys(*range(0, N, 10)), np.arange(N) / 30, width=640, height=360, token=lambda: asked.append(1))
     assert len(asked) > N
     asked.clear()
-    suggest(filled, np.arange(N) / 30, 5, between=lambda: asked.append(1))
+    suggest(filled, np.arange(N) / 30, 5, token=lambda: asked.append(1))
     assert len(asked) == 5
 
 

@@ -1,4 +1,4 @@
-"""Pseudo-labels: which of a teacher's claims become labels."""
+"""Pseudo-labels: which of a teacher's detections become labels."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def flight(n: int = N) -> np.ndarray:
     return np.stack([150 + 420 * t, 500 - 420 * t + 260 * t**2], 1)
 
 
-def record_of(claims: list[list[tuple[float, float, float]]], repeated: set[int] = frozenset()) -> ClipRecord:  # type: ignore[assignment]
-    """A clip's record from claims (x, y, score) per frame."""
+def record_of(detections: list[list[tuple[float, float, float]]], repeated: set[int] = frozenset()) -> ClipRecord:  # type: ignore[assignment]
+    """A clip's record from detections (x, y, score) per frame."""
     r = ClipRecord()
-    for i, rows in enumerate(claims):
+    for i, rows in enumerate(detections):
         a = np.array(sorted(rows, key=lambda c: -c[2]), float).reshape(-1, 3)
         r.detections.append(Detections(a[:, :2], a[:, 2], np.full(len(a), 3.0), None, len(a)))
         r.camera.append(None)
@@ -70,14 +70,14 @@ def test_a_clear_flight_is_labelled_with_confidence_and_deviation(model):
     assert all(r.startswith("confidence 0.9") for r in table.reason)
 
 
-def test_frames_without_a_claim_get_no_row_and_are_not_called_absent(model):
+def test_frames_without_a_detection_get_no_row_and_are_not_called_absent(model):
     ball = flight()
     record = record_of([[] if 25 <= i < 31 else [(*p, 0.95)] for i, p in enumerate(ball)])
     table = labels_of(record, model)
     assert not np.isin(table.frame, np.arange(25, 31)).any() and (table.visibility > 0).all()
 
 
-def test_weak_claims_are_left_out(model):
+def test_weak_detections_are_left_out(model):
     ball = flight()
     record = record_of([[(*p, 0.95 if i < 30 else 0.2)] for i, p in enumerate(ball)])
     table = labels_of(record, model, min_confidence=0.6)
@@ -92,15 +92,15 @@ def test_a_thing_at_rest_is_no_ball_in_play(model):
 
 def test_a_jump_to_clutter_and_back_is_left_out(model):
     ball = flight()
-    claims = [[(*p, 0.95)] for p in ball]
+    detections = [[(*p, 0.95)] for p in ball]
     for i in (28, 29):
-        claims[i] = [(ball[i, 0] + 60, ball[i, 1] - 45, 0.9)]
-    table = labels_of(record_of(claims), model)
+        detections[i] = [(ball[i, 0] + 60, ball[i, 1] - 45, 0.9)]
+    table = labels_of(record_of(detections), model)
     off = np.hypot(*(table.xy - ball[table.frame]).T)
     assert off.max() < 10 and len(table) > 40
 
 
-def test_a_strong_rival_lowers_the_confidence(model):
+def test_a_strong_competing_detection_lowers_the_confidence(model):
     ball = flight()
     alone = pseudo_labels(record_of([[(*p, 0.9)] for p in ball]), model, Config(), W, H)
     two = pseudo_labels(record_of([[(*p, 0.9), (1000.0, 650.0, 0.88)] for p in ball]), model, Config(), W, H)
@@ -155,7 +155,7 @@ def test_the_teacher_sees_tiles_and_makes_no_roi_pass():
     assert config.detect.tile_scale == 1.25 and not config.detect.roi_passes
 
 
-def test_command_writes_labels_and_spares_what_is_there(tennis_video, tmp_path):
+def test_command_writes_labels_and_keeps_what_is_there(tennis_video, tmp_path):
     from tracker.commands.pseudolabel import command
 
     out = tmp_path / "rally.labels.csv"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tracker.synth import BallLook, ball_patch, draw_look, paste_ball
+from tracker.synth import BallAppearance, ball_patch, draw_appearance, paste_ball
 from tracker.synth.ball import box_size
 
-FLAT = BallLook((200.0, 220.0, 80.0), light=(0.0, 0.0, 1.0), ambient=1.0)
+FLAT = BallAppearance((200.0, 220.0, 80.0), light=(0.0, 0.0, 1.0), ambient=1.0)
 
 
 def centroid(weight: np.ndarray, x0: float = 0, y0: float = 0) -> np.ndarray:
@@ -53,7 +53,7 @@ def test_pasted_balls_change_the_picture_exactly_where_the_truth_says() -> None:
     grey = [np.full((120, 200, 3), 60, np.uint8) for _ in range(3)]
     for _ in range(20):
         frames, truth = paste_ball(
-            grey, rng, xy=rng.uniform((60, 40), (140, 80)), radius_px=3.0, speed_px=6.0, look=FLAT
+            grey, rng, xy=rng.uniform((60, 40), (140, 80)), radius_px=3.0, speed_px=6.0, appearance=FLAT
         )
         assert all((g == 60).all() for g in grey)  # the input is left alone
         for image, row in zip(frames, truth, strict=True):
@@ -88,4 +88,4 @@ def test_the_same_seed_pastes_the_same_ball(sport: str) -> None:
     b, tb = paste_ball(list(base), np.random.default_rng(8), sport=sport)
     assert all((p == q).all() for p, q in zip(a, b, strict=True))
     np.testing.assert_array_equal(ta, tb)
-    assert draw_look(sport, np.random.default_rng(1)) == draw_look(sport, np.random.default_rng(1))
+    assert draw_appearance(sport, np.random.default_rng(1)) == draw_appearance(sport, np.random.default_rng(1))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tracker.core.errors import TrackerError
-from tracker.synth import SPORTS, VIEWS, BallLook, SynthConfig, SynthFrame, render_clip
+from tracker.synth import SPORTS, VIEWS, BallAppearance, SynthConfig, SynthFrame, render_clip
 
 SMALL = {"width": 480, "height": 270, "fps": 15.0}
 CLEAN = {"noise": 0.0, "compression": "none", "shadows": False, "light": 1.0, "sharpen": 0.0, "graphics": False}
@@ -46,7 +46,7 @@ def test_truth_is_where_the_ball_was_drawn(sport: str, black: Path) -> None:
         for film in films:
             film.figures.clear()  # a white shirt behind a white ball would hide part of the change
             # one colour without shading: then the change is the ball's cover
-            film.look = BallLook((200.0, 200.0, 200.0), light=(0.0, 0.0, 1.0), ambient=1.1)
+            film.appearance = BallAppearance((200.0, 200.0, 200.0), light=(0.0, 0.0, 1.0), ambient=1.1)
         for a, b in zip(films[0].frames(), films[1].frames(), strict=True):
             change = np.abs(a.image.astype(float) - b.image).sum(-1)
             assert b.label.visibility == 0

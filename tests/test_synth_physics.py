@@ -80,7 +80,7 @@ def test_the_ball_never_jumps_while_in_play(sport: str) -> None:
         play = PLAYS[sport](5.0, np.random.default_rng(seed), 3, 2)
         xyz, axis, _ = play.tape.arrays()
         jumps = np.linalg.norm(np.diff(xyz, axis=0), axis=1)
-        allowed = len(play.spares) + 3 * len(play.figures)  # a new ball comes into play; a hand takes it
+        allowed = len(play.idle_balls) + 3 * len(play.figures)  # a new ball comes into play; a hand takes it
         assert (jumps > 0.8).sum() <= allowed
         assert np.isfinite(xyz).all() and xyz[:, 2].min() > -0.05
         np.testing.assert_allclose(np.linalg.norm(axis, axis=1), 1, atol=0.05)

@@ -364,7 +364,7 @@ def sensor(
     if as_json:
         from dataclasses import asdict
 
-        report = {**asdict(clock), "court_rms_px": projection.rms_px, "court_spare": projection.spare}
+        report = {**asdict(clock), "court_rms_px": projection.rms_px, "court_spare": projection.redundancy}
         click.echo(jsonlib.dumps({**report, "written": len(made), "out": str(out)}))
     else:
         text = f"clock offset {clock.offset_s:.4f} s ± {clock.offset_interval_s:.4f} (95 %), from {clock.labels} labels"
@@ -372,10 +372,10 @@ def sensor(
         click.echo(f"residual {clock.residual_px:.1f} px; court points fit within {projection.rms_px:.1f} px (rms)")
         click.echo(f"{len(made)} labels -> {out}")
     notes = []
-    if projection.spare == 0:
+    if projection.redundancy == 0:
         notes.append("the court points just suffice: their fit says nothing about their error; add one or more")
-    if clock.rival_s is not None:
-        notes.append(f"an offset of {clock.rival_s:.3f} s fits nearly as well; add labels or narrow --search")
+    if clock.alternative_s is not None:
+        notes.append(f"an offset of {clock.alternative_s:.3f} s fits nearly as well; add labels or narrow --search")
     _notes(notes)
 
 

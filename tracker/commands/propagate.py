@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     "--from-model",
     type=click.Path(path_type=Path),
     metavar="ONNX",
-    help="Take this model's confident detections as soft keyframes (--labels may be left out).",
+    help="Take this model's confident detections as model keyframes (--labels may be left out).",
 )
 @click.option(
     "--suggest", "count", type=click.IntRange(1, 10_000), metavar="N", help="Name the N frames to label next."
@@ -90,7 +90,7 @@ def command(
         video, config, no_video=no_video, model=model or from_model, evidence_path=evidence_path, quiet=quiet
     )
     if from_model is not None:
-        keyframes = [*keyframes, *_soft_keyframes(detections, {k.frame for k in keyframes}, evidence)]
+        keyframes = [*keyframes, *_model_keyframes(detections, {k.frame for k in keyframes}, evidence)]
     filled = fill(
         keyframes, times, width=size[0], height=size[1], frames=frames, evidence=evidence, detections=detections
     )
@@ -114,7 +114,7 @@ def command(
 def _look(
     video: str, config: Any, *, no_video: bool, model: Path | None, evidence_path: Path | None, quiet: bool
 ) -> tuple[list[int], np.ndarray, tuple[int, int], Evidence | None, dict[int, Detections]]:
-    """Frame numbers, their times, picture size, evidence, the model's claims."""
+    """Frame numbers, their times, picture size, evidence, the model's detections."""
     from tracker.propagate.evidence import Evidence, build_evidence
     from tracker.video import open_video
 
@@ -141,7 +141,7 @@ def _look(
 
 
 def _watched(frames: Any, model: Path, config: Any, size: tuple[int, int], detections: dict[int, Detections]) -> Any:
-    """Passes frames on and notes what the model claims in them."""
+    """Passes frames on and keeps the model's detections."""
     from tracker.detect.model import BallModel
     from tracker.track.pipeline import Pipeline
 
@@ -151,20 +151,20 @@ def _watched(frames: Any, model: Path, config: Any, size: tuple[int, int], detec
         yield frame
 
 
-def _soft_keyframes(
+def _model_keyframes(
     detections: dict[int, Detections], taken: set[int], evidence: Evidence | None, sure: float = 0.9
 ) -> list[Label]:
-    """The model's confident claims as labels of source "model" (the propagator trusts them less than a person)."""
+    """The model's confident detections as labels of source "model" (the propagator trusts them less than a person)."""
     from tracker.core.types import Label
 
-    soft = []
+    model_keyframes = []
     for frame, d in sorted(detections.items()):
         alone = len(d) == 1 or (len(d) > 1 and d.score[1] < 0.5 * d.score[0])
         if frame not in taken and len(d) and d.score[0] >= sure and alone:
-            soft.append(Label(frame, 1, float(d.xy[0, 0]), float(d.xy[0, 1]), source="model"))
-    if not soft and not taken:
+            model_keyframes.append(Label(frame, 1, float(d.xy[0, 0]), float(d.xy[0, 1]), source="model"))
+    if not model_keyframes and not taken:
         raise TrackerError("the model is sure of no frame; label a few by hand and give them with --labels")
-    return soft
+    return model_keyframes
 
 
 def _summary(labels: list[Label], hints: list) -> dict[str, Any]:

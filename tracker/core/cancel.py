@@ -1,11 +1,11 @@
-"""How long computations let go: they call ``between()`` often, and whatever it raises ends them."""
+"""Cancellation of long computations: they call a token often, and an exception that it raises ends them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-Between = Callable[[], None]
+CancellationToken = Callable[[], None]
 
 
-def go_on() -> None:
-    """Never stops anything."""
+def never_cancelled() -> None:
+    """A token that never raises."""

@@ -18,7 +18,7 @@ from itertools import product
 
 import numpy as np
 
-from tracker.core.cancel import Between, go_on
+from tracker.core.cancel import CancellationToken, never_cancelled
 from tracker.core.types import FloatArray
 
 
@@ -53,7 +53,7 @@ class MotionEstimate:
 
 def between_keyframes(
     time_s: FloatArray, xy: FloatArray, query_s: FloatArray, prior: FlightPrior, sd: FloatArray | None = None,
-    between: Between = go_on,
+    token: CancellationToken = never_cancelled,
 ) -> MotionEstimate:  # fmt: skip
     """Estimates the path at ``query_s`` from keyframes.
 
@@ -62,7 +62,7 @@ def between_keyframes(
         xy: float64 [K, 2] px in a view without camera motion.
         query_s: float64 [Q].
         sd: float64 [K] px; default the prior's ``label_sd``.
-        between: called after each interval.
+        token: cancellation token, called after each interval.
 
     Raises:
         ValueError: no keyframe.
@@ -74,7 +74,7 @@ def between_keyframes(
     out = MotionEstimate(np.full((len(query_s), 2), np.nan), np.full(len(query_s), np.nan), np.zeros(len(query_s)))
     slot = np.clip(np.searchsorted(time_s, query_s, side="right") - 1, -1, len(time_s) - 1)
     for s in np.unique(slot):
-        between()
+        token()
         mine = slot == s
         out.xy[mine], out.sd_px[mine], out.turn[mine] = _interval(int(s), time_s, xy, noise, query_s[mine], prior)
     return out

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from tracker.core.cancel import Between, go_on
+from tracker.core.cancel import CancellationToken, never_cancelled
 from tracker.core.types import FloatArray
 
 FREE, ANCHOR, ABSENT = 0, 1, 2  # what is known of a step
@@ -106,13 +106,13 @@ class _Edges:
     table: np.ndarray
 
 
-def best_path(steps: list[Step], costs: PathCosts, between: Between = go_on) -> Path:
+def best_path(steps: list[Step], costs: PathCosts, token: CancellationToken = never_cancelled) -> Path:
     """Finds the cheapest path.
 
     Args:
         steps: in order of time. Two steps may have the same time.
         costs: see there.
-        between: called after each step.
+        token: cancellation token, called after each step.
 
     Returns:
         the path and, for each candidate, what it would cost to insist on it.
@@ -123,7 +123,7 @@ def best_path(steps: list[Step], costs: PathCosts, between: Between = go_on) -> 
     lost[0] = 0.0
     lost_from = np.full(count + 1, -2)  # -1: was lost before, e: edge e ended in step k-2
     for k, step in enumerate(steps):
-        between()
+        token()
         edges.append(_edges_into(k, steps, edges, lost, costs))
         if step.kind != ANCHOR:
             stay = lost[k] + (0.0 if step.kind == ABSENT else costs.lost)
@@ -133,7 +133,7 @@ def best_path(steps: list[Step], costs: PathCosts, between: Between = go_on) -> 
                 leave = edges[k - 1].best[e] + costs.end + (0.0 if step.kind == ABSENT else costs.lost)
                 if leave < stay:
                     lost[k + 1], lost_from[k + 1] = leave, e
-    tail, lost_tail = _backward(steps, edges, costs, between)
+    tail, lost_tail = _backward(steps, edges, costs, token)
     return _result(steps, edges, lost, lost_from, tail, lost_tail, costs)
 
 
@@ -245,7 +245,7 @@ def _start_sd(into: _Edges, steps: list[Step]) -> FloatArray:
 
 
 def _backward(
-    steps: list[Step], edges: list[_Edges], costs: PathCosts, between: Between
+    steps: list[Step], edges: list[_Edges], costs: PathCosts, token: CancellationToken
 ) -> tuple[list[FloatArray], FloatArray]:
     """Cost of the best continuation after each edge, and after being lost at the end of step k-1."""
     count = len(steps)
@@ -255,7 +255,7 @@ def _backward(
     if count:
         tail[count - 1][:] = 0.0
     for k in range(count - 1, -1, -1):
-        between()
+        token()
         e = edges[k]
         if steps[k].kind != ANCHOR:
             price = 0.0 if steps[k].kind == ABSENT else costs.lost

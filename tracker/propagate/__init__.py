@@ -1,1 +1,1 @@
-"""From a few labels to many: keyframes, models and sensors as sources of labels."""
+"""Propagation of labels: keyframes, models and sensors as sources."""

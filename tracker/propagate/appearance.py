@@ -1,4 +1,4 @@
-"""Which candidates look like this ball in this video: learned from the keyframes alone, within milliseconds.
+"""Appearance of the ball in this video, learned from the keyframes alone within milliseconds.
 
 The candidate at a keyframe is an example of the ball, all others of that picture are examples of clutter. A ridge
 logistic regression on their numbers, and on how far these lie from the keyframes' own, gives each candidate of the
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tracker.core.cancel import Between, go_on
+from tracker.core.cancel import CancellationToken, never_cancelled
 from tracker.core.types import FloatArray
 from tracker.propagate.evidence import FEATURES, Evidence
 
@@ -19,8 +19,8 @@ NEAR_PX = 5.0  # at 1280 wide: a candidate this near a keyframe is the ball
 FAR_PX = 14.0  # from here on it is clutter; between the two it is neither
 RIDGE = 1.5
 _LIKE = ("dog_small", "area", "length", "core_l", "core_a", "core_b", "delta_l", "delta_a", "delta_b")
-LIKE_COLUMNS = tuple(FEATURES.index(n) for n in _LIKE)  # these are compared with the keyframes' own
-LOCAL_PX = 220.0  # a far ball is smaller than a near one: examples of the same height in the picture count more
+LIKE_COLUMNS = tuple(FEATURES.index(n) for n in _LIKE)  # these are compared with the keyframes
+LOCAL_PX = 220.0  # a far ball is smaller than a near one: examples at the same height in the picture count more
 
 
 def score_candidates(
@@ -29,7 +29,7 @@ def score_candidates(
     xy: FloatArray,
     weight: FloatArray | None = None,
     only: Sequence[int] | None = None,
-    between: Between = go_on,
+    token: CancellationToken = never_cancelled,
 ) -> list[FloatArray]:
     """Log-likelihood ratio of ball against clutter for every candidate.
 
@@ -39,7 +39,7 @@ def score_candidates(
         xy: float64 [K, 2] its place there, source px.
         weight: float64 [K] trust in each (1 = a person said so).
         only: indices of the frames to score; default all.
-        between: called for each frame; what it raises ends the work.
+        token: cancellation token, called for each frame; what it raises ends the work.
 
     Returns:
         one float64 [N] per frame. Without a usable keyframe it falls back on strength of motion alone.
@@ -71,7 +71,7 @@ def score_candidates(
     scale = np.maximum(ball.std(axis=0), _floor())
 
     def describe(row: int, which: np.ndarray | slice, leave_out: bool = False) -> FloatArray:
-        between()
+        token()
         f = evidence.frames[row]
         x, at = f.features[which].astype(np.float64), f.xy[which]
         near = np.exp(-np.abs(at[:, 1:2] - height[None]) / (LOCAL_PX * unit))
@@ -133,7 +133,7 @@ def ridge_logistic(
 
 
 def _floor() -> FloatArray:
-    """Smallest spread taken seriously, per feature."""
+    """Smallest spread that counts, per feature."""
     return np.full(len(FEATURES), 0.25)
 
 

@@ -1,7 +1,7 @@
-"""What the picture says of a small moving thing: motion candidates of every frame, computed once per video.
+"""Motion candidates of every frame, computed once per video.
 
 No model is involved. Each frame is compared with its two neighbours and with the temporal median around it, all
-carried into its own view (a panning camera moves the picture, not the court). Small blobs that differ from all of them
+warped into its own view, so that camera motion cancels. Small blobs that differ from all of them
 are candidates; each keeps a few numbers about its strength, size, surroundings and colour. Which of them look like
 *this* ball is learned later from the keyframes (:mod:`tracker.propagate.appearance`).
 
@@ -27,7 +27,7 @@ from tracker.core.types import REFERENCE_WIDTH, FloatArray, Frame, Image
 
 VERSION = 1  # of saved evidence
 WORK_WIDTH = int(REFERENCE_WIDTH)  # candidates are sought in a picture of this width, whatever the source's
-TOP_MOTION, TOP_BACKGROUND = 60, 15  # candidates per frame; more take time and hold hardly more balls
+TOP_MOTION, TOP_BACKGROUND = 60, 15  # candidates per frame; more cost time and hold hardly more balls
 OFFSETS = (-30, -21, -14, -9, -6, 6, 9, 14, 21, 30)  # frames of the temporal median, in distinct pictures
 CUT_DIFFERENCE = 40.0  # mean grey levels between neighbours after stabilising: another scene
 
@@ -56,7 +56,7 @@ class FrameEvidence:
 
 @dataclass(slots=True)
 class Evidence:
-    """Candidates of a whole video and what else the propagator must know of its pictures.
+    """Candidates of a whole video, with scenes, repeats and camera motion.
 
     Attributes:
         frame: int64 [T] frame numbers, rising.
@@ -78,7 +78,7 @@ class Evidence:
     height: int
 
     def save(self, path: str | Path) -> None:
-        """Keeps the evidence in a compressed .npz file (no pictures in it), a few KB per frame."""
+        """Saves the evidence as a compressed .npz file (no pictures in it), a few KB per frame."""
         counts = np.array([len(f.xy) for f in self.frames], dtype=np.int64)
         parts: dict[str, Any] = {
             name: np.concatenate([getattr(f, name) for f in self.frames]) if self.frames else np.zeros((0, 2))
@@ -136,7 +136,7 @@ def build_evidence(
     """Reads a video once and keeps its motion candidates.
 
     Args:
-        frames: in order; a frame's ``gap`` starts a new scene, a ``repeated`` one shares what its picture said.
+        frames: in order; a frame's ``gap`` starts a new scene, a ``repeated`` one shares the candidates of its picture.
         progress: called with the number of frames read so far.
         stabilise: estimate the camera's motion (off saves time on a tripod).
         work_width: width in px at which candidates are sought. Half of it takes a quarter of the time and loses balls
@@ -282,7 +282,7 @@ def _camera_step(before: Image, now: Image) -> tuple[FloatArray, bool]:
     moved_corner = matrix @ corner
     if (
         np.abs(moved_corner[:2] / moved_corner[2] - corner[:2]).max() < 0.7
-    ):  # a tripod stays a tripod, errors must not add up
+    ):  # a tripod has no motion; errors must not accumulate
         matrix = np.eye(3)
     cut = False
     if np.abs(before.astype(np.int16) - now).mean() > CUT_DIFFERENCE / 2:

@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tracker.core.cancel import Between, go_on
+from tracker.core.cancel import CancellationToken, never_cancelled
 from tracker.core.types import FloatArray, Label, Visibility
 from tracker.motion.contacts import MotionEstimate, between_keyframes
 from tracker.motion.path import ABSENT, ANCHOR, Path, Step
 from tracker.propagate.filled import Filled, PropagateConfig
 
 # Share of the picture's diagonal: the standard deviation of a place drawn evenly from a square of that diagonal. From
-# there on a position says no more than "somewhere in the picture", and is left unknown.
+# there on a position says no more than "somewhere in the picture", and is unknown.
 EVERYWHERE = 1 / math.sqrt(12)
 
 
@@ -75,7 +75,7 @@ class Judge:
     unit: float
     size: tuple[int, int]
     config: PropagateConfig
-    between: Between = go_on
+    token: CancellationToken = never_cancelled
 
     def write(
         self, out: Filled, points: dict[int, tuple[FloatArray, float]], chosen: dict[int, int], steps: list[Step],
@@ -91,9 +91,9 @@ class Judge:
         have = np.array(sorted(points))
         place, sd = np.array([points[a][0] for a in have]), np.array([points[a][1] for a in have])
         flight = replace(self.config.flight, unit=self.unit)
-        guess = between_keyframes(self.when[have], place, self.when[self.distinct], flight, sd, self.between)
+        estimate = between_keyframes(self.when[have], place, self.when[self.distinct], flight, sd, self.token)
         for k, at in enumerate(int(a) for a in self.distinct):
-            self.between()
+            self.token()
             if out.key[self.rows[at]] >= 0 or (at in self.shown):
                 if out.key[self.rows[at]] < 0:  # its copy was labelled
                     label = self.shown[at]
@@ -110,14 +110,14 @@ class Judge:
                 self._absent(out, at, "absent or hidden: no evidence next to an absence")
                 out.risk[self.rows[at]] = 0.5
                 continue
-            self._place(out, at, k, guess, chosen, steps[k], members[k], path, have)
+            self._place(out, at, k, estimate, chosen, steps[k], members[k], path, have)
 
     def _place(
-        self, out: Filled, at: int, k: int, guess: MotionEstimate, chosen: dict[int, int], step: Step, member: Members,
-        path: Path | None, have: np.ndarray,
+        self, out: Filled, at: int, k: int, estimate: MotionEstimate, chosen: dict[int, int], step: Step,
+        member: Members, path: Path | None, have: np.ndarray,
     ) -> None:  # fmt: skip
         row, config, unit = self.rows[at], self.config, self.unit
-        motion_sd = float(guess.sd_px[k]) * config.motion_sd_factor
+        motion_sd = float(estimate.sd_px[k]) * config.motion_sd_factor
         reasons = []
         visibility = Visibility.VISIBLE
         if at in chosen:
@@ -129,7 +129,7 @@ class Judge:
             none = math.exp(-config.ambiguity * max(float(path.none_cost[k]), 0))
             total = odds.sum() + none
             other = float((odds * (away > 10 * unit)).sum() / total)
-            bridged = float(np.hypot(*(guess.xy[k] - here)))
+            bridged = float(np.hypot(*(estimate.xy[k] - here)))
             variance = member.sd[chosen[at]] ** 2 + float((odds * np.minimum(away, 60 * unit) ** 2).sum() / total) / 2
             variance += none / total * min(max(bridged, motion_sd), 20 * unit) ** 2 / 2
             sd = math.sqrt(variance)
@@ -143,7 +143,7 @@ class Judge:
                 visibility, risk = Visibility.HARD, max(risk, 0.15)
             out.size_px[row] = np.nan
         else:
-            here, sd = guess.xy[k], motion_sd
+            here, sd = estimate.xy[k], motion_sd
             risk = math.exp(-((10 * unit) ** 2) / (2 * max(sd, 1e-6) ** 2))
             inside = have[0] <= at <= have[-1]
             if path is not None:
@@ -152,7 +152,7 @@ class Judge:
             elif not inside:
                 reasons.append("beyond the last keyframe" if at > have[-1] else "before the first keyframe")
             elif sd > config.unsure_px * unit:
-                reasons.append("possible contact" if guess.turn[k] > 0.5 else "far from keyframes")
+                reasons.append("possible contact" if estimate.turn[k] > 0.5 else "far from keyframes")
         picture = self.view.picture(at, here)
         w, h = self.size
         sd_picture = sd * self.view.zoom(at)
@@ -178,7 +178,7 @@ class Judge:
             out.visibility[row], out.reason[row], out.risk[row] = int(Visibility.NOT_JUDGED), reason, 1.0
 
     def _beside_absence(self, at: int) -> bool:
-        """The nearest keyframe on one side says absent."""
+        """True when the nearest keyframe on one side is absent."""
         for direction in (-1, 1):
             i = at + direction
             while 0 <= i < len(self.state):

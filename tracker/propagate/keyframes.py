@@ -1,10 +1,10 @@
-"""From a few keyframes to a label in every frame, each with its standard deviation and, when unsure, the reason.
+"""Propagation: a label in every frame from a few keyframes, with standard deviation and, when unsure, the reason.
 
 Three layers, each optional beyond the first:
-1. motion: between known places, flights joined by contacts, all ways weighed (:mod:`tracker.motion.contacts`);
-2. evidence: motion candidates of every picture, judged by their likeness to the keyframes' own
+1. motion: between known places, flights joined by contacts, all hypotheses weighted (:mod:`tracker.motion.contacts`);
+2. evidence: motion candidates of every picture, scored by their likeness to the keyframes
    (:mod:`tracker.propagate.appearance`), joined by the globally cheapest path through all of them
-   (:mod:`tracker.motion.path`); where the path finds the ball, that place is one more known place for layer 1;
+   (:mod:`tracker.motion.path`); where the path finds the ball, that position is given to layer 1;
 3. a model's detections, as further candidates.
 
 Keyframes are reproduced exactly. What is filled in carries the source ``propagated``.
@@ -18,7 +18,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tracker.core.cancel import Between, go_on
+from tracker.core.cancel import CancellationToken, never_cancelled
 from tracker.core.errors import TrackerError
 from tracker.core.types import Detections, FloatArray, Label, Visibility, reference_scale
 from tracker.motion.path import ABSENT, ANCHOR, FREE, Step, best_path
@@ -62,22 +62,23 @@ def fill(
     detections: Mapping[int, Detections] | None = None,
     config: PropagateConfig | None = None,
     only: tuple[int, int] | None = None,
-    between: Between = go_on,
+    token: CancellationToken = never_cancelled,
 ) -> Filled:
     """Fills every frame from keyframes.
 
     Args:
-        keyframes: in any order; visibility may be absent, hard, occluded or not judged. Rows of source ``model`` are
-            soft: they teach what the ball looks like, but the path need not pass them. Rows of source ``propagated``
+        keyframes: in any order; visibility may be absent, hard, occluded or not judged. Rows of source ``model`` have a
+            low weight: they are examples of the ball's appearance, but the path need not pass them. Rows of source
+            ``propagated``
             are ignored.
         times_s: float64 [T] presentation times, not falling.
         width, height: of the picture, px.
         frames: frame numbers, rising; default 0..T-1.
         evidence: of the same frames (:func:`tracker.propagate.evidence.build_evidence`).
-        detections: a model's claims by frame number; without keyframes they alone carry the path.
-        only: frame numbers (first, last): recompute just what a keyframe in that stretch can change; frames outside
+        detections: a model's detections by frame number; without keyframes the path rests on them alone.
+        only: frame numbers (first, last): recompute only what a keyframe in that stretch can change; frames outside
             keep NaN and NOT_JUDGED. For an interactive page.
-        between: called often, at least every tenth of a second or so; what it raises ends the work.
+        token: cancellation token, called often, about every 0.1 s; what it raises ends the work.
 
     Raises:
         TrackerError: a keyframe outside the video, two for one frame, falling times.
@@ -97,12 +98,14 @@ def fill(
         row = row_of[label.frame]
         out.key[row], out.visibility[row], out.xy[row] = k, label.visibility, (label.x, label.y)
         out.sd_px[row], out.size_px[row] = label.sd_px, (label.w, label.h)
-    soft = {row_of[x.frame]: x for x in keyframes if x.source == "model" and x.frame in row_of and math.isfinite(x.x)}
+    from_model = {
+        row_of[x.frame]: x for x in keyframes if x.source == "model" and x.frame in row_of and math.isfinite(x.x)
+    }
     chains = _chains(n, evidence)
     if only is not None:
         chains = [c for c in (_cut(c, only, out, number) for c in chains) if len(c)]
     for rows in chains:
-        _fill_chain(rows, out, times, unit, (width, height), evidence, detections or {}, config, soft, between)
+        _fill_chain(rows, out, times, unit, (width, height), evidence, detections or {}, config, from_model, token)
     return out
 
 
@@ -152,10 +155,10 @@ def _cut(rows: np.ndarray, only: tuple[int, int], out: Filled, number: np.ndarra
 
 
 def motion_times(times: FloatArray, source: np.ndarray) -> FloatArray:
-    """When the ball was where the pictures show it, seconds [T].
+    """Times of the positions that the pictures show, seconds [T].
 
-    A conversion from 25 to 30 pictures a second repeats every sixth: the ball moved on evenly from picture to
-    picture while the display stood still. Where repeats come that regularly, the distinct pictures get even times; a
+    A conversion from 25 to 30 pictures a second repeats every sixth: the ball moves evenly from picture to
+    picture while the display repeats. Where repeats come that regularly, the distinct pictures get even times; a
     lone repeat is a stall, after which the display's own time holds again.
     """
     distinct = np.nonzero(source == np.arange(len(source)))[0]
@@ -172,10 +175,10 @@ def motion_times(times: FloatArray, source: np.ndarray) -> FloatArray:
 
 def _fill_chain(
     rows: np.ndarray, out: Filled, times: FloatArray, unit: float, size: tuple[int, int], evidence: Evidence | None,
-    detections: Mapping[int, Detections], config: PropagateConfig, soft: Mapping[int, Label],
-    between: Between,
+    detections: Mapping[int, Detections], config: PropagateConfig, from_model: Mapping[int, Label],
+    token: CancellationToken,
 ) -> None:  # fmt: skip
-    """One scene: choose the evidence, bridge what lies between, judge how sure each frame is."""
+    """One scene: choose the evidence, interpolate in between, estimate standard deviations and reasons."""
     source = rows if evidence is None else evidence.source_of[rows]
     local = np.searchsorted(rows, np.maximum(source, rows[0]))  # per row: position of the picture it shows
     when = motion_times(times[rows], local)
@@ -199,10 +202,11 @@ def _fill_chain(
         state[at] = ANCHOR
     _close_absences(state, shown)
     steps, members = _steps(
-        out.frame, rows, distinct, state, known, when, view, unit, evidence, detections, shown, config, soft, between
-    )
+        out.frame, rows, distinct, state, known, when, view, unit, evidence, detections, shown, config, from_model,
+        token,
+    )  # fmt: skip
     use_path = evidence is not None or bool(detections)
-    path = best_path(steps, replace(config.costs, unit=unit), between) if use_path else None
+    path = best_path(steps, replace(config.costs, unit=unit), token) if use_path else None
     points = dict(known)
     chosen: dict[int, int] = {}
     if path is not None:
@@ -210,7 +214,7 @@ def _fill_chain(
             if path.choice[k] >= 0 and state[position] == FREE:
                 chosen[int(position)] = int(path.choice[k])
                 points[int(position)] = (steps[k].xy[path.choice[k]], float(members[k].sd[path.choice[k]]))
-    judge = Judge(rows, distinct, state, shown, when, view, unit, size, config, between)
+    judge = Judge(rows, distinct, state, shown, when, view, unit, size, config, token)
     judge.write(out, points, chosen, steps, members, path)
     for i in range(len(rows)):  # a repeated picture shows what its source shows
         if local[i] != i and out.key[rows[i]] < 0:
@@ -218,7 +222,7 @@ def _fill_chain(
 
 
 def _close_absences(state: np.ndarray, shown: dict[int, Label]) -> None:
-    """Between two neighbouring keyframes that both say absent, the ball stays away."""
+    """Between two neighbouring absent keyframes the ball is absent."""
     last: int | None = None
     for i in range(len(state)):
         if state[i] == ABSENT:
@@ -233,22 +237,22 @@ def _steps(
     numbers: np.ndarray, rows: np.ndarray, distinct: np.ndarray, state: np.ndarray,
     known: dict[int, tuple[FloatArray, float]], when: FloatArray, view: View, unit: float,
     evidence: Evidence | None, detections: Mapping[int, Detections], shown: dict[int, Label],
-    config: PropagateConfig, soft: Mapping[int, Label], between: Between,
+    config: PropagateConfig, from_model: Mapping[int, Label], token: CancellationToken,
 ) -> tuple[list[Step], list[Members]]:  # fmt: skip
     scores: dict[int, FloatArray] = {}
     if evidence is not None:
         keys = [(int(rows[at]), label, 1.0) for at, label in shown.items() if label.visibility in SEEN]
-        keys += [(int(evidence.source_of[row]), label, config.soft_weight) for row, label in soft.items()]
+        keys += [(int(evidence.source_of[row]), label, config.model_weight) for row, label in from_model.items()]
         xy = np.array([[label.x, label.y] for _, label, _ in keys]).reshape(-1, 2)
         found = score_candidates(
             evidence, [k[0] for k in keys], xy, np.array([k[2] for k in keys]), [int(rows[at]) for at in distinct],
-            between,
+            token,
         )  # fmt: skip
         scores = {int(at): s for at, s in zip(distinct, found, strict=True)}
     none = np.zeros(0)
     steps, members = [], []
     for at in (int(a) for a in distinct):
-        between()
+        token()
         if state[at] == ANCHOR:
             place, sd = known[at]
             steps.append(Step(when[at], place[None], np.zeros(1), np.array([sd]), ANCHOR))
@@ -266,12 +270,12 @@ def _steps(
             best = np.argsort(-s, kind="stable")[: config.candidates]
             found_xy, like = f.xy[best], s[best]
             length = np.exp(f.features[best, FEATURES.index("length")].astype(np.float64)) * unit
-        claimed = detections.get(int(numbers[rows[at]]))
-        if claimed is not None and len(claimed):
-            p = np.clip(claimed.score, 1e-4, 1 - 1e-4)
-            found_xy = np.concatenate([found_xy, claimed.xy])
+        detected = detections.get(int(numbers[rows[at]]))
+        if detected is not None and len(detected):
+            p = np.clip(detected.score, 1e-4, 1 - 1e-4)
+            found_xy = np.concatenate([found_xy, detected.xy])
             like = np.concatenate([like, np.log(p / (1 - p)) + 4.0])
-            length = np.concatenate([length, np.nan_to_num(claimed.radius_px, nan=3 * unit)])
+            length = np.concatenate([length, np.nan_to_num(detected.radius_px, nan=3 * unit)])
         steps.append(Step(when[at], view.common(at, found_xy), -config.trust * like, np.zeros(len(found_xy)), FREE))
         members.append(Members(like, length, config.evidence_sd * max(unit, 1.0) + config.streak_sd * length))
     return steps, members

@@ -25,12 +25,12 @@ class Projection:
 
     Attributes:
         rms_px: root mean square distance of the correspondences after fitting, per point.
-        spare: equations beyond the unknowns; with 0 the rms says nothing.
+        redundancy: equations beyond the unknowns; with 0 the rms has no meaning.
     """
 
     matrix: FloatArray
     rms_px: float
-    spare: int
+    redundancy: int
 
     @property
     def dims(self) -> int:
@@ -80,7 +80,7 @@ def fit_projection(world: FloatArray, image: FloatArray, where: str = "correspon
     matrix /= np.linalg.norm(matrix[2])
     fitted = Projection(matrix, 0.0, 2 * n - (3 * (dims + 1) - 1))
     error = np.linalg.norm(fitted.apply(world) - image, axis=1)
-    return Projection(matrix, float(np.sqrt(np.mean(error**2))), fitted.spare)
+    return Projection(matrix, float(np.sqrt(np.mean(error**2))), fitted.redundancy)
 
 
 def _homogeneous(points: FloatArray) -> FloatArray:

@@ -1,11 +1,10 @@
-"""Pseudo-labels: a teacher's claims become labels where independent ways of reading them agree.
+"""Pseudo-labels: a teacher's detections become labels where independent trackers agree.
 
-A teacher sees every frame in tiles at a high resolution. Its claims are read three ways: as the best path through
-the whole clip, by the online tracker forwards, and by the online tracker with time running backwards. Each errs where
-the others need not: the online tracker after a contact nobody announced, the backward one before it, the global path
-where clutter happens to line up. A frame becomes a label only where the path rests on a claim of its own, the readings
-agree on the place, its neighbours put the ball there too, and the claims around it are strong. What is left out is left
-unknown, never called absent.
+A teacher sees every frame in tiles at a high resolution. Its detections are tracked three ways: as the best path
+through the whole clip, by the online tracker forwards, and by the online tracker backwards in time. Their errors
+differ: the online tracker errs after an unexpected contact, the backward one before it, the global path where clutter
+lines up. A frame becomes a label only where the path has a detection in it, the three tracks agree, the path of its
+neighbours agrees, and the scores around it are high. Other frames are unknown, not absent.
 
 Sources: agreement of forward and backward tracks, Kalal, Mikolajczyk, Matas, Forward-Backward Error, ICPR 2010;
 training on a model's own confident labels, Lee, Pseudo-Label, ICML workshop 2013.
@@ -42,18 +41,19 @@ class PseudoConfig:
     """Limits of the filter; lengths in px of a picture 1280 wide (benchmarks/results/pseudolabel.md)."""
 
     min_confidence: float = 0.3  # see :func:`confidence`
-    agree_px: float = 5.0  # between the readings
+    agree_px: float = 5.0  # between the tracks
     residual_px: float = 8.0  # from where the neighbours put the ball
-    window: int = 3  # frames on either side whose claims count for the confidence
+    window: int = 3  # frames on either side whose scores count for the confidence
     shortest: int = 5  # frames of a run that is kept
-    rival: float = 0.6  # weight of a second claim's share of the score against the first
-    rest_px: float = 6.0  # a run that stays within this is a thing at rest: a spare ball, a logo
+    competing: float = 0.6  # weight of a competing detection's share of the score
+    rest_px: float = 6.0  # a run that stays within this is a thing at rest: another ball, a logo
     rest_frames: int = 20  # if it lasts as long; a ball in play rests now and then
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Readings:
-    """A clip's claims read three ways: the best path; forward, backward float64 [T, 2] source px, NaN where silent."""
+    """The tracks of a clip: the best path; forward, backward float64 [T, 2] source px, NaN where nothing is
+    reported."""
 
     states: list[BallState]
     forward: FloatArray
@@ -62,11 +62,11 @@ class Readings:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pseudo(Readings):
-    """What is kept of them, a row per frame.
+    """The result of the filter, a row per frame.
 
     Attributes:
         confidence: float64 [T] 0..1. keep: bool [T] becomes a label.
-        dropped: how many frames of the path each test took away, in the order of the tests.
+        dropped: number of frames of the path that each test removes, in order.
     """
 
     confidence: FloatArray
@@ -89,17 +89,17 @@ class Pseudo(Readings):
 
 
 def teacher_config(config: Config, *, scale: float) -> Config:
-    """The teacher sees every frame in tiles and makes no ROI pass: every place is shown alike."""
+    """Settings of the teacher: every frame in tiles at one scale, no ROI pass."""
     return replace(config, detect=replace(config.detect, roi_passes=False, tile_scale=scale, full_every=1))
 
 
 def pseudo_labels(
     record: ClipRecord, model: BallModel, config: Config, width: int, height: int, limits: PseudoConfig | None = None
 ) -> Pseudo:
-    """Reads a clip's claims three ways and keeps the frames on which the readings agree.
+    """Tracks a clip's detections three ways and keeps the frames on which the tracks agree.
 
     Args:
-        record: of every frame, looked at with :func:`teacher_config`.
+        record: of every frame, made with :func:`teacher_config`.
         model: the teacher (its thresholds count unless the configuration has one).
         width, height: of the picture in px.
     """
@@ -121,7 +121,7 @@ def read_clip(record: ClipRecord, model: BallModel, config: Config, width: int, 
 
 
 def choose(read: Readings, record: ClipRecord, width: int, limits: PseudoConfig) -> Pseudo:
-    """The frames that pass every test, in the order: strong claims, agreement, the neighbours' path, motion, a run."""
+    """The frames that pass every test, in the order: confidence, agreement, the neighbours' path, motion, a run."""
     states, scale = read.states, reference_scale(width)
     sure = confidence(states, record, limits, scale)
     xy = np.array([s.xy for s in states]).reshape(-1, 2)
@@ -133,8 +133,10 @@ def choose(read: Readings, record: ClipRecord, width: int, limits: PseudoConfig)
         dropped[name] = int((kept & ~passed).sum())
         kept = kept & passed
 
-    test("weak claims", sure >= limits.min_confidence)
-    apart = np.stack([np.hypot(*(o - xy).T) * scale for o in (read.forward, read.backward)])  # NaN where one is silent
+    test("weak detections", sure >= limits.min_confidence)
+    apart = np.stack(
+        [np.hypot(*(o - xy).T) * scale for o in (read.forward, read.backward)]
+    )  # NaN where one reports nothing
     near, far = apart <= limits.agree_px, apart > 3 * limits.agree_px
     test("readings disagree", near.any(axis=0) & ~far.any(axis=0))
     test("off the neighbours' path", _on_path(np.array(record.frames), xy, kept, limits.residual_px / scale))
@@ -144,10 +146,11 @@ def choose(read: Readings, record: ClipRecord, width: int, limits: PseudoConfig)
 
 
 def confidence(states: Sequence[BallState], record: ClipRecord, limits: PseudoConfig, scale: float) -> FloatArray:
-    """How strong the claims of the path are around each frame, float64 [T] in 0..1.
+    """Confidence of the path around each frame, float64 [T] in 0..1.
 
-    The mean over the frames within ``window`` of the score of the path's claim (0 where it has none), less the share a
-    rival has: the best claim of the same frame farther than 40 px (at 1280 wide) away. Repeated frames do not count.
+    The mean over the frames within ``window`` of the score of the path's detection (0 where it has none), less the
+    share of a competing detection: the best one of the same frame farther than 40 px (at 1280 wide) away. Repeated
+    frames do not count.
     """
     n = len(states)
     worth = np.full(n, np.nan)
@@ -159,8 +162,8 @@ def confidence(states: Sequence[BallState], record: ClipRecord, limits: PseudoCo
             continue
         d = record.detections[i]
         away = np.hypot(*(d.xy - s.xy).T) * scale > 40
-        rival = float(d.score[away].max()) if away.any() else 0.0
-        worth[i] = s.score * (1 - limits.rival * min(1.0, rival / max(s.score, 1e-6)) * rival)
+        competing = float(d.score[away].max()) if away.any() else 0.0
+        worth[i] = s.score * (1 - limits.competing * min(1.0, competing / max(s.score, 1e-6)) * competing)
     out = np.zeros(n)
     for i in range(n):
         near = worth[max(0, i - limits.window) : i + limits.window + 1]
@@ -170,7 +173,7 @@ def confidence(states: Sequence[BallState], record: ClipRecord, limits: PseudoCo
 
 
 def read_forward(record: ClipRecord, tracker: BallTracker) -> FloatArray:
-    """The online tracker's places, float64 [T, 2] source px, NaN where it claims nothing."""
+    """The online tracker's positions, float64 [T, 2] source px, NaN where it reports nothing."""
     out = [
         tracker.step(
             i, record.times_s[i], record.detections[i], camera=record.camera[i], repeated=record.repeated[i],
@@ -184,8 +187,8 @@ def read_forward(record: ClipRecord, tracker: BallTracker) -> FloatArray:
 def read_backward(record: ClipRecord, tracker: BallTracker) -> FloatArray:
     """The same with time running backwards (a flight under gravity is one in either direction).
 
-    A picture shown twice comes second-showing first, so its claims belong to the later frame; the camera's motion is
-    undone in place of done.
+    A picture shown twice comes second-showing first, so its detections belong to the later frame; the camera's motion
+    is inverted.
     """
     n = len(record.frames)
     out = np.full((n, 2), np.nan)
@@ -199,9 +202,9 @@ def read_backward(record: ClipRecord, tracker: BallTracker) -> FloatArray:
         seen = later < n and source[later] == source[i]
         cut = later < n and record.gaps[later]
         motion = record.camera[later] if later < n and not record.repeated[later] else None
-        claims = Detections.empty() if seen else record.detections[source[i]]
+        detections = Detections.empty() if seen else record.detections[source[i]]
         state = tracker.step(
-            n - 1 - i, end - record.times_s[i], claims, camera=_undone(motion), repeated=seen, cut=cut
+            n - 1 - i, end - record.times_s[i], detections, camera=_undone(motion), repeated=seen, cut=cut
         )  # fmt: skip
         out[i] = state.xy
     return out
@@ -237,7 +240,7 @@ def _resting(
             if motion is not None and not motion.is_identity:
                 anchor = motion.apply(anchor)
             if not kept[i] and i > start:
-                continue  # a missing claim in between does not end the stretch
+                continue  # a missing detection does not end the stretch
             if kept[i] and np.hypot(*(xy[i] - anchor)) * scale <= limits.rest_px:
                 continue
         if i - start >= limits.rest_frames:

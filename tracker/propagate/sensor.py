@@ -1,6 +1,6 @@
-"""Sensor tracks as free ground truth: a chip in the ball or a radar says where the ball is, the labels follow.
+"""Labels from sensor tracks: a chip in the ball or a radar measures positions.
 
-The sensor's positions are projected into the picture; its clock is set against the video's by a few image labels:
+The sensor's positions are projected into the picture; its clock is aligned with the video's by a few image labels:
 ``sensor time = video time + offset (+ drift * (video time - middle))``. The offset is the one that brings the
 projected track closest to the labels, with an interval from the curvature of that distance and from resampling the
 labels, whichever is wider.
@@ -22,13 +22,13 @@ from tracker.core.types import FloatArray, IntArray, Visibility
 from tracker.labels.schema import MAX_ROWS, LabelTable, decode_text, read_bounded
 from tracker.propagate.projection import Projection
 
-MAX_GAP_S = 0.25  # a longer silence of the sensor gives no labels
+MAX_GAP_S = 0.25  # a longer gap of the sensor gives no labels
 MAX_METRES = 1e4
 BOOTSTRAPS = 200
 _GRID_PER_FRAME = 4
 _MAX_GRID = 200_000
-_RIVAL_APART_S = 0.2  # another minimum this far away competes
-_CAP_PX = 50.0  # distance at which a label stops pulling in the search: some labels may be wrong
+_ALTERNATIVE_APART_S = 0.2  # another minimum this far away competes
+_CAP_PX = 50.0  # cap of a label's distance in the search, because some labels may be wrong
 # two-sided 95 % quantiles of Student's t by degrees of freedom
 _T95 = {1: 12.71, 2: 4.30, 3: 3.18, 4: 2.78, 5: 2.57, 6: 2.45, 7: 2.36, 8: 2.31, 10: 2.23, 15: 2.13, 20: 2.09}
 
@@ -50,7 +50,7 @@ class ClockFit:
         offset_sd_s, offset_interval_s: standard deviation, and half width of the 95 % interval.
         drift: seconds the sensor gains per second of video; 0 unless estimated. drift_sd: its standard deviation.
         residual_px: root mean square of the labels' distances per axis. labels: how many were used.
-        rival_s: another offset that fits nearly as well, None without one; then the offset is not to be trusted.
+        alternative_s: another offset that fits nearly as well, None without one; the offset is then ambiguous.
     """
 
     offset_s: float
@@ -61,7 +61,7 @@ class ClockFit:
     middle_s: float
     residual_px: float
     labels: int
-    rival_s: float | None
+    alternative_s: float | None
 
     def sensor_time(self, video_s: FloatArray) -> FloatArray:
         return video_s + self.offset_s + self.drift * (video_s - self.middle_s)
@@ -125,7 +125,7 @@ def _columns(path: Path, forms: Sequence[tuple[str, ...]], limit: int = MAX_ROWS
 
 
 class _Path:
-    """The projected track as a function of sensor time: linear between samples in metres, NaN in silences."""
+    """The projected track as a function of sensor time: linear between samples in metres, NaN in gaps."""
 
     def __init__(self, track: SensorTrack, projection: Projection) -> None:
         if track.position_m.shape[1] < projection.dims:
@@ -161,13 +161,13 @@ def fit_clock(
 ) -> ClockFit:
     """Finds the sensor's clock offset (and drift) against image labels.
 
-    A grid a quarter of a frame fine finds the valley, Gauss-Newton its floor. The interval is 95 %, Student's t, from
-    the larger of two standard deviations: the curvature at the floor, the spread over 200 resamplings of the labels.
+    A grid of a quarter of a frame finds the minimum, Gauss-Newton refines it. The interval is 95 %, Student's t, from
+    the larger of two standard deviations: the curvature at the minimum, the spread over 200 resamplings of the labels.
 
     Args:
         label_time_s: float64 [M] video time of the labels. label_xy: float64 [M, 2] source px.
         fps: of the video. rng: for the resampling.
-        search_s: range of offsets to look at; None takes every offset at which all labels meet the track.
+        search_s: range of offsets; None takes every offset at which all labels meet the track.
 
     Raises:
         TrackerError: fewer than 3 labels (4 with drift), no offset at which the labels meet the track, or labels at
@@ -206,7 +206,7 @@ def fit_clock(
     drift_sd = max(math.sqrt(cov[1, 1]), float(spread[-1])) if drift else 0.0
     t95 = _T95[max(d for d in _T95 if d <= max(1, min(free, m - k)))] if m - k < 40 else 1.96
     return ClockFit(
-        float(fit[0]), sd, t95 * sd, float(fit[1]), drift_sd, middle, math.sqrt(s2), m, _rival(grid, cost, start)
+        float(fit[0]), sd, t95 * sd, float(fit[1]), drift_sd, middle, math.sqrt(s2), m, _alternative(grid, cost, start)
     )
 
 
@@ -219,7 +219,7 @@ def _costs(path: _Path, t: FloatArray, xy: FloatArray) -> FloatArray:
 
 
 def _bootstrap(r: FloatArray, jac: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """Spread [K] of the fit over resampled labels, one Gauss-Newton step each from the common floor."""
+    """Spread [K] of the fit over resampled labels, one Gauss-Newton step each from the common minimum."""
     pick = rng.integers(0, len(r), (BOOTSTRAPS, len(r)))
     info = np.einsum("bnak,bnal->bkl", jac[pick], jac[pick])
     gain = np.einsum("bnak,bna->bk", jac[pick], r[pick])
@@ -249,7 +249,7 @@ def _descend(
     for _ in range(steps):
         t = times + p[0] + p[1] * (times - middle)
         r = path(t) - xy
-        # Over a frame on either side: a noisy slope would look steep, and the interval too narrow.
+        # Over a frame on either side: a noisy slope is too steep, and the interval too narrow.
         slope = (path(t + span) - path(t - span)) / (2 * span)
         jac = np.stack([slope, slope * (times - middle)[:, None]], axis=2)
         use = np.isfinite(r).all(axis=1) & np.isfinite(slope).all(axis=1)
@@ -268,10 +268,10 @@ def _descend(
     return p, r, jac
 
 
-def _rival(grid: FloatArray, cost: FloatArray, best: float) -> float | None:
-    """Another valley nearly as deep: within a quarter of the way from the best cost to the typical one."""
+def _alternative(grid: FloatArray, cost: FloatArray, best: float) -> float | None:
+    """Another minimum nearly as low: within a quarter of the way from the best cost to the typical one."""
     low, typical = float(np.nanmin(cost)), float(np.nanmedian(cost))
-    far = np.abs(grid - best) > _RIVAL_APART_S
+    far = np.abs(grid - best) > _ALTERNATIVE_APART_S
     if not np.isfinite(cost[far]).any():
         return None
     i = int(np.nanargmin(np.where(far, cost, np.nan)))
@@ -291,7 +291,7 @@ def sensor_labels(
     """Labels of source ``sensor`` for every frame that the sensor covers.
 
     A ball clearly outside the picture is absent; within three standard deviations of its edge the row is "not judged".
-    Whether something hides the ball, the sensor cannot know: in the picture it is called visible. ``sd_px`` joins
+    The sensor does not know whether something hides the ball: a ball in the picture is visible. ``sd_px`` joins
     the labels' residual, the correspondences' and the clock's uncertainty times the ball's speed in the picture.
 
     Args:
@@ -305,7 +305,7 @@ def sensor_labels(
         speed = np.linalg.norm((path(t + h) - path(t - h)) / (2 * h), axis=1)
     time_sd = np.hypot(clock.offset_sd_s, clock.drift_sd * (time_s - clock.middle_s))
     sd = np.hypot(clock.residual_px, np.nan_to_num(speed) * time_sd)
-    if projection.spare > 0:
+    if projection.redundancy > 0:
         sd = np.hypot(sd, projection.rms_px / math.sqrt(2))
     known = np.isfinite(xy).all(axis=1)
     frames, xy, sd = frames[known], xy[known], sd[known]

@@ -1,6 +1,6 @@
-"""Which frames should a person label next, so that each label is worth most.
+"""Suggests the frames to label next, by expected gain.
 
-A label repairs its own frame and, through the propagator, those around it. So the frame to ask for is the one with the
+A label repairs its own frame and, through the propagator, those around it. The suggested frame is the one with the
 most expected errors (places off by more than 10 px at 1280 wide) within its reach; after it is chosen, what it
 will repair no longer counts, and the next one is sought elsewhere.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tracker.core.cancel import Between, go_on
+from tracker.core.cancel import CancellationToken, never_cancelled
 from tracker.core.errors import TrackerError
 from tracker.core.types import FloatArray
 from tracker.propagate.keyframes import Filled
@@ -27,15 +27,15 @@ class Suggestion:
 
 
 def suggest(
-    filled: Filled, times_s: FloatArray, count: int, *, reach_s: float = 0.2, between: Between = go_on
+    filled: Filled, times_s: FloatArray, count: int, *, reach_s: float = 0.2, token: CancellationToken = never_cancelled
 ) -> list[Suggestion]:  # fmt: skip
     """Frames to label next, the most valuable first.
 
     Args:
-        filled: what the propagator knows.
+        filled: result of the propagator.
         times_s: float64 [T] of its frames.
-        count: how many at most. Fewer come back when nothing is left to gain.
-        between: called before each; what it raises ends the work.
+        count: how many at most. Fewer when nothing is left to gain.
+        token: cancellation token, called before each; what it raises ends the work.
         reach_s: time over which a label's effect on its neighbours fades (standard deviation).
 
     Raises:
@@ -49,7 +49,7 @@ def suggest(
     open_frames = filled.key < 0
     chosen: list[Suggestion] = []
     while len(chosen) < count and open_frames.any():
-        between()
+        token()
         gain = np.full(len(risk), -np.inf)
         for i in np.nonzero(open_frames & (risk > 0))[0]:
             lo, hi = np.searchsorted(times, [times[i] - 3 * reach_s, times[i] + 3 * reach_s])

@@ -1,4 +1,4 @@
-"""Trajectories in the label formats and back: what a tracker said, opened in a labelling tool, or the reverse."""
+"""Trajectories in the label formats, and back."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FORMS = {
     "wasb": "wasb.txt", "yolo": "yolo", "coco": "coco.json", "labelstudio": "labelstudio.json",
 }  # fmt: skip
 _OWN = ("csv", "jsonl", "parquet", "mot")
-# "Lost" says that the tracker has no answer, not that there is no ball.
+# Lost means that the tracker reports nothing, not that there is no ball.
 _MEANS = {
     Status.DETECTED: Visibility.VISIBLE, Status.PREDICTED: Visibility.OCCLUDED, Status.LOST: Visibility.NOT_JUDGED,
 }  # fmt: skip
@@ -50,7 +50,7 @@ def to_labels(trajectory: Trajectory) -> LabelTable:
 
 
 def from_labels(table: LabelTable, options: FormatOptions | None = None) -> Trajectory:
-    """The inverse of :func:`to_labels`: what nobody judged, and what is absent, is lost.
+    """The inverse of :func:`to_labels`: frames that are not judged or absent are lost.
 
     Times are those of the media, else frame / fps, else NaN.
     """
@@ -69,7 +69,7 @@ def write_form(path: str | Path, trajectory: Trajectory, form: str, options: For
     """Writes a trajectory in any of :data:`FORMS`.
 
     Returns:
-        Notes for the user: what the format could not carry.
+        Notes for the user: what the format cannot hold.
 
     Raises:
         TrackerError: unknown form, nowhere to write, or a format that needs the picture's size and has none.
@@ -89,7 +89,7 @@ def write_form(path: str | Path, trajectory: Trajectory, form: str, options: For
 
 
 def read_form(path: str | Path, form: str | None = None, options: FormatOptions | None = None) -> Trajectory:
-    """Reads a trajectory of any of :data:`FORMS`; without one, by the name's ending and the look of the file."""
+    """Reads a trajectory of any of :data:`FORMS`; without one, by the name's ending and the content of the file."""
     path = Path(path)
     options = options or FormatOptions()
     if form is None:
@@ -124,7 +124,7 @@ def _head(path: Path) -> str:
 
 
 def format_options(*, video: str | None = None, size: str | None = None, fps: float | None = None) -> FormatOptions:
-    """What the label formats need to know of the picture, from the video or from ``1920x1080`` and a rate.
+    """Options of the label formats, from the video or from ``1920x1080`` and a rate.
 
     Raises:
         TrackerError: the video cannot be opened, or the size is none.

@@ -1,8 +1,8 @@
-"""An automatic camera: which part of the picture to show so that play stays in it, calmly.
+"""An automatic camera: a crop that keeps play in view with bounded motion.
 
 With the whole track at hand (:func:`plan_follow`) the path of the crop is a uniform cubic B-spline whose control
 points come from linear programs. Speed and acceleration of such a curve are averages of its control points'
-differences, so their bounds hold at every moment, not only at the frames. What is made small is the sum of the
+differences, so their bounds hold at every moment, not only at the frames. The objective is the sum of the
 absolute first, second and third differences (Grundmann, Kwatra, Essa, "Auto-directed video stabilization with robust
 L1 optimal camera paths", CVPR 2011): the camera rests, or pans steadily, and passes over a track that jumps away for
 a moment. Centre and width are planned together, because the wider the crop, the freer its centre.

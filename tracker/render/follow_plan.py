@@ -20,7 +20,7 @@ WINDOW_S, KEPT_S = 14.0, 8.0  # planned at a time; of it kept (the rest is look-
 SAMPLE_S = 0.03  # states closer together say the same
 OUTSIDE, OFF_CENTRE, ZOOM = 100.0, 1.0, 3.0  # cost per second of a ball beyond the margin, the dead zone; of zooming
 MOVING, TURNING, JERKING = 0.1, 0.3, 0.1  # cost of the path's length, of changes of its speed and acceleration
-LEAP, BRIEF_S = 4.0, 0.1  # widths/s between states; between two of them a stay shorter than this is not believed
+LEAP, BRIEF_S = 4.0, 0.1  # widths/s between states; a shorter stay between two leaps is a false detection
 PREDICTED_WEIGHT = 0.3  # of a state without a detection
 
 
@@ -153,7 +153,7 @@ def _solve(
     program.hold(fixed)
     costs, upper, most, bounds = program.tables()
     found = linprog(costs, A_ub=upper, b_ub=most, bounds=bounds, method="highs")
-    if found.x is None:  # numerically stuck: stay where the last window left off, or look at the middle
+    if found.x is None:  # numerically stuck: stay where the last window left off, or show the middle
         last = fixed[-1] if len(fixed) else np.array([0.5, tall / 2, frame.base / unit])
         out = np.repeat(last[None], n, 0)
         out[: len(fixed)] = fixed

@@ -1,11 +1,10 @@
 """The ball's own pixels: a small segmentation around the track, frame by frame.
 
-Two things tell the ball's pixels from what lies behind it: they were not there a moment ago and will not be in a
-moment (difference to the median of the neighbouring frames, camera motion undone), and they have the ball's colour
-(Fisher's linear discriminant between the middle of the track and its surroundings). A fast ball is told by the first,
-a resting one by the second. The connected part at the track is kept, within the streak that the ball's size and
-speed allow. Where that finds nothing sensible, the shape itself (a disc drawn out along the motion) stands in and is
-marked as such.
+Two cues separate the ball's pixels from the background: they differ from neighbouring frames (difference to the median
+of the neighbouring frames, camera motion undone), and they have the ball's colour (Fisher's linear discriminant between
+the middle of the track and its surroundings). The first finds a fast ball, the second a resting one. The connected part
+at the track is kept, within the streak that the ball's size and speed allow. Where that fails, the expected shape (a
+disc extended along the motion) is used and marked.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ class BallMask:
         frame, time_s: of the picture.
         x0, y0: column and row of the part's first pixel in the picture.
         part: bool [h, w], true where the ball is.
-        segmented: told from the picture; false: the shape that size and speed suggest.
+        segmented: from the picture; false: the shape expected from size and speed.
     """
 
     frame: int
@@ -68,7 +67,7 @@ class BallMask:
 
 
 def window(xy: FloatArray, radius: float, move: FloatArray, width: int, height: int) -> tuple[int, int, int, int]:
-    """The part of the picture to look at: x0, y0, x1, y1 (exclusive), within the picture.
+    """The part of the picture to segment: x0, y0, x1, y1 (exclusive), within the picture.
 
     Args:
         xy: float64 [2] px, the track. radius: px. move: float64 [2] px per frame.
@@ -92,7 +91,7 @@ def segment(
         apart: px that the ball is away from here in the nearest neighbours (0: it rests).
 
     Returns:
-        bool [h, w], and whether the picture told it (else it is the expected shape).
+        bool [h, w], and True when it comes from the picture (else it is the expected shape).
     """
     h, w = image.shape[:2]
     along = _distance_to_streak((h, w), xy, move / 2)  # px from the longest streak an open shutter can leave

@@ -1,4 +1,4 @@
-"""The choice of what to show."""
+"""The outputs of a rendering."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Modes:
-    """What is to be written: overlay.mp4, highlight.mp4 with masks.json, follow.mp4 with follow.csv.
+    """The files to write: overlay.mp4, highlight.mp4 with masks.json, follow.mp4 with follow.csv.
 
     Attributes:
         png_masks: a picture per frame in ``masks/`` as well.
@@ -23,7 +23,7 @@ class Modes:
 
     @property
     def files(self) -> list[str]:
-        """Names of what comes out."""
+        """Names of the files."""
         names = ["overlay.mp4"] * self.overlay
         names += ["highlight.mp4", "masks.json"] * (self.highlight or self.png_masks)
         return names + ["masks/"] * self.png_masks + ["follow.mp4", "follow.csv"] * self.follow

@@ -1,8 +1,8 @@
-"""The ball drawn onto a picture: a ring, a fading trail and a line of text that says what the tracker believes.
+"""The ball drawn onto a picture: a ring, a fading trail and a line of text with the state of the tracker.
 
 A solid yellow ring is a ball that was seen, a dashed magenta one a ball that is only predicted (its ring grows with
-the uncertainty). Everything has a dark rim, so that it shows on grass, clay and hard court alike. The ring leaves the
-ball itself free: whoever checks a result must be able to see it.
+the uncertainty). Everything has a dark rim, so that it is visible on grass, clay and hard court. The ring leaves the
+ball itself free: a reviewer must be able to see it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _COLOUR = {Status.DETECTED: SEEN, Status.PREDICTED: PREDICTED, Status.LOST: LOST
 
 
 class Trail:
-    """The ball's last places, kept where they belong in the scene while the camera pans.
+    """The ball's last positions, fixed to the scene while the camera pans.
 
     Args:
         seconds: how long a place stays.
@@ -37,7 +37,7 @@ class Trail:
         self._points: list[tuple[float, FloatArray, Status]] = []
 
     def add(self, state: BallState, camera: CameraMotion | None = None, cut: bool = False) -> None:
-        """Takes in a state, with the camera's motion since the frame before it."""
+        """Adds a state, with the camera's motion since the frame before it."""
         if cut or (self._points and state.time_s < self._points[-1][0]):
             self._points = []
         if camera is not None and not camera.is_identity:

@@ -27,7 +27,7 @@ SEEN, PREDICTED, LOST = "#d0a000", "#d6219a", "#999999"
 _MARKS = {"hit": ("^", "#c02020"), "bounce": ("v", "#2050c0"), "stop": ("s", "#208040"), "contact": ("o", "#555555")}
 _LOWEST_PX, _HIGHEST_PX = -2000.0, 17000.0  # no picture reaches further, nor a prediction that left it
 _MOST_ROWS = 1000  # of a heat map
-_MOST_POINTS = 200_000  # drawn of a path: a day of play must not take a day to draw
+_MOST_POINTS = 200_000  # drawn of a path: bounds the time of drawing
 
 
 def plot(
@@ -107,7 +107,7 @@ def picture_of(video: str | Path, number: int, config: Config) -> Image:
 
 
 def far_frames(trajectory: Trajectory) -> list[int]:
-    """Frames whose position lies outside any picture: one bad number must not set the scale of a plot."""
+    """Frames whose position lies outside any picture: one wrong number must not set the scale of a plot."""
     with np.errstate(invalid="ignore"):
         far = ((trajectory.xy < _LOWEST_PX) | (trajectory.xy > _HIGHEST_PX)).any(axis=1)
     return trajectory.frame[far].tolist()

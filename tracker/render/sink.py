@@ -28,7 +28,7 @@ from tracker.render.strip import Strip
 from tracker.video import Sound, VideoInfo, VideoWriter
 
 HIGHLIGHT = (255, 45, 20)
-REACH = 2  # frames before and after that a mask is told from
+REACH = 2  # frames before and after that a mask is computed from
 
 
 class Sink(Protocol):
@@ -41,7 +41,7 @@ class Sink(Protocol):
 
 
 class _VideoSink:
-    """What all of them do."""
+    """Base of the sinks."""
 
     def __init__(
         self, path: str | Path, info: VideoInfo, size: tuple[int, int], sound: Sound | None,
@@ -60,7 +60,7 @@ class _VideoSink:
         self._writer.__exit__(kind, error, trace)
 
     def finish(self) -> None:
-        """Says that the input was read to its end: then its sound is carried over to its end."""
+        """Marks the input as read to its end; its sound is then copied to its end."""
         self._writer.complete = True
 
     def _fits(self, frame: Frame) -> bool:
@@ -144,7 +144,7 @@ class _Waiting:
 
 
 class HighlightSink(_VideoSink):
-    """Paints the ball's own pixels, two frames late: a mask is told from the frames before and after.
+    """Paints the ball's own pixels, two frames late: a mask needs the frames before and after.
 
     Args:
         masks: also get every mask.
@@ -200,7 +200,7 @@ class HighlightSink(_VideoSink):
 
 
 def ball_mask(held: Sequence[_Waiting], at: int) -> BallMask | None:
-    """The ball's pixels in ``held[at]``, told with the help of its neighbours; None where no ball was seen."""
+    """The ball's pixels in ``held[at]``, from the neighbouring frames; None where no ball was seen."""
     item = held[at]
     state, frame = item.state, item.frame
     if state.status is not Status.DETECTED or not np.isfinite(state.xy).all():
@@ -210,7 +210,7 @@ def ball_mask(held: Sequence[_Waiting], at: int) -> BallMask | None:
     radius = float(np.clip(np.median(radii) if radii else DEFAULT_RADIUS * unit, 1.0, 0.1 * frame.width))
     xy = np.asarray(state.xy, dtype=np.float64)
     move = _move(held, at, xy)
-    limit = 80 * unit  # a longer streak is a wrong speed
+    limit = 80 * unit  # a longer streak comes from a wrong speed
     if (size := float(np.hypot(*move))) > limit:
         move = move * (limit / size)
     x0, y0, x1, y1 = window(xy, radius, move, frame.width, frame.height)

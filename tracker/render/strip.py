@@ -1,4 +1,4 @@
-"""The strip at the lower edge: what the tracker believes, in words and as curves of speed and height."""
+"""The strip at the lower edge: the state of the tracker as text, curves of speed and height."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Strip:
         self._top_speed = 0.0
 
     def add(self, state: BallState, height: int) -> None:
-        """Takes in a state of a picture ``height`` px high."""
+        """Adds a state of a picture ``height`` px high."""
         if self._past and state.time_s <= self._past[-1][0]:
             self._past.clear()
         seen = state.status is not Status.LOST
@@ -38,7 +38,7 @@ class Strip:
         while self._past[0][0] < state.time_s - self.seconds:
             self._past.popleft()
         top = max((p[1] for p in self._past if p[1] == p[1]), default=0.0)
-        self._top_speed = max(top, 0.98 * self._top_speed)  # the scale gives way slowly, so that curves do not jump
+        self._top_speed = max(top, 0.98 * self._top_speed)  # the scale decays slowly, so that curves do not jump
 
     def draw(self, out: Image, band: int, unit: float, colours: dict[Status, tuple[int, int, int]]) -> None:
         """Draws both curves into the right part of the lowest ``band`` rows of ``out`` (uint8 RGB, in place)."""

@@ -4,7 +4,7 @@
 ``paste_ball`` puts a ball into real frames.
 """
 
-from tracker.synth.ball import BallLook, ball_patch, draw_look
+from tracker.synth.ball import BallAppearance, ball_patch, draw_appearance
 from tracker.synth.config import SPORTS, VIEWS, SynthConfig
 from tracker.synth.paste import paste_ball
 from tracker.synth.render import SynthClip, SynthFrame, render_clip
@@ -12,12 +12,12 @@ from tracker.synth.render import SynthClip, SynthFrame, render_clip
 __all__ = [
     "SPORTS",
     "VIEWS",
-    "BallLook",
+    "BallAppearance",
     "SynthClip",
     "SynthConfig",
     "SynthFrame",
     "ball_patch",
-    "draw_look",
+    "draw_appearance",
     "paste_ball",
     "render_clip",
 ]

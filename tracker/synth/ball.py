@@ -23,7 +23,7 @@ MAX_RADIUS_PX = 600.0
 
 
 @dataclass(frozen=True)
-class BallLook:
+class BallAppearance:
     """Colour and shading. ``colour`` RGB 0..255; ``pattern`` plain, panels or laces; ``light`` unit direction x,y,z
     (z towards the viewer); ``ambient`` is the brightness of the side away from the light."""
 
@@ -34,7 +34,7 @@ class BallLook:
     gloss: float = 0.0
 
 
-def draw_look(sport: str, rng: np.random.Generator) -> BallLook:
+def draw_appearance(sport: str, rng: np.random.Generator) -> BallAppearance:
     """A plausible ball of a sport."""
     light = np.array([rng.uniform(-0.6, 0.6), rng.uniform(-1, -0.3), rng.uniform(0.2, 0.8)])
     light /= np.linalg.norm(light)
@@ -43,15 +43,15 @@ def draw_look(sport: str, rng: np.random.Generator) -> BallLook:
         # measured colours of broadcasts run from saturated yellow-green to nearly white
         base = np.array([222, 246, 72.0]) * (1 - (w := rng.beta(1.2, 2.2))) + np.array([244, 248, 208.0]) * w
         base = np.clip(base + rng.normal(0, 9, 3) - [rng.uniform(0, 25), 0, 0], 0, 255)
-        return BallLook(tuple(base), "plain", lit, float(rng.uniform(0.85, 1.05)))
+        return BallAppearance(tuple(base), "plain", lit, float(rng.uniform(0.85, 1.05)))
     if sport == "football":
         base = np.array([236, 238, 236.0]) + rng.normal(0, 8, 3)
         if rng.random() < 0.12:
             base = np.array([[235, 225, 60], [250, 140, 60], [240, 90, 110]], float)[rng.integers(3)]
         pattern = "panels" if rng.random() < 0.7 else "plain"
-        return BallLook(tuple(np.clip(base, 0, 255)), pattern, lit, float(rng.uniform(0.4, 0.75)), 0.15)
+        return BallAppearance(tuple(np.clip(base, 0, 255)), pattern, lit, float(rng.uniform(0.4, 0.75)), 0.15)
     base = np.array([132, 74, 42.0]) * rng.uniform(0.75, 1.25) + rng.normal(0, 6, 3)
-    return BallLook(tuple(np.clip(base, 0, 255)), "laces", lit, float(rng.uniform(0.4, 0.7)), 0.2)
+    return BallAppearance(tuple(np.clip(base, 0, 255)), "laces", lit, float(rng.uniform(0.4, 0.7)), 0.2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +91,7 @@ def samples_needed(path_px: FloatArray, radius_px: float) -> int:
 def ball_patch(
     xy: FloatArray,
     radius_px: FloatArray | float,
-    look: BallLook,
+    appearance: BallAppearance,
     *,
     psf_px: float = 0.7,
     axis: FloatArray | None = None,
@@ -119,7 +119,7 @@ def ball_patch(
     layer = np.zeros((len(gy), len(gx), 4), np.float32)  # colour times cover, and cover
     turns = np.broadcast_to(np.asarray(turn, np.float64), k)
     pad = int(np.ceil(float(r.max()) * max(1.0, elongation) + 1.5))
-    colour = np.asarray(look.colour, np.float32)
+    colour = np.asarray(appearance.colour, np.float32)
     for i in range(k):  # each sample touches only its own box: long streaks of small balls stay cheap
         cx, cy = float(xy[i, 0]), float(xy[i, 1])
         ix, iy = int(cx) - x0, int(cy) - y0
@@ -130,7 +130,7 @@ def ball_patch(
         a = axis[i] if axis is not None else None
         cover, nx, ny = _silhouette(dx, dy, float(r[i]), a, elongation)
         layer[ys, xs, 3] += cover
-        tone = _tone(nx, ny, look, a, float(turns[i]), float(r[i]), dx, dy)
+        tone = _tone(nx, ny, appearance, a, float(turns[i]), float(r[i]), dx, dy)
         if tone.ndim == 2:
             layer[ys, xs, :3] += (cover * tone)[..., None] * colour
         else:
@@ -200,7 +200,7 @@ def box_size(xy: FloatArray, radius_px: FloatArray, axis: FloatArray | None, elo
 def _tone(
     nx: FloatArray,
     ny: FloatArray,
-    look: BallLook,
+    appearance: BallAppearance,
     axis: FloatArray | None,
     turn: float,
     r: float,
@@ -209,25 +209,27 @@ def _tone(
 ) -> FloatArray:
     """Brightness [h, w] (or colour [h, w, 3] where the pattern has colours of its own) of the visible half."""
     nz = np.sqrt(np.maximum(0, 1 - nx * nx - ny * ny)).astype(np.float32)
-    lx, ly, lz = look.light
+    lx, ly, lz = appearance.light
     lambert = np.maximum(0, nx * np.float32(lx) + ny * np.float32(ly) + nz * np.float32(lz))
-    tone = (look.ambient + (1.1 - look.ambient) * lambert).astype(np.float32)
-    if look.gloss and r > 4:
-        tone += np.float32(look.gloss) * lambert**12
-    if look.pattern == "panels" and r > 2.0:
+    tone = (appearance.ambient + (1.1 - appearance.ambient) * lambert).astype(np.float32)
+    if appearance.gloss and r > 4:
+        tone += np.float32(appearance.gloss) * lambert**12
+    if appearance.pattern == "panels" and r > 2.0:
         c, s = np.cos(turn), np.sin(turn)
         spin = np.array([[1, 0, 0], [0, c, -s], [0, s, c]], np.float32)
         panels = _PANELS @ spin.T
         front = panels[panels[:, 2] > -0.3]
         near = np.max(nx[..., None] * front[:, 0] + ny[..., None] * front[:, 1] + nz[..., None] * front[:, 2], -1)
         tone *= 1 - 0.8 * np.clip((near - 0.9) * 12, 0, 1)
-    if look.pattern == "laces" and axis is not None and r > 2.0:
+    if appearance.pattern == "laces" and axis is not None and r > 2.0:
         flat = max(0.2, float(np.hypot(axis[0], axis[1])))
         along = (nx * np.float32(axis[0]) + ny * np.float32(axis[1])) / np.float32(flat)
         side = ny * np.float32(axis[0] / flat) - nx * np.float32(axis[1] / flat)
         white = (np.abs(np.abs(along) - 0.68) < 0.07) | (
             (np.abs(along) < 0.35) & (np.abs(side - np.sin(turn)) < 0.12) & (np.cos(turn) > 0)
         )
-        rgb = np.where(white[..., None], np.array([225, 222, 215], np.float32), np.asarray(look.colour, np.float32))
+        rgb = np.where(
+            white[..., None], np.array([225, 222, 215], np.float32), np.asarray(appearance.colour, np.float32)
+        )
         return rgb * tone[..., None]
     return tone

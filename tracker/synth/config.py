@@ -34,7 +34,7 @@ class SynthConfig:
         pan: camera pans, zooms and shakes; None = drawn (always for a football broadcast).
         shake_px: amplitude of the camera's shake in px of a 1280-wide picture; None = drawn.
         exposure: open shutter as a share of the frame time (0 = a frozen ball); None = drawn.
-        decoys: spare balls lying or held; None = drawn.
+        decoys: other balls lying or held; None = drawn.
         occluders: people who walk through between camera and ball; None = drawn.
         people: bystanders besides the players; None = drawn.
         noise: standard deviation of the sensor noise in grey levels; None = drawn.

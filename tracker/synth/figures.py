@@ -1,6 +1,6 @@
 """People: articulated figures with textured clothes, drawn as billboards with an alpha channel.
 
-They are there to hide the ball, to hold it, and to look like it (shoes, heads, hands): good enough at 20 to 300 px.
+They hide the ball, hold it and resemble it (shoes, heads, hands). They are made for 20 to 300 px.
 """
 
 # ruff: noqa: RUF005 - vectors are added to lists of numbers here, nothing is concatenated
@@ -62,7 +62,7 @@ class Figure:
     Attributes:
         track: float64 [N, 2] ground position m at ``rate_hz``.
         actions: (time, contact point xyz m, ``racket``, ``kick`` or ``hand``).
-        holds_ball: a spare ball (decoy) in the hand.
+        holds_ball: a second ball (decoy) in the hand.
         sits: low posture (ball kids, spectators).
     """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tracker.core.types import FloatArray, Image
-from tracker.synth.ball import BallLook, Patch, ball_patch, box_size, draw_look, samples_needed
+from tracker.synth.ball import BallAppearance, Patch, ball_patch, box_size, draw_appearance, samples_needed
 
 
 def paste_ball(
@@ -19,7 +19,7 @@ def paste_ball(
     speed_px: float | None = None,
     exposure: float | None = None,
     psf_px: float | None = None,
-    look: BallLook | None = None,
+    appearance: BallAppearance | None = None,
     opacity: float | None = None,
     in_place: bool = False,
 ) -> tuple[list[Image], FloatArray]:
@@ -50,7 +50,7 @@ def paste_ball(
     speed = speed_px if speed_px is not None else s * float(np.exp(rng.normal(np.log(11.0), 0.75)))
     shutter = exposure if exposure is not None else float(rng.uniform(0.1, 0.65))
     blur = psf_px if psf_px is not None else float(rng.uniform(0.45, 1.0)) * max(0.7, s)
-    ball = look or draw_look(sport, rng)
+    ball = appearance or draw_appearance(sport, rng)
     gain = opacity if opacity is not None else float(1 - 0.35 * rng.beta(1, 3))
     end = np.asarray(xy, float) if xy is not None else rng.uniform((0, 0), (width - 1, height - 1))
     heading = rng.uniform(0, 2 * np.pi)

@@ -19,11 +19,11 @@ RATE_HZ = 60.0
 
 @dataclass
 class Play:
-    """One scene: the ball's tape, the people, spare balls (x, y, z m) and from when on they lie there."""
+    """One scene: the ball's tape, the people, other balls (x, y, z m) and from when on they lie there."""
 
     tape: Tape
     figures: list[Figure]
-    spares: list[tuple[float, Vec]] = field(default_factory=list)
+    idle_balls: list[tuple[float, Vec]] = field(default_factory=list)
 
 
 @dataclass
@@ -82,21 +82,21 @@ def still(x: float, y: float) -> FloatArray:
 
 
 def put_decoys(
-    spares: list[tuple[float, Vec]],
+    idle_balls: list[tuple[float, Vec]],
     figures: list[Figure],
     decoys: int,
     rng: np.random.Generator,
     radius: float,
     spot: Callable[[], tuple[float, float]],
 ) -> None:
-    """Spare balls: on the ground, or in the hand of somebody who does not play."""
+    """Other balls: on the ground, or in the hand of somebody who does not play."""
     idle = [f for f in figures if not f.actions]
     for _ in range(decoys):
         if idle and rng.random() < 0.3:
             idle[int(rng.integers(len(idle)))].holds_ball = True
         else:
             x, y = spot()
-            spares.append((-1.0, (x, y, radius)))
+            idle_balls.append((-1.0, (x, y, radius)))
 
 
 def nearest(

@@ -16,14 +16,14 @@ def tennis(seconds: float, rng: np.random.Generator, people: int, decoys: int) -
     kind = BALLS["tennis"]
     tape = Tape(kind, rng, Net())
     parts = {-1: Part((float(rng.normal(0, 1.5)), -12.6)), 1: Part((float(rng.normal(0, 1.5)), 12.8))}
-    spares: list[tuple[float, Vec]] = []
+    idle_balls: list[tuple[float, Vec]] = []
     side = int(rng.choice([-1, 1]))
     first = True
     while tape.now < seconds:
         side = _tennis_point(tape, parts, side, rng, seconds, mid_rally=first and rng.random() < 0.7)
         first = False
         if tape.now < seconds:
-            spares.append((tape.now, tape.xyz[-1]))
+            idle_balls.append((tape.now, tape.xyz[-1]))
     figures = []
     for s, part in parts.items():
         style = draw_style(rng, racket=True)
@@ -63,7 +63,7 @@ def tennis(seconds: float, rng: np.random.Generator, people: int, decoys: int) -
             )
         )
     put_decoys(
-        spares,
+        idle_balls,
         figures,
         decoys,
         rng,
@@ -73,7 +73,7 @@ def tennis(seconds: float, rng: np.random.Generator, people: int, decoys: int) -
             float(rng.choice([rng.uniform(-0.6, 0.6), rng.uniform(12.5, 16), rng.uniform(-15, -12)])),
         ),
     )
-    return Play(tape, figures, spares)
+    return Play(tape, figures, idle_balls)
 
 
 def _tennis_point(

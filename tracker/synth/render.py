@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from tracker.core.types import CameraMotion, FloatArray, Image, Label, Visibility
-from tracker.synth.ball import Patch, ball_patch, box_size, draw_look, samples_needed
+from tracker.synth.ball import Patch, ball_patch, box_size, draw_appearance, samples_needed
 from tracker.synth.config import SynthConfig
 from tracker.synth.field import FIELDS
 from tracker.synth.figures import Figure, Sprite, figure_sprite
@@ -78,8 +78,8 @@ class SynthClip:
         self.camera = draw_camera(cfg, self.ball_xyz, rng)
         self.path = draw_path(cfg, self.camera, self.ball_xyz, rng)
         self.figures = [*play.figures, *draw_occluders(cfg, self.camera, self.path, self.ball_xyz, rng)]
-        self._spares = play.spares
-        self.look = draw_look(cfg.sport, rng)
+        self._idle_balls = play.idle_balls
+        self.appearance = draw_appearance(cfg.sport, rng)
         field = FIELDS[cfg.sport](rng, cfg.view or "")
         self.background = paint(self.camera, field, rng, pictures=cfg.backgrounds)
         self._net = None
@@ -156,7 +156,7 @@ class SynthClip:
         patch = ball_patch(
             xy,
             radius,
-            self.look,
+            self.appearance,
             psf_px=cfg.psf_px or 0.0,
             axis=axis,
             elongation=self._elongation,
@@ -176,7 +176,7 @@ class SynthClip:
             _, depth = self.camera.project(np.array([pos[0], pos[1], 0.0]))
             if depth > 1.0:
                 place(pos[1], float(depth), figure)
-        for since, p in self._spares:
+        for since, p in self._idle_balls:
             if t >= since:
                 place(p[1], float(self.camera.project(np.array(p))[1]), p)
         _, depth = self.camera.project(centre)
@@ -194,7 +194,7 @@ class SynthClip:
                     for sprite in self._sprites(thing, t, exposure / fps, view, zoom):
                         cover(trans, patch, sprite.put(image))
                 elif isinstance(thing, tuple):
-                    self._spare(thing, view, zoom).put(image)
+                    self._idle_ball(thing, view, zoom).put(image)
             if group is behind and self._net is not None:
                 cover(trans, patch, self._net_sprite(view).put(image))
         if self._graphics is not None:
@@ -297,7 +297,7 @@ class SynthClip:
         shots = [figure_sprite(figure, t + s * open_s, foot, scale, self._right, self._right) for s in (-0.35, 0.35)]
         return [average([s for s in (sprite, *shots) if s is not None])]
 
-    def _spare(self, p: tuple[float, float, float], view: FloatArray, zoom: float) -> Patch:
+    def _idle_ball(self, p: tuple[float, float, float], view: FloatArray, zoom: float) -> Patch:
         canvas, depth = self.camera.project(np.array(p))
         xy = np.clip(view[:, :2] @ canvas + view[:, 2], -4 * self.config.width, 8 * self.config.width)
         r = self.tape.kind.radius_m * self.camera.scale(float(depth)) * zoom if depth > 0.5 else 0.1
@@ -305,7 +305,7 @@ class SynthClip:
         return ball_patch(
             xy[None],
             min(r, 0.3 * self.config.width),
-            self.look,
+            self.appearance,
             psf_px=self.config.psf_px or 0.0,
             axis=axis,
             elongation=self._elongation,

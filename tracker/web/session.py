@@ -149,8 +149,10 @@ class ClipSession:
         with self.store.lock:
             if not self.store.rows:
                 return []
-            soft = [r for r in self.store.base.values() if r.source == "model" and r.frame not in self.store.rows]
-            return [*self.store.keyframes(), *soft]
+            model_keyframes = [
+                r for r in self.store.base.values() if r.source == "model" and r.frame not in self.store.rows
+            ]
+            return [*self.store.keyframes(), *model_keyframes]
 
     def act(self, id: str, revision: int, action: dict[str, Any], tab: str) -> dict[str, Any]:
         """Does one action of a person (docs/labelling.md lists them) and starts its propagation.

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from tracker.core.cancel import Between, go_on
+from tracker.core.cancel import CancellationToken, never_cancelled
 from tracker.core.config import VideoConfig
 from tracker.core.errors import TrackerError
 from tracker.core.types import FloatArray, IntArray, Label
@@ -55,7 +55,7 @@ class Stretch:
 
 
 class _Cancelled(Exception):
-    """Raised by the computation's own ``between()`` when a person has done something meanwhile."""
+    """Raised by the computation's own ``token()`` when a person has done something meanwhile."""
 
 
 def run(
@@ -189,7 +189,7 @@ class _Worker:
         start, cpu = time.monotonic(), time.thread_time()
         evidence, number, times = self.evidence, self.frame, self.time_s
         filled = _fill(keyframes, number, times, self.size, evidence, self._unless_cancelled)
-        found = suggest(filled, times, SUGGESTIONS, between=self._unless_cancelled) if keyframes else []
+        found = suggest(filled, times, SUGGESTIONS, token=self._unless_cancelled) if keyframes else []
         hints = [(s.frame, s.gain, s.reason) for s in found]
         stage = "motion" if evidence is None else "evidence"
         labels, risk = filled.labels(), filled.risk.astype(np.float32)
@@ -214,14 +214,14 @@ class _Worker:
 
 def _fill(
     keyframes: list[Label], number: IntArray, times: FloatArray, size: tuple[int, int], evidence: Any,
-    between: Between = go_on,
+    token: CancellationToken = never_cancelled,
 ) -> Any:  # fmt: skip
     from tracker.propagate.keyframes import fill
 
     known = set(number.tolist())
     return fill(
         [k for k in keyframes if k.frame in known], times, width=size[0], height=size[1], frames=number.tolist(),
-        evidence=evidence, between=between,
+        evidence=evidence, token=token,
     )  # fmt: skip
 
 
