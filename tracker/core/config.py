@@ -186,6 +186,12 @@ class DataConfig:
     )  # crops at the scale of ROI passes; the rest at that of full passes
     roi_scale: tuple[float, float] = (0.8, 1.25)  # range of those scales
     full_pass_scale: tuple[float, float] = (0.36, 0.6)  # and of those of full passes
+    size_share: float = Field(default=0.0, ge=0, le=1)  # crops at a scale that gives the ball a drawn size
+    ball_radius: tuple[float, float] = (1.2, 16.0)  # of those, network px
+    reframe_share: float = Field(default=0.0, ge=0, le=1)  # crops told to be of another picture: cut out of it, padded
+    slow_weight: float = Field(default=1.0, ge=0)  # of rows whose ball rests, rolls or is at a foot, by their number
+    other_sports: float = Field(default=1.0, ge=0)  # weight of all sports but tennis and football, 1: as one of them
+    foot_share: float = Field(default=0.0, ge=0, le=1)  # pasted balls put at the end of something that moves
     ball_share: float = Field(default=0.65, ge=0, le=1)  # crops around the ball; the rest where it is not
     hard_negative_prob: float = Field(default=0.2, ge=0, le=1)  # crops around mined false positives
     mining_every: int = Field(default=3, ge=0)  # epochs between mining passes; 0 turns mining off

@@ -42,6 +42,33 @@ def vary_sensor(frames: Image, rng: np.random.Generator) -> Image:
     return frames
 
 
+def vary_signal(frames: Image, rng: np.random.Generator) -> Image:
+    """What happens to a picture on its way, all frames [T, H, W, 3] uint8 alike: saturated colours, a small picture
+    enlarged, two fields woven into one frame, the grid of a filmed screen."""
+    kind = int(rng.integers(4))
+    if kind == 0:  # saturated
+        k = rng.uniform(1.3, 2.6)
+        grey = frames.astype(np.float32).mean(-1, keepdims=True)
+        return np.clip(grey + k * (frames - grey), 0, 255).astype(np.uint8)
+    if kind == 1:  # recorded small
+        h, w = frames.shape[1:3]
+        k = rng.uniform(0.4, 0.8)
+        size = (max(8, round(w * k)), max(8, round(h * k)))
+        small = [cv2.resize(f, size, interpolation=cv2.INTER_AREA) for f in frames]
+        return np.stack([cv2.resize(f, (w, h), interpolation=cv2.INTER_LINEAR) for f in small])
+    if kind == 2 and len(frames) > 1:  # interlaced: the label's moment keeps most of the lines' weight
+        out = frames.copy()
+        share = rng.uniform(0.2, 0.5)
+        for i in range(len(frames) - 1):
+            out[i, 1::2] = cv2.addWeighted(frames[i, 1::2], 1 - share, frames[i + 1, 1::2], share, 0)
+        return out
+    h, w = frames.shape[1:3]
+    angle, pitch = rng.uniform(0, np.pi), rng.uniform(2.2, 7.0)
+    v, u = np.mgrid[:h, :w].astype(np.float32)
+    wave = 1 + rng.uniform(0.03, 0.12) * np.sin(2 * np.pi / pitch * (u * np.cos(angle) + v * np.sin(angle)))
+    return np.clip(frames * wave[None, :, :, None], 0, 255).astype(np.uint8)
+
+
 def blend_ghost(frames: Image, rng: np.random.Generator) -> Image:
     """Broadcast frame-rate conversion: a frame is a mixture of itself and the one before (two ghost balls).
 

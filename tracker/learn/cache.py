@@ -18,6 +18,7 @@ from tracker.core.errors import TrackerError
 from tracker.core.types import Frame, Visibility, scaled, whole
 from tracker.labels.dataset import Clip
 from tracker.labels.schema import LabelTable
+from tracker.learn.radius import ball_radii
 from tracker.motion.camera import CameraMotionEstimator, small_picture
 from tracker.video import open_video
 
@@ -35,6 +36,7 @@ class CachedClip:
         camera: float64 [N, 2, 3] motion since the frame before, in px of ``frames``.
         visibility: int64 [N] (-1 where nobody looked); xy, wh: float64 [N, 2] px of ``frames``; trust: float64 [N].
         scale: px of ``frames`` per source px.
+        radius: float64 [N] the ball's, px of ``frames``; NaN unknown.
     """
 
     name: str
@@ -53,6 +55,7 @@ class CachedClip:
     wh: np.ndarray
     trust: np.ndarray
     scale: float
+    radius: np.ndarray
 
     def __len__(self) -> int:
         return len(self.number)
@@ -135,10 +138,26 @@ def _open_or_make(clip: Clip, folder: Path, working_width: int, model_trust: flo
         xy[row] = scaled(labels.xy[k], scale)
         wh[row] = labels.wh[k] * scale
         trust[row] = model_trust if labels.source[k] in ("model", "propagated") else 1.0
+    radius = _radii(home, frames, visibility, xy, meta["repeated"], stills=clip.kind == "stills")
     return CachedClip(
         clip.name, clip.sport, clip.venue, clip.split, clip.kind, frames, meta["number"], meta["time_s"],
-        meta["repeated"], meta["gap"], meta["camera"], visibility, xy, wh, trust, scale,
+        meta["repeated"], meta["gap"], meta["camera"], visibility, xy, wh, trust, scale, radius,
     )  # fmt: skip
+
+
+def _radii(
+    home: Path, frames: np.ndarray, visibility: np.ndarray, xy: np.ndarray, repeated: np.ndarray, *, stills: bool
+) -> np.ndarray:
+    """The fitted radii of these labels, kept beside the pictures."""
+    key = hashlib.sha256(np.ascontiguousarray(xy).tobytes() + visibility.tobytes()).hexdigest()[:10]
+    path = home / f"radius-{key}.npy"
+    if not path.exists():
+        rows = np.flatnonzero((visibility == Visibility.VISIBLE) & ~repeated & np.isfinite(xy).all(1))
+        part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        with open(part, "wb") as f:
+            np.save(f, ball_radii(frames, xy, rows, stills=stills))
+        os.replace(part, path)
+    return np.load(path, allow_pickle=False)
 
 
 def _mtime(path: Path) -> float:

@@ -87,6 +87,7 @@ def _open(home: Path, sport: str) -> CachedClip:
             home.name, sport, SYNTHETIC, SYNTHETIC, "clip", frames, np.arange(n), np.arange(n) / float(meta["fps"]),
             meta["repeated"], np.zeros(n, bool), meta["camera"].astype(np.float64), meta["visibility"].astype(np.int64),
             meta["xy"].astype(np.float64), meta["wh"].astype(np.float64), np.ones(n), 1.0,
+            np.nanmin(meta["wh"], axis=1) / 2,
         )  # fmt: skip
     except (OSError, ValueError, KeyError) as e:
         raise TrackerError(f"the cache {home} is damaged; delete it and run again") from e
