@@ -62,7 +62,7 @@ def painted_clip(seed: int = 0, *, pan: float = 0.0, n: int = N) -> CachedClip:
     return CachedClip(
         f"painted_{seed}", "tennis", f"painted_{seed}", "train", "clip", np.stack(frames), np.arange(n),
         np.arange(n) / 25, nothing, nothing.copy(), camera, np.ones(n, np.int64), np.array(xy),
-        np.full((n, 2), 2.0 * R), np.ones(n), 1.0,
+        np.full((n, 2), 2.0 * R), np.ones(n), 1.0, np.full(n, float(R)),
     )  # fmt: skip
 
 
