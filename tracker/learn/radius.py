@@ -1,7 +1,7 @@
 """How large the ball of a label is, fitted to the picture: most labels say where it is, not how large.
 
 A disc of radius r answers strongest to the Laplacian of a Gaussian of sd r / sqrt(2) (Lindeberg, "Feature Detection
-with Automatic Scale Selection", 1998). A streak answers by its width, which is the ball's.
+with Automatic Scale Selection", 1998). A streak answers by its width, up to 1.8 times the ball's radius.
 """
 
 from __future__ import annotations
