@@ -107,7 +107,7 @@ def test_changed_settings_options_or_videos_are_done_again(clip, tmp_path):
 
     assert state() == "done"
     assert state() == "skipped"
-    assert state(again=True) == "done"
+    assert state(force=True) == "done"
     assert state(options={"max_frames": 5}) == "done"
     assert state(quick("track.gap_s=0.3")) == "done"
     assert state(quick("track.gap_s=0.3", "train.epochs=3")) == "skipped"

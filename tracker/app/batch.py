@@ -81,7 +81,7 @@ def assign_folders(videos: Sequence[str], out: Path) -> list[Path]:
 
 def infer_many(
     videos: Sequence[str], config: Config, *, out: str | Path = "runs", model: str | Path | None = None,
-    options: dict[str, Any] | None = None, runner: Runner | None = None, again: bool = False,
+    options: dict[str, Any] | None = None, runner: Runner | None = None, force: bool = False,
     report: Callable[[Outcome], None] | None = None,
 ) -> tuple[list[Outcome], bool]:  # fmt: skip
     """Tracks the ball through many videos; each gets a folder under ``out`` as :func:`tracker.app.infer.infer` fills.
@@ -90,7 +90,7 @@ def infer_many(
         videos: absolute paths (:func:`find_videos`).
         options: further arguments of ``infer``, the same for all (overlay, stills, fps, max_frames, formats).
         runner: where the jobs run (default: one process of this machine).
-        again: also do what is done.
+        force: also do what is done.
         report: called with each outcome as it comes.
 
     Returns:
@@ -110,7 +110,7 @@ def infer_many(
         where = assign_folders(videos, folder)
         path = None if model is None else os.path.abspath(model)
         values = config.to_dict()
-        jobs = [Job(v, str(d), values, path, options, key, again) for v, d in zip(videos, where, strict=True)]
+        jobs = [Job(v, str(d), values, path, options, key, force) for v, d in zip(videos, where, strict=True)]
         outcomes: dict[str, Outcome] = {}
         interrupted = False
         results = _run(jobs, runner or LocalRunner(1))
@@ -132,7 +132,7 @@ def _run(jobs: Sequence[Job], runner: Runner) -> Iterator[Outcome]:
     """What is done needs no worker."""
     rest = []
     for job in jobs:
-        before = None if job.again else finished(job)
+        before = None if job.force else finished(job)
         if before is None:
             rest.append(job)
         else:

@@ -131,7 +131,7 @@ def infer(
         follow: follow.mp4 and follow.csv; of a file it looks ahead, for which the file is read once more; of a live
             source it is written as the tracker runs.
         events: events.csv.
-        offline: two passes: every claim of the whole clip first, then the best path through them, smoothed.
+        offline: two passes: all detections of the clip first, then the best path through them, smoothed.
         formats: forms to write the trajectory in besides CSV (jsonl, parquet, mot).
         marks: further entries of the summary.
         progress: shows how far it has come (default: nothing).

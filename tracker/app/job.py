@@ -27,7 +27,7 @@ class Job:
         video: absolute path. folder: where the results go. model: of the ONNX file, None for the bundled one.
         config: :meth:`Config.to_dict`. options: further arguments of :func:`tracker.app.infer.infer`.
         key: what the results depend on besides the video (model, settings, options).
-        again: do it even if it is done.
+        force: do it even if it is done.
     """
 
     video: str
@@ -36,7 +36,7 @@ class Job:
     model: str | None
     options: dict[str, Any]
     key: str
-    again: bool = False
+    force: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Outcome:
 def run_job(job: Job) -> Outcome:
     """Does one video unless it is done. Never raises but for KeyboardInterrupt outside of tracking."""
     video, folder = job.video, Path(job.folder)
-    before = None if job.again else finished(job)
+    before = None if job.force else finished(job)
     if before is not None:
         return outcome_of(job, SKIPPED, before)
     try:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-STAGES = ("read", "repeats", "grey", "camera", "crop", "network", "claims", "tracking", "writing", "rest")
+STAGES = ("read", "repeats", "grey", "camera", "crop", "network", "detections", "tracking", "writing", "rest")
 
 
 class StageClock:
@@ -63,7 +63,7 @@ class StageClock:
 
         places = [
             (RepeatDetector, "feed", "repeats"), (Frame, "grey", "grey"), (CameraMotionEstimator, "update", "camera"),
-            (Frame, "crop", "crop"), (BallModel, "run", "network"), (Detector, "_finish", "claims"),
+            (Frame, "crop", "crop"), (BallModel, "run", "network"), (Detector, "_finish", "detections"),
             (BallTracker, "step", "tracking"), (BallTracker, "prediction", "tracking"),
             (TrajectoryWriter, "write", "writing"),
         ]  # fmt: skip

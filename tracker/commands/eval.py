@@ -44,9 +44,11 @@ from tracker.core.errors import TrackerError
     type=click.FloatRange(0, 1),
     multiple=True,
     metavar="RATE",
-    help="Also find the threshold that keeps frames with two claims at or below RATE.",
+    help="Also find the threshold that keeps multi-ball frames at or below RATE.",
 )
-@click.option("--cost-fp", type=click.FloatRange(0), help="Cost of a frame with a false claim (finds the cheapest).")
+@click.option(
+    "--cost-fp", type=click.FloatRange(0), help="Cost of a frame with a false detection (finds the cheapest)."
+)
 @click.option("--cost-fn", type=click.FloatRange(0), help="Cost of a frame whose visible ball is not found.")
 @click.option("--html", "html_path", type=click.Path(path_type=Path), metavar="FILE", help="Write the report.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON instead of a table.")

@@ -38,7 +38,7 @@ from tracker.commands.common import (
 )
 @click.option("--jobs", type=click.IntRange(1, 256), metavar="N", help="Many videos: how many at a time (default 1).")
 @click.option("--ray", metavar="ADDRESS", help="Many videos: on a Ray cluster (auto, host:port, ray://host:port).")
-@click.option("--again", is_flag=True, help="Many videos: also those that are done.")
+@click.option("--force", is_flag=True, help="Many videos: also those that are done.")
 @click.option("--monitor", metavar="DIR", help="Log doubtful frames and keep their pictures in DIR (tracker review).")
 @click.option("--sample-rate", type=click.FloatRange(0, 1), metavar="P", help="--monitor: kept at random [0.002].")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON on stdout.")
@@ -48,7 +48,7 @@ from tracker.commands.common import (
 def command(
     videos: tuple[str, ...], out: str | None, model: str | None, overlay: bool, highlight: bool, follow: bool,
     aspect: str | None, events: bool, offline: bool, stills: bool, tiles: bool, fps: float | None,
-    max_frames: int | None, forms: str, jobs: int | None, ray: str | None, again: bool, monitor: str | None,
+    max_frames: int | None, forms: str, jobs: int | None, ray: str | None, force: bool, monitor: str | None,
     sample_rate: float | None, as_json: bool, quiet: bool, stream: int | None,
     config_path: str | None, overrides: tuple[str, ...],
 ) -> None:  # fmt: skip
@@ -93,11 +93,11 @@ def command(
         "monitor": None if monitor is None else os.path.abspath(monitor),
     }  # fmt: skip
     with ending_in_order() as ended:
-        if len(videos) > 1 or jobs or ray or again or _is_pattern(videos[0]):
+        if len(videos) > 1 or jobs or ray or force or _is_pattern(videos[0]):
             from tracker.commands.infer_many import infer_many_command
 
             infer_many_command(
-                videos, config, options, out=out, model=model, jobs=jobs or 1, ray=ray, again=again, as_json=as_json,
+                videos, config, options, out=out, model=model, jobs=jobs or 1, ray=ray, force=force, as_json=as_json,
                 quiet=quiet,
             )  # fmt: skip
             return

@@ -16,14 +16,14 @@ from tracker.core.config import Config
 
 def infer_many_command(
     arguments: tuple[str, ...], config: Config, options: dict[str, Any], *, out: str | None, model: str | None,
-    jobs: int, ray: str | None, again: bool, as_json: bool, quiet: bool,
+    jobs: int, ray: str | None, force: bool, as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Runs many videos; exits with 1 when some failed, 130 after Ctrl-C."""
     videos = find_videos(arguments)
     runner = _runner(jobs, ray, config)
     bar = _bar(len(videos), quiet or as_json)
     outcomes, interrupted = infer_many(
-        videos, config, out=out or "runs", model=model, options=options, runner=runner, again=again,
+        videos, config, out=out or "runs", model=model, options=options, runner=runner, force=force,
         report=lambda o: _show(bar, o),
     )  # fmt: skip
     if bar is not None:

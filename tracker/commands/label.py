@@ -13,7 +13,7 @@ from tracker.commands.common import choosing, config_options, stream_option
 @click.argument("video", metavar="VIDEO_OR_REVIEW_DIR")
 @click.option("--labels", metavar="FILE", help="Label file (default: NAME.labels.csv beside the video).")
 @click.option(
-    "--model", metavar="ONNX", help="Show what this model claims and where it disagrees ('default': the bundled one)."
+    "--model", metavar="ONNX", help="Show what this model detects and where it disagrees ('default': the bundled one)."
 )
 @click.option("--media", metavar="DIR", help="Folder of the videos that a review queue names (default: its own).")
 @click.option("--fps", type=float, metavar="N", help="Frame rate of a folder of pictures (default 25).")

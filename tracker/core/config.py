@@ -29,7 +29,7 @@ class VideoConfig:
     """Reading video."""
 
     max_pixels: int = Field(default=64_000_000, gt=0)  # a larger picture is refused (an 8K frame has 33 million)
-    # largest difference of a small block, in grey levels, of a picture that repeats the last; 0 = never look
+    # largest difference of a small block, in grey levels, of a picture that repeats the last; 0 = off
     # (benchmarks/results/repeats.md)
     repeat_threshold: float = Field(default=20.0, ge=0)
     open_timeout_s: float = Field(default=10.0, gt=0)  # network streams
@@ -66,7 +66,7 @@ class TrackConfig:
     min_mean_score: float = Field(default=0.6, ge=0)  # of the start threshold: weaker paths are not reported
     report_coast_s: float = Field(default=0.2, ge=0)  # without a detection, reported as PREDICTED
     report_sd_px: float = Field(default=60.0, gt=0)  # largest standard deviation of what is reported as PREDICTED
-    max_coast_s: float = Field(default=0.5, ge=0)  # followed silently (LOST, but it says where to look)
+    max_coast_s: float = Field(default=0.5, ge=0)  # followed silently (LOST, but it gives the region of ROI passes)
     gap_s: float = Field(default=0.5, gt=0)  # a longer gap in time is another path
 
 
@@ -103,15 +103,15 @@ class LiveConfig:
 class MonitorConfig:
     """Watching the tracker (``--monitor``). Measured by benchmarks/monitoring.py."""
 
-    sample_rate: float = Field(default=0.002, ge=0, le=1)  # share of frames kept at random, whatever they look like
+    sample_rate: float = Field(default=0.002, ge=0, le=1)  # share of frames kept at random, whatever their doubt
     flag_above: float | None = Field(default=None, ge=0, le=1)  # doubt that is flagged; None: as the model file says
     picture_width: int = Field(default=1280, ge=64, le=4096)  # of kept pictures' longer side: training's working width
     disk_mb: int = Field(default=500, ge=1)  # for kept pictures; the least useful give way
     free_mb: int = Field(default=500, ge=0)  # of the disk, left to others
     keep_every_s: float = Field(default=2.0, ge=0)  # of video, on average, between events whose pictures are kept
     merge_s: float = Field(default=1.0, ge=0)  # doubtful frames in a row become one event up to this length
-    same_below: float = Field(default=0.12, ge=0, le=1)  # events that look more alike than this are one
-    hide_people: bool = False  # keep only the surroundings of claims sharp
+    same_below: float = Field(default=0.12, ge=0, le=1)  # events with embeddings closer than this are one
+    hide_people: bool = False  # keep only the surroundings of detections sharp
 
 
 @dataclass(config=_STRICT)

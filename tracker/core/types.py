@@ -29,7 +29,7 @@ class Status(str, enum.Enum):
 
     DETECTED = "detected"  # a detection was associated in this frame
     PREDICTED = "predicted"  # no detection; the motion model carries the ball
-    LOST = "lost"  # nothing is claimed; x,y are NaN
+    LOST = "lost"  # nothing is reported; x,y are NaN
 
     def __str__(self) -> str:
         return self.value
@@ -159,7 +159,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Detections:
-    """What the network claims in one frame, best first.
+    """The detections of one frame, best first.
 
     Attributes:
         xy: float64 [N, 2] source pixels.

@@ -34,7 +34,7 @@ class ModelInfo:
 
     Attributes:
         frames: pictures per view, newest first. multiple: view sides are multiples of this.
-        threshold: operating threshold (a claim at or above it may start a track). keep_threshold: the lowest score
+        threshold: operating threshold (a detection at or above it may start a track). keep_threshold: the lowest score
             that may continue one.
         sport, name, digest (hash of the file), extra (the whole metadata).
     """

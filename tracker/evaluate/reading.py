@@ -88,7 +88,7 @@ def score_table(
 
     Args:
         partial: a trajectory that ends early is scored as if it reported nothing in the missing frames.
-        indexed: ``clip.frames`` is a known count, not a container's guess.
+        indexed: ``clip.frames`` is a known count, not an estimate of the container.
 
     Raises:
         TrackerError: one line naming the file and the row: frames beyond the clip, labelled frames that are missing,

@@ -134,15 +134,15 @@ def path_residual(frame: np.ndarray, xy: FloatArray) -> FloatArray:
         t = pattern[use].astype(float)
         at = xy[near[rows][:, use]] - xy[rows, None]  # [R, M, 2]
         before, after = np.flatnonzero(t < 0), np.flatnonzero(t > 0)
-        guesses = []
+        predictions = []
         for side in (before[-2:], after[:2]):
             if len(side) == 2:
                 (t0, t1), p0, p1 = t[side], at[:, side[0]], at[:, side[1]]
-                guesses.append(p0 - t0 * (p1 - p0) / (t1 - t0))
+                predictions.append(p0 - t0 * (p1 - p0) / (t1 - t0))
         if len(before) >= 2 and len(after) >= 2:
-            guesses.append(np.median(_quadratic_weights(t) @ at, axis=1))
-        if len(guesses) >= 2:
-            out[rows] = np.linalg.norm(guesses, axis=2).min(axis=0)
+            predictions.append(np.median(_quadratic_weights(t) @ at, axis=1))
+        if len(predictions) >= 2:
+            out[rows] = np.linalg.norm(predictions, axis=2).min(axis=0)
     return out
 
 

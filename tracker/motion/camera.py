@@ -96,7 +96,7 @@ class CameraMotionEstimator:
     def _flow(self, before: Image, grey: Image) -> tuple[FloatArray | None, float]:
         """Similarity [2, 3] in small px from sparse flow, and the share of the corners that follow it.
 
-        Corners are dear to find, so those that moved with the scene are followed on for some pictures.
+        Corners are costly to find, so those that moved with the scene are followed on for some pictures.
         """
         if self._corners is None or len(self._corners) < FEWEST_CORNERS or self._age >= REFRESH:
             self._corners, self._age = cv2.goodFeaturesToTrack(before, CORNERS, 0.01, 7), 0

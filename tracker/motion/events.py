@@ -7,8 +7,8 @@ known, and the search goes on (matching pursuit) until nothing speaks for anothe
 
 What kind it was is told from the velocities before and after: the ground pushes upwards only and takes speed away, a
 racket or a foot turns the ball round or makes it faster, a net or a body stops it. In tennis a bounce does not turn
-play round, and the far player's hit pushes the ball down the picture. It is a guess from one camera; ``confidence`` is
-the product of being a contact and of being of this kind.
+play round, and the far player's hit pushes the ball down the picture. One camera gives no
+depth, so the kind is an estimate; ``confidence`` is the product of being a contact and of being of this kind.
 """
 
 from __future__ import annotations

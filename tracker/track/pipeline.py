@@ -91,7 +91,7 @@ class Pipeline:
 
 
 class SizedPipeline:
-    """A pipeline for pictures whose size or shape may change: each new one starts afresh. A picture that is fitted into
+    """A pipeline for pictures whose size or shape may change: each new one starts again. A picture that is fitted into
     another shape is looked at in its own pixels; what is found is told in those of the frame.
     """
 
@@ -147,7 +147,7 @@ def _counted(d: Detections, n_detections: int) -> Detections:
 def track_video(video: VideoSource, model: BallModel, config: Config, *, stills: bool = False) -> Iterator[Step]:
     """Tracks the ball through an opened video, a step per frame, in flat memory.
 
-    A source whose picture size changes in mid-stream starts afresh with the new size.
+    A source whose picture size changes in mid-stream starts again with the new size.
     """
     pipeline = SizedPipeline(model, config)
     for frame in video:

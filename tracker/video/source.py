@@ -22,8 +22,8 @@ class VideoInfo:
     Attributes:
         name: what to call it in outputs (file stem, folder name, host), safe as part of a file name.
         width, height: size of the upright first picture in pixels, measured, not read from the container.
-        fps: nominal frames per second, a guess for display; the truth is each frame's ``time_s``.
-        frames_hint: number of frames the container claims, for a progress bar only. None when unknown.
+        fps: nominal frames per second, for display; the exact time is each frame's ``time_s``.
+        frames_hint: number of frames the container states, for a progress bar only. None when unknown.
         is_live: frames arrive by the clock (camera, network): they cannot wait.
         kind: file, folder, stills, camera, stream, stdin.
         pixel_aspect: width of a pixel as shown, divided by its height (4/3: 960x720 is shown as 1280x720).
@@ -217,11 +217,11 @@ class Clock:
         return False
 
 
-def sane_fps(*claims: object, default: float = 25.0) -> float:
-    """The first claim that can be a frame rate."""
-    for claim in claims:
+def sane_fps(*stated: object, default: float = 25.0) -> float:
+    """The first value that can be a frame rate."""
+    for candidate in stated:
         try:
-            value = float(claim)  # type: ignore[arg-type]
+            value = float(candidate)  # type: ignore[arg-type]
         except (TypeError, ValueError, ZeroDivisionError, OverflowError):
             continue
         if math.isfinite(value) and 0.1 <= value <= 1000:

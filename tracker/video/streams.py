@@ -122,9 +122,9 @@ def check_size(width: int, height: int, shown: str, config: VideoConfig) -> None
 
 def pixel_aspect(stream: Any, turns: int = 0) -> float:
     """Width of a pixel of the upright picture divided by its height (1 where nothing sane is said)."""
-    for claim in (stream.sample_aspect_ratio, stream.codec_context.sample_aspect_ratio):
-        if claim is not None and claim > 0:
-            value = float(claim)
+    for stated in (stream.sample_aspect_ratio, stream.codec_context.sample_aspect_ratio):
+        if stated is not None and stated > 0:
+            value = float(stated)
             if 0.1 <= value <= 10:
                 return 1 / value if turns % 2 else value
     return 1.0

@@ -1,4 +1,4 @@
-"""What a model claims in every frame of a clip, found once, in a process of its own at low priority."""
+"""The detections of a model in every frame of a clip, found once, in a process of its own at low priority."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from tracker.core.errors import TrackerError
 from tracker.monitor.review import Proposal
 from tracker.video.seek import FrameReader
 
-KEEP = 4  # claims per frame
+KEEP = 4  # detections per frame
 BEHIND = 5  # priority: serving pages comes first
 
 
-class ModelClaims:
-    """Claims by position in the clip; they do not enter the path, so that a disagreement means something.
+class ModelDetections:
+    """Detections by position in the clip; they do not enter the path, so that a disagreement means something.
 
     Args:
         model: ONNX file, None for the one in the package.
@@ -36,7 +36,7 @@ class ModelClaims:
         tell: Callable[[dict[str, Any]], None],
     ) -> None:  # fmt: skip
         self.tell = tell
-        self.claims: dict[int, list[Proposal]] = {}
+        self.detections: dict[int, list[Proposal]] = {}
         self.lost = np.zeros(len(reader.frame), dtype=bool)
         self.threshold, self.finished, self.failed = 1.0, False, ""
         self._row_of = {int(f): i for i, f in enumerate(reader.frame)}
@@ -66,15 +66,15 @@ class ModelClaims:
                 self.failed = value
                 self.tell({"kind": "failed", "text": value})
             elif kind == "frames":
-                for frame, claims, lost in value:
+                for frame, detections, lost in value:
                     row = self._row_of.get(frame)
                     if row is not None:
-                        self.claims[row] = [Proposal(*c) for c in claims]
+                        self.detections[row] = [Proposal(*c) for c in detections]
                         self.lost[row] = lost
-                self.tell({"kind": "progress", "task": "model", "done": len(self.claims), "finished": False})
+                self.tell({"kind": "progress", "task": "model", "done": len(self.detections), "finished": False})
             else:
                 self.finished = True
-                self.tell({"kind": "progress", "task": "model", "done": len(self.claims), "finished": True})
+                self.tell({"kind": "progress", "task": "model", "done": len(self.detections), "finished": True})
 
     def close(self) -> None:
         self._closed = True
@@ -111,9 +111,9 @@ def _track(pipe: Connection, video: str, model: str | None, config: Config, fps:
     with open_video(Path(video), config=config.video, fps=fps) as source:
         for step in track_video(source, net, config):
             d = step.detections
-            claims = [(round(float(x), 2), round(float(y), 2), round(float(s), 3), "model")
+            detections = [(round(float(x), 2), round(float(y), 2), round(float(s), 3), "model")
                       for (x, y), s in zip(d.xy[:KEEP], d.score[:KEEP], strict=True)]  # fmt: skip
-            waiting.append((step.frame.index, claims, step.state.status == Status.LOST and step.passes != "repeat"))
+            waiting.append((step.frame.index, detections, step.state.status == Status.LOST and step.passes != "repeat"))
             if time.monotonic() - sent > 0.5:
                 pipe.send(("frames", waiting))
                 waiting, sent = [], time.monotonic()

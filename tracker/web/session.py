@@ -21,7 +21,7 @@ from tracker.monitor.review import ReviewItem, disagreements, write_decisions
 from tracker.video.seek import SequentialReader, agrees, open_reader
 from tracker.web.frames import FrameServer, PictureCache
 from tracker.web.live_path import LivePath
-from tracker.web.model import ModelClaims
+from tracker.web.model import ModelDetections
 from tracker.web.store import LabelStore
 
 INLINE_ROWS = 1500  # of the path that are sent along with the news of its change
@@ -117,10 +117,10 @@ class ClipSession:
             renumbered=self._renumbered,
         )  # fmt: skip
         self.live.start(self._keyframes)
-        self.claims: ModelClaims | None = None
+        self.detections: ModelDetections | None = None
         if spec.model is not None:
             model = Path(spec.model) if spec.model else None
-            self.claims = ModelClaims(reader, spec.video, model, config, spec.fps, self._on_model)
+            self.detections = ModelDetections(reader, spec.video, model, config, spec.fps, self._on_model)
         self.found: list[ReviewItem] = []
 
     # -- frames -------------------------------------------------------------------------------------------------
@@ -266,8 +266,8 @@ class ClipSession:
     def progress(self) -> dict[str, Any]:
         assert self.live is not None
         tasks = {"evidence": {"done": self.live.evidence_frames, "finished": self.live.evidence_done}}
-        if self.claims is not None:
-            tasks["model"] = {"done": len(self.claims.claims), "finished": self.claims.finished}
+        if self.detections is not None:
+            tasks["model"] = {"done": len(self.detections.detections), "finished": self.detections.finished}
         return tasks
 
     def path(self, first: int, last: int) -> dict[str, Any]:
@@ -292,15 +292,15 @@ class ClipSession:
 
     def review(self) -> list[dict[str, Any]]:
         """Frames to look at, disagreements between model and labels first."""
-        if self.claims is not None and self.live is not None:
+        if self.detections is not None and self.live is not None:
             with self.live.lock:
                 labels = list(self.live.labels)
             for frame, label in list(self.store.rows.items()):
                 if frame in self.row_of and self.row_of[frame] < len(labels):
                     labels[self.row_of[frame]] = label
             self.found = disagreements(
-                self.spec.video.name, self.frame.tolist(), labels, dict(self.claims.claims), self.claims.lost,
-                width=self.frames.reader.info.width, threshold=self.claims.threshold,
+                self.spec.video.name, self.frame.tolist(), labels, dict(self.detections.detections),
+                self.detections.lost, width=self.frames.reader.info.width, threshold=self.detections.threshold,
             )  # fmt: skip
         rows = []
         for item in [*self.found, *self.items]:
@@ -308,8 +308,8 @@ class ClipSession:
             if row is None:
                 continue
             proposals = [[p.x, p.y, _finite(p.score), p.by] for p in item.proposals]
-            if not proposals and self.claims is not None:
-                proposals = [[p.x, p.y, p.score, p.by] for p in self.claims.claims.get(row, ())]
+            if not proposals and self.detections is not None:
+                proposals = [[p.x, p.y, p.score, p.by] for p in self.detections.detections.get(row, ())]
             rows.append({
                 "id": item.id, "row": row, "reason": item.reason, "priority": item.priority, "proposals": proposals,
                 "decision": self.store.decisions.get(item.id, ""),
@@ -363,8 +363,8 @@ class ClipSession:
         self._dirty.set()
         if self.live is not None:
             self.live.close()
-        if self.claims is not None:
-            self.claims.close()
+        if self.detections is not None:
+            self.detections.close()
         if self.saved_revision != self.store.revision:
             self.save()
         self.store.close()

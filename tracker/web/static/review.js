@@ -1,4 +1,4 @@
-// Frames to look at: what a model claims against the labels, and the queue of a review folder.
+// Frames to review: detections of a model against the labels, and the queue of a review folder.
 
 import { state, emit, on, number, say } from "./state.js";
 import { get, clipUrl, act } from "./api.js";
