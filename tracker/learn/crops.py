@@ -267,7 +267,7 @@ class CropSampler:
         at = np.clip(at, 4, [self.width - 5, self.height - 5])
         before = frames.copy()
         if rng.random() < 0.6:
-            _shade(frames, at + [0.4 * radius, 0.9 * radius], radius, float(rng.uniform(0.15, 0.45)))
+            _shade(frames, at + np.array([0.4 * radius, 0.9 * radius]), radius, float(rng.uniform(0.15, 0.45)))
         done, truth = paste_ball(
             list(frames[::-1]), rng, sport=kind, xy=at, radius_px=radius,
             speed_px=float(abs(rng.normal(0, 2.5))) * unit, psf_px=max(0.45, float(rng.uniform(0.45, 1.0)) * unit),
