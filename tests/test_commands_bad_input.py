@@ -1,0 +1,83 @@
+"""Every command with an input that is not there, of the wrong kind, empty or damaged: one line, exit code 2."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tracker.commands.main import main
+
+# how each command is called; {bad} is the input that is wrong
+CALLS = {
+    "infer": "infer {bad} --out {out} --quiet",
+    "infer --model": "infer {video} --model {bad} --out {out} --quiet",
+    "infer --config": "infer {video} --config {bad} --out {out} --quiet",
+    "live": "live {bad} --to {out}.jsonl --quiet",
+    "live --model": "live {video} --model {bad} --to {out}.jsonl --quiet",
+    "render video": "render {bad} {trajectory} --out {out}",
+    "render trajectory": "render {video} {bad} --out {out}",
+    "plot": "plot {bad} --out {out}",
+    "events": "events {bad} --out {out}.csv",
+    "convert": "convert {bad} {out}.jsonl",
+    "train": "train {bad} --out {out} --quiet",
+    "train --data": "train --data {bad} --out {out} --quiet",
+    "export": "export {bad} --out {out}.onnx",
+    "calibrate": "calibrate {bad} --data {folder} --out {out}.onnx",
+    "eval": "eval {bad} --quiet",
+    "eval --model": "eval {folder} --model {bad} --quiet",
+    "eval --trajectories": "eval {folder} --trajectories {bad} --quiet",
+    "crossval": "crossval {bad} {folder} --out {out}",
+    "propagate": "propagate {bad} --labels {labels} --out {out}.csv --quiet",
+    "propagate --labels": "propagate {video} --labels {bad} --out {out}.csv --quiet",
+    "pseudolabel": "pseudolabel {bad} --out {out}.csv --quiet",
+    "pseudolabel --model": "pseudolabel {video} --model {bad} --out {out}.csv --quiet",
+    "label": "label {bad}",
+    "review": "review {bad}",
+    "synth --backgrounds": "synth {out}.mp4 --seconds 0.1 --backgrounds {bad}",
+    "baseline": "baseline {bad}",
+    "bench": "bench {bad}",
+    "labels convert": "labels convert {bad} {out}.csv",
+    "labels check": "labels check {bad}",
+    "labels merge": "labels merge {bad} {labels} --out {out}.csv",
+    "labels stats": "labels stats {bad}",
+    "labels sensor": "labels sensor {bad} --court {labels} --labels {labels} --out {out}.csv",
+}
+KINDS = {
+    "missing": None,
+    "an empty folder": "folder",
+    "an empty file": b"",
+    "text": b"this is neither a video nor a table\n" * 20,
+    "noise": bytes(range(256)) * 40,
+}
+
+FINE = {("infer --config", "an empty file")}  # a configuration lists what differs from the defaults
+
+
+@pytest.fixture(scope="module")
+def good(tennis_video: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Inputs that are right, for the places that are not tried."""
+    folder = tmp_path_factory.mktemp("good")
+    (folder / "t.csv").write_text("frame,time_s,x,y,status\n0,0.0,10.0,10.0,detected\n1,0.04,12.0,10.0,detected\n")
+    return {
+        "video": str(tennis_video), "folder": str(tennis_video.parent), "trajectory": str(folder / "t.csv"),
+        "labels": str(tennis_video.with_name("rally.labels.csv")),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "kind"), [(n, k) for n in CALLS for k in KINDS if (n, k) not in FINE])
+def test_one_line_and_exit_code_2(name, kind, good, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TRACKER_DATA", raising=False)
+    bad, content = tmp_path / "bad input", KINDS[kind]
+    if content == "folder":
+        bad.mkdir()
+    elif isinstance(content, bytes):
+        bad.write_bytes(content)
+    places = {**good, "bad": str(bad), "out": str(tmp_path / "out" / "result")}
+    with pytest.raises(SystemExit) as left:
+        main([word.format(**places) for word in CALLS[name].split()])
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert left.value.code == 2, lines
+    assert len(lines) == 1 and lines[0].startswith("error: ") and "Traceback" not in lines[0], lines
+    assert len(lines[0]) < 500 and not list((tmp_path / "out").rglob("*.csv"))
