@@ -20,7 +20,7 @@ EDGE_X = 200  # left of it the scene is dark, right of it grey: tells a mirrored
 STEP = np.array([5.0, 1.5])  # px per frame
 PLAIN = DataConfig(
     paste_share=0.0, hard_negative_prob=0.0, ball_share=1.0, roi_prob=1.0, roi_scale=(0.9, 1.1), no_history_prob=0.0,
-    jitter_prob=0.0, working_width=W,
+    jitter_prob=0.0, size_share=0.0, working_width=W,
 )  # fmt: skip
 
 
@@ -41,7 +41,7 @@ def made_clip(*, pan: int = 0, ball: bool = True) -> CachedClip:
     nothing = np.zeros(N, bool)
     return CachedClip(
         "made", "tennis", "made", "train", "clip", np.stack(frames), np.arange(N), np.arange(N) / 25, nothing,
-        nothing.copy(), camera, np.full(N, int(ball)), np.array(xy, float), np.full((N, 2), 2.0 * R), np.ones(N), 1.0,
+        nothing.copy(), camera, np.full(N, int(ball)), np.array(xy, float), np.full((N, 2), 2.0 * R), np.ones(N), 1.0, np.full(N, float(R)),
     )  # fmt: skip
 
 

@@ -75,7 +75,7 @@ def rows(n: int, **changes) -> CachedClip:
     clip = CachedClip(
         "rows", "tennis", "a", "train", "clip", np.zeros((n, 4, 4, 3), np.uint8), np.arange(n), np.arange(n) / 25,
         nothing, nothing.copy(), np.tile([[1.0, 0, 0], [0, 1.0, 0]], (n, 1, 1)), np.ones(n, int), np.zeros((n, 2)),
-        np.zeros((n, 2)), np.ones(n), 1.0,
+        np.zeros((n, 2)), np.ones(n), 1.0, np.full(n, np.nan),
     )  # fmt: skip
     return replace(clip, **changes)
 
@@ -120,7 +120,7 @@ def perfect(x: float, y: float, shape: tuple[int, int] = (32, 48)) -> Maps:
 
 
 def parts(maps: Maps, t: Targets) -> dict[str, float]:
-    return {k: float(v) for k, v in one_ball_loss(maps, t, single=0.3, offset=0.2, radius=0.05).items()}
+    return {k: float(v) for k, v in one_ball_loss(maps, t, unimodality=0.3, offset=0.2, radius=0.05).items()}
 
 
 def test_the_right_answer_costs_nothing_and_half_a_cell_beside_it_costs():
