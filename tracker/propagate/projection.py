@@ -1,7 +1,7 @@
 """World to image from point correspondences: a homography of the ground plane, or a full projection with heights.
 
 Both are the normalised direct linear transform (Hartley and Zisserman, Multiple View Geometry, algorithms 4.2 and
-7.1) followed by Gauss-Newton on the distance in the image. No lens distortion: a wide lens needs its pictures
+7.1) followed by least squares of the distances in the image. No lens distortion: a wide lens needs its pictures
 undistorted first, and shows as a large reprojection error here.
 """
 
@@ -10,13 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import least_squares
 
 from tracker.core.errors import TrackerError
 from tracker.core.types import FloatArray
 
 MIN_POINTS = {2: 4, 3: 6}
 _FLAT = 1e-3  # ratio of singular values under which points count as lying on a line or plane
-_STEPS = 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,32 +98,10 @@ def _normaliser(points: FloatArray) -> FloatArray:
 
 
 def _refine(p: FloatArray, a: FloatArray, b: FloatArray) -> FloatArray:
-    """Gauss-Newton with step halving on the sum of squared image distances; the scale of ``p`` is fixed by lstsq."""
+    """Levenberg-Marquardt on the distances in the image. The scale of ``p`` is free and stays where it is."""
 
     def residual(q: FloatArray) -> FloatArray:
         h = a @ q.reshape(3, -1).T
         return (h[:, :2] / h[:, 2:] - b).reshape(-1)
 
-    r = trial = residual(p)
-    for _ in range(_STEPS):
-        h = a @ p.reshape(3, -1).T
-        k = a.shape[1]
-        jac = np.zeros((len(a), 2, 3 * k))
-        inverse = 1 / h[:, 2:]
-        jac[:, 0, :k] = jac[:, 1, k : 2 * k] = a * inverse
-        for axis in range(2):
-            jac[:, axis, 2 * k :] = -a * (h[:, axis : axis + 1] * inverse**2)
-        step = np.linalg.lstsq(jac.reshape(-1, 3 * k), -r, rcond=1e-12)[0]
-        size = 1.0
-        while size > 1e-4:
-            trial = residual(p + size * step)
-            if trial @ trial < r @ r:
-                break
-            size /= 2
-        else:
-            break
-        better = float(r @ r - trial @ trial)
-        p, r = p + size * step, trial
-        if better < 1e-14 * max(float(r @ r), 1e-30):
-            break
-    return p
+    return least_squares(residual, p, xtol=1e-12, ftol=1e-12, gtol=1e-12).x
