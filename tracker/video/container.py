@@ -256,7 +256,12 @@ class _Stream:
         return f"{self.shown} holds no picture that can be decoded{damage}; is it cut off or damaged?"
 
     def _choose(self, container: Any) -> Any:
-        stream = streams.choose(container, self.shown, self.config)
+        try:
+            stream = streams.choose(container, self.shown, self.config, self.path)
+        except TrackerError:
+            if other := reasons.of_head(self.head()):
+                raise TrackerError(f"{self.shown} {other}") from None
+            raise
         self._note(streams.others(container, stream))
         stream.thread_type = "SLICE"  # frame threads would delay live frames, and blur which frame was damaged
         stream.codec_context.thread_count = 1

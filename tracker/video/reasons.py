@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 HEAD = 4096  # bytes of a source that tell what it is
 _PLAYLISTS = (b"#EXTM3U", b"[playlist]", b"ffconcat version", b"<MPD", b"<ASX", b"<asx", b"<playlist", b"<smil")
 _TS, _M2TS = 188, 192
+_NEAR = 1 << 20  # bytes at the beginning, and four times as many at the end, in which names of codecs are looked for
+_SOUND = {b"mp4a", b"ac-3", b"ec-3", b"sowt", b"twos", b"Opus", b"fLaC", b"alac", b"lpcm", b"samr", b"tmcd", b"text"}
 
 
 def of_head(head: bytes) -> str:
@@ -45,6 +48,25 @@ def read_head(path: Path) -> bytes:
             return f.read(64 * _TS)
     except OSError:
         return b""
+
+
+def codec_in(path: Path) -> str:
+    """What a file itself calls the codec of its first video stream; "" where that is not found."""
+    try:
+        with path.open("rb") as f:
+            data = f.read(_NEAR)
+            f.seek(max(_NEAR, path.stat().st_size - 4 * _NEAR))
+            data += f.read(4 * _NEAR)
+    except OSError:
+        return ""
+    if data[:4] == b"RIFF":
+        found = re.findall(rb"vids(....)", data, re.DOTALL)
+    elif data[:4] == b"\x1aE\xdf\xa3":
+        found = re.findall(rb"V_[A-Za-z0-9/_.]+", data)
+    else:
+        found = [f for f in re.findall(rb"stsd.{12}(....)", data, re.DOTALL) if f not in _SOUND]
+    names = [f.decode("latin-1").strip("\0 ") for f in found]
+    return next((n for n in names if n and n.isprintable()), "")
 
 
 def lacks_index(path: Path) -> bool:

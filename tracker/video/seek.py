@@ -22,7 +22,7 @@ import numpy as np
 from tracker.core.config import VideoConfig
 from tracker.core.errors import TrackerError
 from tracker.core.types import FloatArray, Frame, IntArray
-from tracker.video import container, folder, streams
+from tracker.video import container, folder, reasons, streams
 from tracker.video.deinterlace import Deinterlacer
 from tracker.video.open import open_video
 from tracker.video.planes import Planes
@@ -124,7 +124,7 @@ class SeekingReader:
         if self._go_to(last):
             given = {self._stamp(p) for p in self._pictures}
             self._pts = [p for p in self._pts if p < self._key_pts[last] or p in given]
-        self._last = None
+        self.close()  # a decoder that was at the damage is not asked for other pictures
 
     def read(self, row: int, passing: Passing | None = None) -> Frame:
         target = self._pts[row]
@@ -282,7 +282,7 @@ class FolderReader:
 
 def _connect(path: Path, config: VideoConfig, threads: str = "AUTO") -> tuple[Any, Any]:
     opened = container.connect_file(path, config)
-    stream = streams.choose(opened, str(path), config)
+    stream = streams.choose(opened, str(path), config, path)
     stream.thread_type = threads
     return opened, stream
 
@@ -352,6 +352,7 @@ def _index(path: Path, config: VideoConfig) -> Index | None:
     at = bisect.bisect_left(stamps, good)
     if at == len(stamps) or stamps[at] != good:
         return None
+    whole = whole and not reasons.is_cut(path)
     return Index(stamps[at:], list(range(at, len(stamps))), sorted(keys), tick, whole)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from pathlib import Path
 from typing import Any
 
 import av
@@ -11,16 +12,20 @@ from av.stream import Disposition
 
 from tracker.core.config import VideoConfig
 from tracker.core.errors import TrackerError
+from tracker.video.reasons import codec_in
 
 # FFmpeg's names of what has no picture to follow: covers, chapter thumbnails, single stills
 _PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 
 
-def choose(container: Any, shown: str, config: VideoConfig) -> Any:
+def choose(container: Any, shown: str, config: VideoConfig, path: Path | None = None) -> Any:
     """The video stream to follow: the one that players show, or ``config.stream``.
 
     Of several, covers and single pictures come last, then the default flag decides, then the larger picture, then the
     order in the file.
+
+    Args:
+        path: of a local file, to name a codec that FFmpeg does not know.
 
     Raises:
         TrackerError: there is none, it is encrypted, its codec has no decoder, or ``config.stream`` is no video.
@@ -37,7 +42,7 @@ def choose(container: Any, shown: str, config: VideoConfig) -> Any:
         if not moving:
             raise TrackerError(f"{shown} holds no video ({_others(container)})")
         stream = max(moving, key=_preference)
-    _check_decodable(stream, shown)
+    _check_decodable(stream, shown, path)
     context = stream.codec_context
     check_size(context.width or 0, context.height or 0, shown, config)
     context.options = {"max_pixels": decoder_limit(config)}
@@ -82,13 +87,15 @@ def _others(container: Any) -> str:
     return f"only {', '.join(sorted(kinds))}" if kinds else "it has no streams"
 
 
-def _check_decodable(stream: Any, shown: str) -> None:
+def _check_decodable(stream: Any, shown: str, path: Path | None) -> None:
     context = stream.codec_context
     tag = codec_tag(stream)
     if tag in ("encv", "drmi") or "enc_key_id" in stream.metadata:
         raise TrackerError(f"{shown} is encrypted (DRM) and cannot be read; use a copy without protection")
     if context is None:
-        raise TrackerError(f"{shown}: {codec_words(stream)} has no decoder here; convert it to H.264 first")
+        name = codec_in(path) if path is not None else ""
+        words = f"codec '{name}'" if name else "its codec"
+        raise TrackerError(f"{shown}: {words} has no decoder here; convert it to H.264 first")
 
 
 def codec_tag(stream: Any) -> str:

@@ -1,0 +1,400 @@
+"""Containers and streams as people have them: which stream, which fields, which shape, how long, and why not."""
+
+import io
+import struct
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+from video_clips import encode, scene, scenes, with_display_matrix
+
+from tracker.core.config import VideoConfig
+from tracker.core.errors import TrackerError
+from tracker.core.types import Region
+from tracker.video import open_video
+from tracker.video.seek import open_reader
+
+
+def read(source, **options):
+    with open_video(source, **options) as video:
+        return list(video), video
+
+
+def refused(source, **options):
+    with pytest.raises(TrackerError) as caught:
+        read(source, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def same_at_any_place(path, order=None):
+    """Random access gives the frames that reading in sequence gives: numbers, times, pictures."""
+    frames, _ = read(path)
+    reader = open_reader(path)
+    assert reader.frame.tolist() == [f.index for f in frames]
+    assert reader.time_s == pytest.approx([f.time_s for f in frames], abs=1e-3)
+    rows = range(len(frames))
+    for row in order or [*rows[::-5], *rows[::3], 0, len(frames) - 1]:
+        assert np.array_equal(reader.read(row).image, frames[row].image), row
+    reader.close()
+    return frames
+
+
+# -- which stream ---------------------------------------------------------------------------------------------------
+
+
+def several(path, sizes, flags, codec="libx264", order=None):
+    """A file with a video stream per size; ``flags`` are their dispositions."""
+    with av.open(str(path), "w") as out:
+        streams = []
+        for (w, h), flag in zip(sizes, flags, strict=True):
+            stream = out.add_stream(codec, rate=25)
+            stream.width, stream.height, stream.pix_fmt = w, h, "yuv420p"
+            stream.disposition = flag
+            streams.append(stream)
+        for i in range(8):
+            for stream in streams:
+                frame = av.VideoFrame.from_ndarray(scene(i, stream.width, stream.height), "rgb24")
+                frame.pts, frame.time_base = i, Fraction(1, 25)
+                out.mux(stream.encode(frame))
+        for stream in streams:
+            out.mux(stream.encode(None))
+    return path
+
+
+DEFAULT, NONE = 1, 0
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes", "flags", "expected"),
+    [
+        ("a.mkv", [(64, 48), (96, 64)], [NONE, DEFAULT], (96, 64)),
+        ("a.mkv", [(96, 64), (64, 48)], [NONE, DEFAULT], (64, 48)),
+        ("a.mkv", [(64, 48), (96, 64)], [DEFAULT, DEFAULT], (96, 64)),
+        ("a.ts", [(64, 48), (96, 64)], [NONE, NONE], (96, 64)),
+        ("a.mp4", [(64, 48), (96, 64), (128, 96)], [NONE, DEFAULT, NONE], (96, 64)),
+    ],
+    ids=["flag", "flag of the smaller", "larger of two defaults", "larger without flags", "three"],
+)
+def test_the_stream_that_players_show_is_read_and_another_can_be_chosen(tmp_path, name, sizes, flags, expected):
+    path = several(tmp_path / name, sizes, flags)
+    frames, video = read(path)
+    assert (video.info.width, video.info.height) == expected and len(frames) == 8
+    assert same_at_any_place(path)[0].width == expected[0]
+    told = [n for n in video.stats.notes if "video streams" in n]
+    assert len(told) == 1
+    other = next(i for i, size in enumerate(sizes) if size != expected)
+    _, video = read(path, config=VideoConfig(stream=other))
+    assert (video.info.width, video.info.height) == sizes[other] and video.info.stream == other
+    assert "--stream" in refused(path, config=VideoConfig(stream=9))
+
+
+# -- fields ---------------------------------------------------------------------------------------------------------
+
+
+def woven(n, w, h, top_first):
+    """(frames of two moments each, pictures of the first moments)."""
+    whole = [scene(i, w, h) for i in range(2 * n)]
+    frames = []
+    for i in range(n):
+        first, second = whole[2 * i], whole[2 * i + 1]
+        frame = second.copy()
+        frame[0 if top_first else 1 :: 2] = first[0 if top_first else 1 :: 2]
+        frames.append(frame)
+    return frames, whole[::2]
+
+
+def flagged(frames, top_first):
+    """The same, marked as interlaced."""
+    graph = av.filter.Graph()
+    source = graph.add_buffer(width=96, height=64, format="yuv420p", time_base=Fraction(1, 25))
+    field, sink = graph.add("setfield", "tff" if top_first else "bff"), graph.add("buffersink")
+    source.link_to(field)
+    field.link_to(sink)
+    graph.configure()
+    for frame in frames:
+        graph.push(av.VideoFrame.from_ndarray(frame, "rgb24").reformat(format="yuv420p"))
+        yield graph.pull()
+
+
+@pytest.mark.parametrize("top_first", [True, False])
+@pytest.mark.parametrize(
+    ("name", "codec", "options"),
+    [("i.ts", "libx264", {"flags": "+ilme+ildct", "bf": "2", "g": "8", "preset": "medium"}),
+     ("i.mkv", "mpeg2video", {"flags": "+ilme+ildct", "bf": "2", "g": "8", "qscale": "2", "b": "8M"})],
+    ids=["h264 ts", "mpeg2 mkv"],
+)  # fmt: skip
+def test_interlaced_pictures_are_their_first_field(tmp_path, name, codec, options, top_first):
+    frames, firsts = woven(24, 96, 64, top_first)
+    path = encode(tmp_path / name, flagged(frames, top_first), codec=codec, options=options)
+    got, video = read(path)
+    assert video.stats.interlaced and [f.index for f in got] == list(range(24))
+    assert [f.time_s for f in got] == pytest.approx([i / 25 for i in range(24)], abs=2e-3)
+    bad = [i for i in range(24) if bright(got[i].image) != pytest.approx(bright(firsts[i]), abs=0.7)]
+    assert bad == []
+    same_at_any_place(path)
+
+
+def bright(image):
+    """Middle of the square by its brightness alone (the colours of two fields are woven too)."""
+    y, x = np.nonzero(image @ [0.299, 0.587, 0.114] > 190)
+    return float(x.mean()), float(y.mean())
+
+
+def centre(image):
+    """Middle of the bright square."""
+    y, x = np.nonzero((image[:, :, 0] > 190) & (image[:, :, 1] > 180) & (image[:, :, 2] < 130))
+    return float(x.mean()), float(y.mean())
+
+
+def test_progressive_pictures_among_interlaced_ones_stay_untouched(tmp_path):
+    whole = encode(tmp_path / "p.ts", scenes(10), options={"g": "5"}).read_bytes()
+    frames, _ = woven(10, 96, 64, True)
+    fields = encode(tmp_path / "i.ts", flagged(frames, True), options={"flags": "+ilme+ildct", "g": "5"})
+    (tmp_path / "pip.ts").write_bytes(whole + fields.read_bytes() + whole)
+    plain, mixed = read(tmp_path / "p.ts")[0], read(tmp_path / "pip.ts")[0]
+    assert len(mixed) == 30
+    for i in range(10):
+        assert np.array_equal(mixed[i].image, plain[i].image) and np.array_equal(mixed[20 + i].image, plain[i].image)
+
+
+def test_progressive_files_say_nothing_of_fields(tmp_path):
+    assert not read(encode(tmp_path / "p.mp4", scenes(5)))[1].stats.interlaced
+
+
+# -- shape ----------------------------------------------------------------------------------------------------------
+
+
+def anamorphic(path, ratio, pictures=None):
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = ratio
+        for i, picture in enumerate(pictures or scenes(4)):
+            frame = av.VideoFrame.from_ndarray(picture, "rgb24")
+            frame.pts, frame.time_base = i, Fraction(1, 25)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts", ".mov", ".avi"])
+def test_pixels_that_are_not_square_are_told(tmp_path, suffix):
+    _, video = read(anamorphic(tmp_path / f"s{suffix}", Fraction(4, 3)))
+    assert (video.info.width, video.info.height) == (96, 64)
+    assert video.info.pixel_aspect == pytest.approx(4 / 3)
+    assert read(encode(tmp_path / f"p{suffix}", scenes(3)))[1].info.pixel_aspect == 1
+
+
+def test_turned_pictures_turn_their_pixels(tmp_path):
+    path = with_display_matrix(anamorphic(tmp_path / "s.mp4", Fraction(4, 3)), tmp_path / "t.mp4", 0, 1, -1, 0)
+    _, video = read(path)
+    assert (video.info.width, video.info.height) == (64, 96)
+    assert video.info.pixel_aspect == pytest.approx(3 / 4)
+
+
+@pytest.mark.parametrize(("w", "h"), [(64, 96), (192, 128), (128, 128), (60, 40)])
+def test_a_change_of_shape_is_fitted_never_squeezed_and_told(tmp_path, w, h):
+    a = encode(tmp_path / "a.ts", scenes(6)).read_bytes()
+    b = encode(tmp_path / "b.ts", [scene(i, w, h) for i in range(6)]).read_bytes()
+    (tmp_path / "ab.ts").write_bytes(a + b)
+    frames, video = read(tmp_path / "ab.ts")
+    assert video.stats.size_changes == [(6, (96, 64), (w, h))] and any("size changes" in n for n in video.stats.notes)
+    assert video.stats.summary()["size_changes"] == [{"frame": 6, "from": [96, 64], "to": [w, h]}]
+    scale = min(96 / w, 64 / h)
+    x, y = centre(scene(3, w, h))
+    expected = (x + 0.5 - w / 2) * scale + 47.5, (y + 0.5 - h / 2) * scale + 31.5
+    assert centre(frames[9].image) == pytest.approx(expected, abs=1.2)
+    whole = frames[9].crop(Region(-0.5, -0.5, 96, 64), 96, 64)
+    assert np.abs(whole.astype(int) - frames[9].image).mean() < 3
+    beside = (96 - w * scale) / 2
+    if beside >= 2:
+        assert frames[9].image[:, : int(beside) - 1].max() == 0
+
+
+# -- numbering ------------------------------------------------------------------------------------------------------
+
+REORDERED = {"preset": "medium", "bf": "2", "g": "20", "sc_threshold": "0"}
+
+
+@pytest.mark.parametrize("suffix", [".ts", ".mkv", ".mp4", ".mov", ".avi", ".mpg", ".flv", ".nut"])
+@pytest.mark.parametrize("g", ["20", "250"])
+def test_any_frame_of_any_container_is_the_one_read_in_sequence(tmp_path, suffix, g):
+    codec = "mpeg2video" if suffix == ".mpg" else "libx264"
+    options = REORDERED | {"g": g} if codec == "libx264" else {"bf": "2", "g": g}
+    path = encode(tmp_path / f"c{suffix}", scenes(50), codec=codec, options=options)
+    assert len(same_at_any_place(path)) == 50
+
+
+@pytest.mark.parametrize("codec", ["libvpx", "libvpx-vp9", "libx265", "mpeg4", "mjpeg", "ffv1"])
+def test_any_frame_of_any_codec_is_the_one_read_in_sequence(tmp_path, codec):
+    if codec not in av.codecs_available:
+        pytest.skip(f"PyAV without {codec}")
+    pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    options = {"x265-params": "log-level=none:keyint=15", "preset": "ultrafast"} if codec == "libx265" else {"g": "15"}
+    if codec == "libvpx":
+        options = {"g": "15", "auto-alt-ref": "1", "lag-in-frames": "10", "deadline": "good", "cpu-used": "2"}
+    path = encode(tmp_path / "c.mkv", scenes(40), codec=codec, pix_fmt=pix_fmt, options=options)
+    assert len(same_at_any_place(path)) == 40
+
+
+@pytest.mark.parametrize("open_group", [False, True])
+@pytest.mark.parametrize("share", [0.2, 0.45, 0.7])
+def test_a_recording_that_begins_inside_a_group_has_one_count(tmp_path, open_group, share):
+    options = REORDERED | ({"x264-params": "open-gop=1"} if open_group else {})
+    data = encode(tmp_path / "w.ts", scenes(80), options=options).read_bytes()
+    (tmp_path / "m.ts").write_bytes(data[188 * int(len(data) // 188 * share) :])
+    frames = same_at_any_place(tmp_path / "m.ts")
+    assert 10 < len(frames) < 80 and frames[0].index == 0 and frames[0].time_s == 0
+
+
+def test_an_mpeg2_recording_that_begins_inside_a_group_has_one_count(tmp_path):
+    data = encode(tmp_path / "w.ts", scenes(60), codec="mpeg2video", options={"bf": "2", "g": "12"}).read_bytes()
+    (tmp_path / "m.ts").write_bytes(data[188 * (len(data) // 188 // 3) :])
+    assert 20 < len(same_at_any_place(tmp_path / "m.ts")) < 60
+
+
+@pytest.mark.parametrize(
+    ("suffix", "start"), [(".mkv", 0.0), (".mp4", 0.0), (".ts", 0.0), (".mkv", 3600.5), (".mp4", 3600.5),
+                          (".ts", 3600.5), (".ts", 90_000.0), (".mkv", -0.4)],
+)  # fmt: skip
+def test_times_count_from_the_first_picture_wherever_the_clock_starts(tmp_path, suffix, start):
+    times = [start + t for t in (0, 0.04, 0.1, 0.14, 0.3, 0.31, 0.5)]
+    path = encode(tmp_path / f"v{suffix}", scenes(7), times_s=times)
+    frames = same_at_any_place(path)
+    assert [f.time_s for f in frames] == pytest.approx([t - start for t in times], abs=2e-3)
+
+
+# -- clocks ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("form", "codec"), [("h264", "libx264"), ("mjpeg", "mjpeg"), ("mpeg2video", "mpeg2video")])
+def test_a_stream_without_times_is_counted_at_the_given_rate(tmp_path, form, codec):
+    pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    path = encode(tmp_path / f"r.{form}", scenes(12), codec=codec, pix_fmt=pix_fmt, form=form)
+    frames, video = read(path, fps=50)
+    assert [f.time_s for f in frames] == pytest.approx([i / 50 for i in range(len(frames))], abs=1e-6)
+    assert len(frames) == 12 and any("50 a second" in n for n in video.stats.notes)
+
+
+def test_a_clock_that_is_set_back_is_bridged_and_said(tmp_path):
+    part = encode(tmp_path / "a.ts", scenes(40)).read_bytes()
+    (tmp_path / "aa.ts").write_bytes(part + part)
+    frames, video = read(tmp_path / "aa.ts")
+    steps = np.diff([f.time_s for f in frames])
+    assert len(frames) == 80 and steps == pytest.approx(0.04, abs=0.03)
+    assert video.stats.clock_jumps == 1 and any("clock jumps" in n for n in video.stats.notes)
+    same_at_any_place(tmp_path / "aa.ts", [0, 45, 12])
+
+
+# -- endings --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("w.mp4", {"movflags": "faststart"}), ("w.mp4", {"movflags": "frag_keyframe+empty_moov+default_base_moof"}),
+     ("w.mov", {"movflags": "faststart"}), ("w.mkv", {}), ("w.avi", {}), ("w.ts", {}), ("w.flv", {})],
+)  # fmt: skip
+def test_files_that_end_early_say_so(tmp_path, name, options):
+    whole = encode(tmp_path / name, scenes(60), container_options=options, options={"g": "10"})
+    frames, video = read(whole)
+    assert len(frames) == 60 and not video.stats.truncated and video.stats.summary()["truncated"] is False
+    cut = tmp_path / f"cut_{name}"
+    cut.write_bytes(whole.read_bytes()[: int(whole.stat().st_size * 0.6)])
+    frames, video = read(cut)
+    assert video.stats.truncated and 20 < len(frames) < 60
+    assert any(n.startswith("ends early: ") for n in video.stats.notes)
+    assert video.stats.summary()["seconds_read"] == pytest.approx(len(frames) / 25, abs=0.3)
+    if name in ("w.mkv", "w.avi") or "faststart" in options.values():
+        assert video.stats.promised_frames == pytest.approx(60, abs=1)
+        assert video.stats.promised_s == pytest.approx(2.4, abs=0.1)
+    # what is left of a last packet may decode in one way or another
+    same_at_any_place(cut, [0, len(frames) - 4, 11, 3])
+
+
+def test_a_last_picture_that_stays_long_is_no_early_end(tmp_path):
+    times = [0.0, 0.04, 0.08, 0.12, 3.0]
+    for suffix in (".mp4", ".mkv"):
+        assert not read(encode(tmp_path / f"v{suffix}", scenes(5), times_s=times))[1].stats.truncated
+
+
+# -- why not --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b"#EXTM3U\n#EXTINF:10,\na.ts\n", "playlist"),
+        (b"\xef\xbb\xbf#EXTM3U\n", "playlist"),
+        (b"ffconcat version 1.0\nfile a.mp4\n", "playlist"),
+        (b'<?xml version="1.0"?>\n<MPD xmlns="urn:mpeg:dash:schema:mpd:2011">', "playlist"),
+        (b"<!DOCTYPE html>\n<html><body>404</body></html>", "web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "git lfs pull"),
+        (b"PK\x03\x04" + bytes(100), "archive"),
+        (bytes(100_000), "zeros"),
+    ],
+)
+def test_what_is_no_video_is_named(tmp_path, text, words):
+    (tmp_path / "x.mp4").write_bytes(text)
+    assert words in refused(tmp_path / "x.mp4")
+    assert words in refused("-", stdin=Unseekable(text))
+
+
+class Unseekable(io.RawIOBase):
+    """Bytes that can be read once, as a pipe gives them."""
+
+    def __init__(self, data):
+        self.data = io.BytesIO(data)
+
+    def readable(self):
+        return True
+
+    def seekable(self):
+        return False
+
+    def read(self, n=-1):
+        return self.data.read(n)
+
+
+def test_an_index_at_the_end_of_a_pipe_is_named(tmp_path):
+    rng = np.random.default_rng(0)
+    noise = [rng.integers(0, 255, (240, 320, 3)).astype(np.uint8) for _ in range(12)]
+    data = encode(tmp_path / "a.mp4", noise).read_bytes()
+    assert "faststart" in refused("-", stdin=Unseekable(data))
+    first = encode(tmp_path / "b.mp4", scenes(30), container_options={"movflags": "faststart"}).read_bytes()
+    assert len(read("-", stdin=Unseekable(first))[0]) == 30
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.mov"])
+def test_sound_alone_is_named(tmp_path, name):
+    with av.open(str(tmp_path / name), "w") as out:
+        stream = out.add_stream("aac", rate=48000, layout="mono")
+        for i in range(5):
+            samples = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+            samples.sample_rate, samples.pts = 48000, 1024 * i
+            out.mux(stream.encode(samples))
+        out.mux(stream.encode(None))
+    assert "no video (only sound)" in refused(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", [b"aprn", b"zzzz"])
+def test_a_codec_without_a_decoder_is_named(tmp_path, name):
+    data = encode(tmp_path / "a.mp4", scenes(5)).read_bytes().replace(b"avc1", name).replace(b"avcC", b"zzzC")
+    (tmp_path / "c.mp4").write_bytes(data)
+    words = refused(tmp_path / "c.mp4")
+    assert name.decode() in words and "convert it to H.264" in words and "damaged?" not in words
+
+
+def test_encrypted_files_are_named(tmp_path):
+    data = encode(tmp_path / "a.mp4", scenes(5)).read_bytes()
+    (tmp_path / "e.mp4").write_bytes(data.replace(b"avc1", b"encv"))
+    assert "encrypted" in refused(tmp_path / "e.mp4")
+    ts = bytearray(encode(tmp_path / "a.ts", scenes(20)).read_bytes())
+    for at in range(0, len(ts), 188):
+        pid = struct.unpack(">H", ts[at + 1 : at + 3])[0] & 0x1FFF
+        if pid >= 0x100:
+            ts[at + 3] |= 0x80
+            ts[at + 12 : at + 188] = np.random.default_rng(at).bytes(176)
+    (tmp_path / "e.ts").write_bytes(ts)
+    assert "scrambled" in refused(tmp_path / "e.ts")
