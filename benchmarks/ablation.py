@@ -68,7 +68,7 @@ ARMS = (
     Arm("occ_naive", "occlusion masking, naive: a square on the ball", ("data.occlusion=naive", OCCLUSION[1])),
     Arm("occ_ours", "occlusion masking, ours", OCCLUSION),
     Arm("occ_nodecoy", "occlusion masking, ours without decoys", (*OCCLUSION, "data.occlusion_decoys=false")),
-    Arm("fovea_off", "base, scans only", of="base", run=("detect.roi_passes=false",)),
+    Arm("fovea_off", "base, full passes only", of="base", run=("detect.roi_passes=false",)),
     Arm("synthetic", "base, after a training on rendered clips", first=("data.synthetic_share=1.0",)),
     Arm("frames", "base, after predicting masked pictures without labels",
         first=("train.task=frames", "data.splits=[train,unlabelled]")),

@@ -38,8 +38,8 @@ NETWORKS: dict[str, list[str]] = {
     "8,16,48,96": ["model.widths=[8,16,48,96]"],
     "8,16,32,64": ["model.widths=[8,16,32,64]"],
 }
-FOVEA = [(160, 96), (192, 128), (224, 144), (256, 160), (320, 192)]
-SCAN = [(320, 192), (384, 224), (448, 256), (512, 288), (640, 368)]
+ROI = [(160, 96), (192, 128), (224, 144), (256, 160), (320, 192)]
+FULL = [(320, 192), (384, 224), (448, 256), (512, 288), (640, 368)]
 
 
 def session(path: str | Path) -> ort.InferenceSession:
@@ -83,7 +83,7 @@ def main() -> None:
             if other is not None:
                 clock(("other",), other, other_feed)
             for name, (net, _, n) in nets.items():
-                for w, h in FOVEA + SCAN if name == "16,32,64,96" else [(192, 128), (256, 160), (512, 288)]:
+                for w, h in ROI + FULL if name == "16,32,64,96" else [(192, 128), (256, 160), (512, 288)]:
                     if w >= 384 and i >= max(3, args.repeat // 2):
                         continue
                     frames = rng.integers(0, 255, (1, n, h, w, 3), dtype=np.uint8)
@@ -107,7 +107,7 @@ def main() -> None:
         print(f"| {name} | {count_parameters(model):,} | {cells} | {macs} |")
     print("\n| view of 16,32,64,96 | time | GMAC |\n|---|---|---|")
     _, model, n = nets["16,32,64,96"]
-    for w, h in FOVEA + SCAN:
+    for w, h in ROI + FULL:
         macs = f"{count_macs(model, h, w, n) / 1e9:.3f}"  # type: ignore[arg-type]
         print(f"| {w}x{h} | {cell(('16,32,64,96', w, h))} | {macs} |")
 

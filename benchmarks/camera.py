@@ -1,4 +1,4 @@
-"""How good and how dear is the camera motion estimate?
+"""How good and how costly is the camera motion estimate?
 
     python benchmarks/camera.py $TRACKER_DATA --out benchmarks/results/camera.md
 

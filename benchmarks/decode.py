@@ -55,7 +55,7 @@ def main() -> None:
     with open_video(args.video) as video:
         w, h = video.info.width, video.info.height
     usual = VideoConfig().repeat_threshold
-    fovea = Region(w // 2 - 100.5, h // 2 - 61.5, min(w, 256), min(h, 160))
+    roi = Region(w // 2 - 100.5, h // 2 - 61.5, min(w, 256), min(h, 160))
     double = Region(w // 2 - 256.5, h // 2 - 160.5, min(w, 512), min(h, 320))
     everything = whole(w, h)
     rows: list[tuple[str, Callable[[], float]]] = [
@@ -67,7 +67,7 @@ def main() -> None:
 
     row("open_video, not looking for repeats", None, 0.0)
     row("open_video", None)
-    row("+ crop 256x160 at native resolution", lambda f: f.crop(fovea, 256, 160))
+    row("+ crop 256x160 at native resolution", lambda f: f.crop(roi, 256, 160))
     row("+ crop 512x320 to 256x160", lambda f: f.crop(double, 256, 160))
     row("+ whole picture to 512x288", lambda f: f.crop(everything, 512, 288))
     row("+ whole picture to 640x360", lambda f: f.crop(everything, 640, 360))

@@ -2,7 +2,7 @@
 
     python benchmarks/evaluate_speed.py --write
 
-One clip of 100,000 labelled frames with a trajectory and about three raw claims a frame, all synthetic; the run is
+One clip of 100,000 labelled frames with a trajectory and about three raw detections a frame, all synthetic; the run is
 compared with a second system, so both are read and scored. The time is that of `tracker eval` as a user calls it, in a
 process of its own, including the start of Python.
 """

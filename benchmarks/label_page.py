@@ -252,15 +252,17 @@ def loop(clip: Clip, args: argparse.Namespace) -> str:
 
 
 def f1_at_10(trajectory: Path, labels: Path, width: int) -> float:
-    """F1 within 10 px at 1280 wide: a claim elsewhere is both a false alarm and a miss."""
+    """F1 within 10 px at 1280 wide: a detection elsewhere is both a false alarm and a miss."""
     with open(trajectory, newline="") as f:
-        claims = {int(r["frame"]): (float(r["x"]), float(r["y"])) for r in csv.DictReader(f) if r["x"]}
+        detections = {int(r["frame"]): (float(r["x"]), float(r["y"])) for r in csv.DictReader(f) if r["x"]}
     truth = {r.frame: r for r in read_labels(labels) if r.visibility >= 0}
     seen = {f: r for f, r in truth.items() if r.visibility in (Visibility.VISIBLE, Visibility.HARD)}
     near = 10 * width / 1280
-    hit = sum(f in claims and np.hypot(claims[f][0] - r.x, claims[f][1] - r.y) <= near for f, r in seen.items())
-    claimed = sum(f in seen or truth[f].visibility == Visibility.ABSENT for f in claims if f in truth)
-    return float(2 * hit / max(1, claimed + len(seen)))
+    hit = sum(
+        f in detections and np.hypot(detections[f][0] - r.x, detections[f][1] - r.y) <= near for f, r in seen.items()
+    )
+    reported = sum(f in seen or truth[f].visibility == Visibility.ABSENT for f in detections if f in truth)
+    return float(2 * hit / max(1, reported + len(seen)))
 
 
 if __name__ == "__main__":

@@ -179,7 +179,7 @@ def made_frames(clip: CachedClip, passages: Sequence[Passage]) -> Iterator[tuple
 def run_pipeline(
     clip: CachedClip, passages: Sequence[Passage], model: object, config: object, keep: Path | None
 ) -> np.ndarray:
-    """float64 [N, 2] the tracker's position per row, px of ``clip.frames`` (NaN: none claimed)."""
+    """float64 [N, 2] the tracker's position per row, px of ``clip.frames`` (NaN: none reported)."""
     from tracker.track.pipeline import Pipeline
 
     pipeline = Pipeline(model, config, clip.frames.shape[2], clip.frames.shape[1])  # type: ignore[arg-type]
@@ -200,7 +200,7 @@ def run_pipeline(
 
 def coasting(bank: OccluderBank, passages: Sequence[Passage]) -> np.ndarray:
     """float64 [N] error, px at 1280 wide, of going straight on from the labels of the last pictures before each run:
-    what a tracker without a single false claim and without knowledge of hits and bounces would reach."""
+    what a tracker without a single false detection and without knowledge of hits and bounces would reach."""
     clip, path = bank.clip, bank.path
     out = np.full(len(clip), np.nan)
     for p in passages:
@@ -216,7 +216,7 @@ def coasting(bank: OccluderBank, passages: Sequence[Passage]) -> np.ndarray:
 
 
 def pooled(runs: Sequence[np.ndarray], rounds: int = 2000) -> dict[str, float]:
-    """Figures of runs of errors (px at 1280 wide, NaN: nothing claimed), with the interval of the recall."""
+    """Figures of runs of errors (px at 1280 wide, NaN: nothing reported), with the interval of the recall."""
     if not runs:
         return {"runs": 0, "frames": 0}
     hits = np.array([np.sum(e <= NEAR_PX) for e in runs])
@@ -226,7 +226,7 @@ def pooled(runs: Sequence[np.ndarray], rounds: int = 2000) -> dict[str, float]:
     every = np.concatenate(runs)
     return {
         "runs": len(runs), "frames": int(size.sum()), "recall": float(hits.sum() / size.sum()), "low": float(low),
-        "high": float(high), "claimed": float(np.isfinite(every).mean()), "wrong": float(np.mean(every > WRONG_PX)),
+        "high": float(high), "reported": float(np.isfinite(every).mean()), "wrong": float(np.mean(every > WRONG_PX)),
     }  # fmt: skip
 
 
@@ -235,12 +235,12 @@ def line(name: str, f: dict[str, float]) -> str:
         return f"| {name} | 0 | 0 | - | - | - | - |"
     return (
         f"| {name} | {f['runs']} | {f['frames']} | {f['recall']:.3f} | {f['low']:.3f} to {f['high']:.3f} |"
-        f" {f['claimed']:.3f} | {f['wrong']:.3f} |"
+        f" {f['reported']:.3f} | {f['wrong']:.3f} |"
     )
 
 
 HEAD = (
-    "| clip | runs | hidden frames | recall within 20 px | 95 % interval | claimed | wrong by > 40 px |\n"
+    "| clip | runs | hidden frames | recall within 20 px | 95 % interval | reported | wrong by > 40 px |\n"
     "|---|---|---|---|---|---|---|"
 )
 
@@ -338,7 +338,7 @@ def _model(args: argparse.Namespace) -> tuple[object, object]:
 
 
 def _errors(clip: CachedClip, passages: Sequence[Passage], args: argparse.Namespace) -> np.ndarray:
-    """float64 [N] distance of the tracker's position from the label, px at 1280 wide (NaN: nothing claimed)."""
+    """float64 [N] distance of the tracker's position from the label, px at 1280 wide (NaN: nothing reported)."""
     xy = run_pipeline(clip, passages, *_model(args), args.frames)
     return np.hypot(*(xy - clip.xy).T) * 1280 / clip.frames.shape[2]
 

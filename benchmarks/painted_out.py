@@ -1,8 +1,8 @@
-"""What is claimed while there is no ball? Stretches of real clips with the ball painted out.
+"""What is reported while there is no ball? Stretches of real clips with the ball painted out.
 
 In runs of pictures the labelled ball and its streak are replaced by what is behind them: the temporal median of the
 clip's own pictures without the ball (tracker/learn/background.py), with soft edges. The clip then goes through the
-pipeline as any video does. A claim in such a picture is false; in the first ones a tracker may still go straight on
+pipeline as any video does. A detection in such a picture is false; in the first ones a tracker may still go straight on
 (``near``: within 20 px of where the ball would be), so the rate is given for all pictures and for those more than
 0.25 s after the ball went. Places are px of a picture 1280 wide; intervals are 95 %, by a bootstrap over runs. Test a
 model only on venues it never saw.
@@ -80,8 +80,8 @@ def errors(
     settings: Sequence[str],
     keep: Path | None,
 ) -> list[np.ndarray]:
-    """Per run float64 [n, 2]: seconds since the ball went, and the distance of the claim from where it would be, px at
-    1280 wide (NaN: nothing claimed). Rows that cannot be painted end a run."""
+    """Per run float64 [n, 2]: seconds since the ball went, and the distance of the detection from where it would be, px
+    at 1280 wide (NaN: nothing reported). Rows that cannot be painted end a run."""
     clip = path.clip
     h, w = clip.frames.shape[1:3]
     made: dict[int, Image] = {}
@@ -120,20 +120,20 @@ def figures(runs: Sequence[np.ndarray], rounds: int = 2000) -> str:
     late = [r[r[:, 0] > LATE_S] for r in runs]
     late = [r for r in late if len(r)]
     every = np.concatenate(runs)[:, 1]
-    claimed = np.array([np.isfinite(r[:, 1]).sum() for r in late])
+    reported = np.array([np.isfinite(r[:, 1]).sum() for r in late])
     size = np.array([len(r) for r in late])
     if not len(late):
         return f"{len(runs)} | {len(every)} | {np.isfinite(every).mean():.3f} | {np.mean(every <= NEAR_PX):.3f} | 0 | -"
     pick = np.random.default_rng(0).integers(0, len(late), (rounds, len(late)))
-    low, high = np.percentile(claimed[pick].sum(1) / size[pick].sum(1), [2.5, 97.5])
+    low, high = np.percentile(reported[pick].sum(1) / size[pick].sum(1), [2.5, 97.5])
     return (
         f"{len(runs)} | {len(every)} | {np.isfinite(every).mean():.3f} | {np.mean(every <= NEAR_PX):.3f} |"
-        f" {size.sum()} | {claimed.sum() / size.sum():.3f} ({low:.3f} to {high:.3f})"
+        f" {size.sum()} | {reported.sum() / size.sum():.3f} ({low:.3f} to {high:.3f})"
     )
 
 
 HEAD = (
-    "| clip | runs | painted pictures | claimed | of these near | more than 0.25 s after | claimed then (95 %) |\n"
+    "| clip | runs | painted pictures | reported | of these near | more than 0.25 s after | reported then (95 %) |\n"
     "|---|---|---|---|---|---|---|"
 )
 

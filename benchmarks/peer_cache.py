@@ -1,4 +1,4 @@
-"""What peers claim in every picture of a clip, kept on disk: peers do not change while ours does."""
+"""Detections of peers in every picture of a clip, kept on disk: peers do not change while ours does."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from peer_models import Claims, Peer, run_peer
+from peer_models import Candidates, Peer, run_peer
 
 from tracker.core.files import atomic_write
 from tracker.core.types import CameraMotion
@@ -25,7 +25,7 @@ CHUNK = 36  # pictures between savings; a multiple of nine, so that windows of n
 
 @dataclass
 class ClipFacts:
-    """What a tracker needs of a clip besides claims.
+    """What a tracker needs of a clip besides detections.
 
     Attributes:
         frame: int64 [T]; time_s: float64 [T]; repeated, cut: bool [T] (cut also where there is a break in time).
@@ -85,11 +85,11 @@ def facts_of(clip: Clip, folder: Path) -> ClipFacts:
         return ClipFacts(*(z[k] for k in ("frame", "time_s", "repeated", "cut", "camera", "sure")))
 
 
-def claims_of(
+def detections_of(
     clip: Clip, peers: list[Peer], folder: Path, cap: int = 0, say: Callable[[str], None] = print
-) -> dict[str, list[Claims]]:
-    """Claims of every peer in every picture of the clip. Peers with pictures left to do run side by side, picture by
-    picture, over one decoding, and are saved every ``CHUNK`` pictures: a run that was stopped goes on there.
+) -> dict[str, list[Candidates]]:
+    """Detections of every peer in every picture of the clip. Peers with pictures left to do run side by side, picture
+    by picture, over one decoding, and are saved every ``CHUNK`` pictures: a run that was stopped goes on there.
 
     Args:
         folder: the cache. cap: look at no more than so many pictures; 0 means all, -1 only those in the cache.
@@ -102,20 +102,20 @@ def claims_of(
     for start in sorted({len(c) for c in done.values() if len(c) < want}):
         group = [p for p in peers if len(done[p.name]) == start]
         began = time.monotonic()
-        for n, claims in enumerate(_run(clip, group, start), start=start + 1):
-            for peer, c in zip(group, claims, strict=True):
+        for n, detections in enumerate(_run(clip, group, start), start=start + 1):
+            for peer, c in zip(group, detections, strict=True):
                 done[peer.name].append(c)
             # a window may speak of a picture only when the next is there: whole chunks, or the clip's true end
             if n % CHUNK == 0 or n == total:
                 for peer in group:
-                    _save_claims(_peer_file(folder, peer, clip), done[peer.name])
+                    _save_detections(_peer_file(folder, peer, clip), done[peer.name])
                 say(f"{clip.name}: {n} of {total} pictures, {len(group)} peers, {time.monotonic() - began:.0f} s")
                 if n >= want:
                     break
     return {p.name: done[p.name] for p in peers}
 
 
-def _run(clip: Clip, peers: list[Peer], start: int) -> Iterator[tuple[Claims, ...]]:
+def _run(clip: Clip, peers: list[Peer], start: int) -> Iterator[tuple[Candidates, ...]]:
     stills = clip.kind == "stills"
     with open_video(clip.media, stills=stills) as video:
         frames = itertools.islice(video, max(0, start - 1), None)
@@ -125,13 +125,13 @@ def _run(clip: Clip, peers: list[Peer], start: int) -> Iterator[tuple[Claims, ..
         yield from zip(*(run_peer(p, s, isolated=stills, before=before) for p, s in pairs), strict=True)
 
 
-def _save_claims(path: Path, claims: list[Claims]) -> None:
-    _save(path, counts=np.array([len(c) for c in claims]), claims=np.concatenate(claims).astype(np.float32))
+def _save_detections(path: Path, detections: list[Candidates]) -> None:
+    _save(path, counts=np.array([len(c) for c in detections]), detections=np.concatenate(detections).astype(np.float32))
 
 
-def _load(path: Path) -> list[Claims]:
+def _load(path: Path) -> list[Candidates]:
     if not path.exists():
         return []
     with np.load(path, allow_pickle=False) as z:
         ends = np.cumsum(z["counts"])
-        return list(np.split(z["claims"].astype(np.float64), ends[:-1]))
+        return list(np.split(z["detections"].astype(np.float64), ends[:-1]))

@@ -1,6 +1,6 @@
 """Other people's small ball detectors behind one face, as their files' README describes their inputs and outputs.
 
-A peer takes RGB pictures in order and says for every picture what it claims, in source px with pixel centres at
+A peer takes RGB pictures in order and returns its detections for every picture, in source px with pixel centres at
 integers, best first. Nothing here tracks. The family is told by the file's name.
 """
 
@@ -15,21 +15,21 @@ import cv2
 import numpy as np
 import onnxruntime as ort
 
-LOWEST = 0.01  # weaker claims are never looked at
-MOST = 30  # claims of one picture
+LOWEST = 0.01  # weaker detections are dropped
+MOST = 30  # detections of one picture
 COCO_BALL = 32  # "sports ball" among the 80 classes, from 0
 HEAT_LEVELS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9)
 EMPTY = np.zeros((0, 4))
 
-Claims = np.ndarray
+Candidates = np.ndarray
 """float64 [N, 4]: x, y, score, level. Boxes have level 0 and are taken at a threshold by their score. Blobs of a heat
 map depend on the threshold: level is the one they were cut at."""
 
 
-def at_threshold(claims: Claims, threshold: float) -> Claims:
-    """The claims, best first, that count at ``threshold`` (for heat maps one of HEAT_LEVELS)."""
-    level = claims[:, 3]
-    return claims[((level == 0) & (claims[:, 2] >= threshold)) | (np.abs(level - threshold) < 1e-6)]
+def at_threshold(detections: Candidates, threshold: float) -> Candidates:
+    """The detections, best first, that count at ``threshold`` (for heat maps one of HEAT_LEVELS)."""
+    level = detections[:, 3]
+    return detections[((level == 0) & (detections[:, 2] >= threshold)) | (np.abs(level - threshold) < 1e-6)]
 
 
 class Peer:
@@ -53,8 +53,8 @@ class Peer:
         out: list[np.ndarray] = self.session.run(None, {self.input: x})
         return out
 
-    def look(self, pictures: list[np.ndarray]) -> list[Claims]:
-        """Claims for pictures [window] RGB; one entry, of the middle picture, or one each for windows of nine."""
+    def detect(self, pictures: list[np.ndarray]) -> list[Candidates]:
+        """Detections for pictures [window] RGB; one entry, of the middle picture, or one each for windows of nine."""
         raise NotImplementedError
 
 
@@ -73,8 +73,9 @@ def fitted(image: np.ndarray, width: int, height: int, *, centred: bool) -> tupl
     return out, k, left, top
 
 
-def from_boxes(box: np.ndarray, score: np.ndarray) -> Claims:
-    """Boxes [N, 4] (x0, y0, x1, y1 on the axis where pixel 0 spans 0..1) -> claims; of overlapping ones the best."""
+def from_boxes(box: np.ndarray, score: np.ndarray) -> Candidates:
+    """Boxes [N, 4] (x0, y0, x1, y1 on the axis where pixel 0 spans 0..1) -> detections; of overlapping ones the
+    best."""
     order = np.flatnonzero(score >= LOWEST)
     order = order[np.argsort(-score[order], kind="stable")][:300]
     kept: list[int] = []
@@ -100,7 +101,7 @@ class Ultralytics(Peer):
         except (ValueError, SyntaxError, AttributeError, StopIteration):
             return COCO_BALL if classes == 80 else 0
 
-    def look(self, pictures: list[np.ndarray]) -> list[Claims]:
+    def detect(self, pictures: list[np.ndarray]) -> list[Candidates]:
         canvas, k, left, top = fitted(pictures[0], self.width, self.height, centred=True)
         y = self.call(planes(canvas) / np.float32(255))[0][0]
         score = y[4 + self.ball(len(y) - 4)]
@@ -113,7 +114,7 @@ class Ultralytics(Peer):
 class YoloX(Peer):
     """Offsets and log sizes per cell of strides 8, 16, 32; objectness; classes. BGR, 0..255."""
 
-    def look(self, pictures: list[np.ndarray]) -> list[Claims]:
+    def detect(self, pictures: list[np.ndarray]) -> list[Candidates]:
         canvas, k, *_ = fitted(pictures[0], self.width, self.height, centred=False)
         y = self.call(planes(canvas[:, :, ::-1]))[0][0]
         cells, stride = [], []
@@ -129,7 +130,7 @@ class YoloX(Peer):
 class FastestDet(Peer):
     """One map of stride 16: objectness, tanh offset, sigmoid size, classes. BGR, the picture squeezed."""
 
-    def look(self, pictures: list[np.ndarray]) -> list[Claims]:
+    def detect(self, pictures: list[np.ndarray]) -> list[Candidates]:
         h, w = pictures[0].shape[:2]
         small = cv2.resize(pictures[0], (self.width, self.height), interpolation=cv2.INTER_AREA)
         y = self.call(planes(small[:, :, ::-1]) / np.float32(255))[0][0]
@@ -144,7 +145,7 @@ class FastestDet(Peer):
 class NanoDet(Peer):
     """Per stride a class map and a distribution over eight distances per side."""
 
-    def look(self, pictures: list[np.ndarray]) -> list[Claims]:
+    def detect(self, pictures: list[np.ndarray]) -> list[Candidates]:
         canvas, k, left, top = fitted(pictures[0], self.width, self.height, centred=True)
         x = (canvas[:, :, ::-1].astype(np.float32) - [103.53, 116.28, 123.675]) / [57.375, 57.12, 58.395]
         found = [o.reshape(-1, o.shape[-1]) for o in self.call(planes(x))]
@@ -167,14 +168,14 @@ class TRexNet(Peer):
     """Motion in the channels: abs(next - now), now, abs(now - previous) of grey pictures, at 300x300.
 
     ``averaged`` shrinks by averaging; the authors skip pixels (a small ball may fall between them), which is
-    done here by the same sampling outside the graph: half the time, the same claims.
+    done here by the same sampling outside the graph: half the time, the same detections.
     """
 
     window = 3
     side = 300
     averaged = False
 
-    def look(self, pictures: list[np.ndarray]) -> list[Claims]:
+    def detect(self, pictures: list[np.ndarray]) -> list[Candidates]:
         before, now, after = (cv2.cvtColor(p, cv2.COLOR_RGB2GRAY) for p in pictures)
         x = np.dstack([cv2.absdiff(after, now), now, cv2.absdiff(now, before)])
         h, w = now.shape
@@ -194,12 +195,12 @@ class TRexNet(Peer):
 
 
 class VballNet(Peer):
-    """Nine grey pictures in, nine heat maps out; the heaviest blob is the best claim."""
+    """Nine grey pictures in, nine heat maps out; the heaviest blob is the best detection."""
 
     window = 9
     levels = HEAT_LEVELS
 
-    def look(self, pictures: list[np.ndarray]) -> list[Claims]:
+    def detect(self, pictures: list[np.ndarray]) -> list[Candidates]:
         h, w = pictures[0].shape[:2]
         grey = [cv2.resize(cv2.cvtColor(p, cv2.COLOR_RGB2GRAY), (self.width, self.height)) for p in pictures]
         maps = self.call(np.stack(grey)[None].astype(np.float32) / np.float32(255))[0][0]
@@ -207,7 +208,7 @@ class VballNet(Peer):
         return [np.concatenate([self._blobs(m, t, scale) for t in HEAT_LEVELS]) for m in maps]
 
     @staticmethod
-    def _blobs(heat: np.ndarray, threshold: float, scale: np.ndarray) -> Claims:
+    def _blobs(heat: np.ndarray, threshold: float, scale: np.ndarray) -> Candidates:
         n, mark = cv2.connectedComponents((heat >= threshold).astype(np.uint8), connectivity=8)
         if n == 1:
             return EMPTY
@@ -245,15 +246,15 @@ def load_peers(folder: Path, threads: int = 1, only: str = "") -> list[Peer]:
 
 def run_peer(
     peer: Peer, pictures: Iterable[np.ndarray], *, isolated: bool = False, before: np.ndarray | None = None
-) -> Iterator[Claims]:
-    """Claims picture by picture, in order. ``before`` is the picture in front of the first, where a run goes on.
+) -> Iterator[Candidates]:
+    """Detections picture by picture, in order. ``before`` is the picture in front of the first, where a run goes on.
 
     Windows of three speak of their middle picture (both ends of a clip repeat themselves), windows of nine of all
     nine, without overlap; a rest is done with the last nine once more. ``isolated`` pictures have no neighbours.
     """
     if isolated or peer.window == 1:
         for p in pictures:
-            yield peer.look([p] * peer.window)[-1 if peer.window == 9 else 0]
+            yield peer.detect([p] * peer.window)[-1 if peer.window == 9 else 0]
         return
     held: list[np.ndarray] = [] if before is None else [before]
     if peer.window == 3:
@@ -262,20 +263,20 @@ def run_peer(
             held = [*held[-2:], p]
             fresh += 1
             if fresh > 1:
-                yield peer.look([held[0], *held[-2:]])[0]
+                yield peer.detect([held[0], *held[-2:]])[0]
         if fresh:
-            yield peer.look([held[-2] if len(held) > 1 else held[-1], held[-1], held[-1]])[0]
+            yield peer.detect([held[-2] if len(held) > 1 else held[-1], held[-1], held[-1]])[0]
         return
     fresh = 0
     for p in pictures:
         held = [*held[-8:], p]
         fresh += 1
         if fresh == 9:
-            yield from peer.look(held)
+            yield from peer.detect(held)
             fresh = 0
     if fresh:
         short = 9 - len(held)
-        out = peer.look(held + [held[-1]] * short)[: len(held)]
+        out = peer.detect(held + [held[-1]] * short)[: len(held)]
         yield from out[-fresh:]
 
 

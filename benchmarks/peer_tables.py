@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 HEAD = """\
 Other people's detectors on the same pictures, one thread. Each has the threshold that is best for it, per sport, on
-the very clips it is scored on (pooled F1 within 10 px), once for its raw claims, once behind our tracker. Ours has the
-one threshold in its file. Raw: the best claim of a picture by itself (ours: a scan and close looks). Wrong place:
-reports farther than 10 px from the ball, of its visible frames. Two balls: frames in which the detector alone claims
-more than one, of all judged. False alarms need frames without a ball; where the clips have none the column is empty.
+the very clips it is scored on (pooled F1 within 10 px), once for its raw detections, once behind our tracker. Ours has
+the one threshold in its file. Raw: the best detection of a picture by itself (ours: a full pass and ROI passes). Wrong
+place: reports farther than 10 px from the ball, of its visible frames. Two balls: multi-ball frames of the detector
+alone, of all judged. False alarms need frames without a ball; where the clips have none the column is empty.
 F1 by the reference protocol, px of a picture 1280 wide. Isolated pictures have no tracker.
 """
 COSTS = """\
 Processor time per picture of everything after decoding, {n} pictures, all models in turn on the same pictures in one
 process; a call that takes nine pictures is shared among them. Ours is its whole pipeline with camera motion and
-tracking, the mean over close looks and scans.
+tracking, the mean over ROI passes and full passes.
 """
 TENTH = 0.0005  # differences of F1 below this are none
 
@@ -108,7 +108,7 @@ def wins(rows: list[Row], clips: list[Clip]) -> list[str]:
         for r in peers:
             theirs = pooled(r.raw, some)["@10"]["f1"]
             if theirs > mine + TENTH:
-                out.append(f"- {sport}, F1@10 of raw claims alone: {r.name} {theirs:.3f}, ours {mine:.3f}")
+                out.append(f"- {sport}, F1@10 of raw detections alone: {r.name} {theirs:.3f}, ours {mine:.3f}")
     faster = [r.name for r in peers if r.ms < ours.ms]
     if faster:
         out.append(f"- time: {', '.join(faster)} take less than ours")

@@ -5,8 +5,8 @@
 
 PEERS_FOLDER holds ONNX files (families: benchmarks/peer_models.py) and a README with a table of files and licences.
 Every peer gets the threshold that is best for it per sport on the very clips it is scored on (pooled F1 within 10 px),
-once for its raw claims and once more for the claims behind our tracker. Ours runs with the threshold in its file.
-What the peers claim is kept in CACHE_FOLDER, so that a second run costs only our own models.
+once for its raw detections and once more for the detections behind our tracker. Ours runs with the threshold in its
+file. Detections of the peers are kept in CACHE_FOLDER, so that a second run costs only our own models.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-from peer_cache import ClipFacts, claims_of, facts_of
-from peer_models import Claims, Peer, at_threshold, licences, load_peers, run_peer, source_licence
+from peer_cache import ClipFacts, detections_of, facts_of
+from peer_models import Candidates, Peer, at_threshold, licences, load_peers, run_peer, source_licence
 from peer_tables import report
 
 from tracker.core.config import Config
@@ -41,9 +41,9 @@ from tracker.track.pipeline import Pipeline
 from tracker.video import open_video
 
 BOX_THRESHOLDS = (0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-KEEP = 0.5  # of the start threshold: claims that may continue a track, behind our tracker
-MOST = 8  # claims of a picture our tracker gets, as many as from our own network
-Said = tuple[np.ndarray, np.ndarray]  # xy [T, 2] source px with NaN, number of claims [T]
+KEEP = 0.5  # of the start threshold: detections that may continue a track, behind our tracker
+MOST = 8  # detections of a picture our tracker gets, as many as from our own network
+Said = tuple[np.ndarray, np.ndarray]  # xy [T, 2] source px with NaN, number of detections [T]
 
 
 @dataclass
@@ -71,17 +71,17 @@ def scored(clip: Clip, labels: LabelTable, facts: ClipFacts, said: Said) -> dict
     return protocol_scores(table)
 
 
-def raw_best(claims: Sequence[Claims], threshold: float) -> Said:
-    """The best claim of every picture, by itself."""
-    chosen = [at_threshold(c, threshold) for c in claims]
+def raw_best(detections: Sequence[Candidates], threshold: float) -> Said:
+    """The best detection of every picture, by itself."""
+    chosen = [at_threshold(c, threshold) for c in detections]
     xy = np.array([c[0, :2] if len(c) else (np.nan, np.nan) for c in chosen]).reshape(-1, 2)
     return xy, np.array([len(c) for c in chosen])
 
 
 def behind_tracker(
-    claims: Sequence[Claims], facts: ClipFacts, clip: Clip, threshold: float, levels: Sequence[float]
+    detections: Sequence[Candidates], facts: ClipFacts, clip: Clip, threshold: float, levels: Sequence[float]
 ) -> Said:
-    """The same claims through our online tracker, with the camera's motion and the repeated frames known to it."""
+    """The same detections through our online tracker, with the camera's motion and the repeated frames known to it."""
     keep = threshold * KEEP
     if levels:
         keep = max((v for v in levels if v <= keep + 1e-9), default=levels[0])
@@ -89,9 +89,9 @@ def behind_tracker(
         Config().track, width=clip.width, height=clip.height, start_threshold=threshold,
         keep_threshold=min(keep, threshold),
     )  # fmt: skip
-    xy = np.full((len(claims), 2), np.nan)
-    number = np.zeros(len(claims), np.int64)
-    for i, c in enumerate(claims):
+    xy = np.full((len(detections), 2), np.nan)
+    number = np.zeros(len(detections), np.int64)
+    for i, c in enumerate(detections):
         some = at_threshold(c, keep)
         some = some[np.argsort(-some[:, 2], kind="stable")][:MOST]
         number[i] = len(at_threshold(c, threshold))
@@ -110,7 +110,7 @@ def best_threshold(per_threshold: dict[float, dict[str, dict[str, Any]]]) -> flo
     return max(per_threshold, key=lambda t: (pool_protocol(list(per_threshold[t].values()))["@10"]["f1"], t))
 
 
-def score_peer(peer: Peer, row: Row, clips: list[Clip], said: dict[str, list[Claims]], context: dict) -> None:
+def score_peer(peer: Peer, row: Row, clips: list[Clip], said: dict[str, list[Candidates]], context: dict) -> None:
     grid = peer.levels or BOX_THRESHOLDS
     for sport in sorted({c.sport for c in clips}):
         some = [c for c in clips if c.sport == sport]
@@ -132,7 +132,7 @@ def score_peer(peer: Peer, row: Row, clips: list[Clip], said: dict[str, list[Cla
 
 
 def score_ours(path: Path, row: Row, clips: list[Clip], context: dict, cache: Path) -> None:
-    """Raw: a scan and close looks of every picture, without a tracker. Tracked: the program as it is."""
+    """Raw: a full pass and ROI passes of every picture, without a tracker. Tracked: the program as it is."""
     config = Config()
     model = BallModel(path)
     for c in clips:
@@ -143,14 +143,14 @@ def score_ours(path: Path, row: Row, clips: list[Clip], context: dict, cache: Pa
         if not kept.exists():
             _save_ours(c, model, config, kept, cap)
         with np.load(kept, allow_pickle=False) as z:
-            row.raw[c.name] = scored(c, labels, facts, (z["raw"], z["raw_claims"]))
-            row.tracked[c.name] = scored(c, labels, facts, (z["xy"], z["claims"]))
+            row.raw[c.name] = scored(c, labels, facts, (z["raw"], z["raw_counts"]))
+            row.tracked[c.name] = scored(c, labels, facts, (z["xy"], z["counts"]))
         row.threshold[c.sport] = row.tracked_threshold[c.sport] = model.info.threshold
 
 
 def _save_ours(clip: Clip, model: BallModel, config: Config, path: Path, cap: int) -> None:
     stills = clip.kind == "stills"
-    columns: dict[str, list] = {"raw": [], "raw_claims": [], "xy": [], "claims": []}
+    columns: dict[str, list] = {"raw": [], "raw_counts": [], "xy": [], "counts": []}
     pipeline: Pipeline | None = None
     nothing = np.full(2, np.nan)
     last: tuple[Any, int] = (nothing, 0)
@@ -224,7 +224,7 @@ def main() -> None:
     context, said, looked = {}, {}, {}
     for c in clips:
         assert c.labels is not None
-        said[c.name] = claims_of(c, peers, args.cache, -1 if args.cached else args.max_frames)
+        said[c.name] = detections_of(c, peers, args.cache, -1 if args.cached else args.max_frames)
         seen = min(len(v) for v in said[c.name].values())
         said[c.name] = {k: v[:seen] for k, v in said[c.name].items()}
         facts = facts_of(c, args.cache)

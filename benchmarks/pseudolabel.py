@@ -6,7 +6,7 @@
 Precision: labels within 10 px (5 px) of the ball, of all labels in judged frames; a label where the ball is absent is
 wrong, one in an occluded frame is right within twice that. Coverage: right labels, of the frames with a visible ball.
 For comparison the same detections without the filter: the best detection of each frame by itself, and the best path.
-FOLDER keeps what the teacher claimed, so that a second run only filters.
+FOLDER keeps what the teacher reported, so that a second run only filters.
 """
 
 from __future__ import annotations

@@ -102,19 +102,21 @@ def main() -> None:
     for clip in load_dataset(args.data, split=args.split):
         if clip.kind != "clip" or clip.labels is None or clip.name in args.skip:
             continue
-        for foveate in (False, True):
-            n, seen = count(clip, model, replace(base, detect=replace(base.detect, roi_passes=foveate)), args.delay)
-            rows.append((clip.name, "on" if foveate else "off", n, seen, seen / max(1, n)))
-            print("{:18s} foveation {:3s}  {:4d} clear frames, counted in {:4d} = {:.3f}".format(*rows[-1]), flush=True)
+        for roi_passes in (False, True):
+            n, seen = count(clip, model, replace(base, detect=replace(base.detect, roi_passes=roi_passes)), args.delay)
+            rows.append((clip.name, "on" if roi_passes else "off", n, seen, seen / max(1, n)))
+            print(
+                "{:18s} ROI passes {:3s}  {:4d} clear frames, counted in {:4d} = {:.3f}".format(*rows[-1]), flush=True
+            )
     for mode in ("off", "on"):
         n, seen = (sum(r[i] for r in rows if r[1] == mode) for i in (2, 3))
         rows.append(("ALL", mode, n, seen, seen / max(1, n)))
-        print("{:18s} foveation {:3s}  {:4d} clear frames, counted in {:4d} = {:.3f}".format(*rows[-1]))
+        print("{:18s} ROI passes {:3s}  {:4d} clear frames, counted in {:4d} = {:.3f}".format(*rows[-1]))
     if args.write:
         extra = f" --set {' '.join(args.overrides)}" if args.overrides else ""
         command = f"python benchmarks/second_ball.py --split {args.split} --delay {args.delay}{extra}"
         head = f"# A real second ball\n\n    {command}\n"
-        table = ["| clip | foveation | clear frames | counted | share |", "|---|---|---|---|---|"]
+        table = ["| clip | ROI passes | clear frames | counted | share |", "|---|---|---|---|---|"]
         table += ["| {} | {} | {} | {} | {:.3f} |".format(*r) for r in rows]
         args.write.write_text("\n".join([head, f"Model {model.info.digest}.", "", *table, ""]))
 

@@ -1,7 +1,7 @@
 """A simulated detector on true tracks: what the tracker makes of misses, clutter, decoys and jitter of known size.
 
 Error, recall and clutter are those of a small network on courts it never saw (median error 0.8 px, recall .86, fewer
-on hard frames, misses in runs, a second claim in a quarter of the frames).
+on hard frames, misses in runs, a second detection in a quarter of the frames).
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ def simulate(
         if repeated[i] and out:
             out.append(out[-1])
             continue
-        claims = []
+        detections = []
         if visibility[i] in (1, 2):
             p = {1: 0.90, 2: 0.6}[int(visibility[i])]
             p = p - 0.4 if miss else min(1.0, p + 0.05)
             miss = rng.random() > p
             if not miss:
                 sd = 0.8 if rng.random() < 0.9 else 2.5
-                claims.append((_sigmoid(rng.normal(2.5, 1.5)), *(xy[i] + rng.normal(0, sd * k, 2))))
+                detections.append((_sigmoid(rng.normal(2.5, 1.5)), *(xy[i] + rng.normal(0, sd * k, 2))))
         else:
             miss = True
         for _ in range(rng.poisson(0.15)):
-            claims.append((_sigmoid(rng.normal(-0.5, 1.2)), *rng.uniform([0, 0], [width, height])))
+            detections.append((_sigmoid(rng.normal(-0.5, 1.2)), *rng.uniform([0, 0], [width, height])))
         if rng.random() < 0.1 and np.isfinite(xy[i]).all():  # racket, hand or shoe beside the ball
-            claims.append((_sigmoid(rng.normal(-0.5, 1.2)), *(xy[i] + rng.normal(0, 40 * k, 2))))
+            detections.append((_sigmoid(rng.normal(-0.5, 1.2)), *(xy[i] + rng.normal(0, 40 * k, 2))))
         shoe_v += rng.normal(0, 40 * k, 2) / 25
         shoe = np.clip(shoe + shoe_v, 0, [width - 1, height - 1])
         if rng.random() < 0.2:
-            claims.append((_sigmoid(rng.normal(-0.3, 1)), *(shoe + rng.normal(0, 2 * k, 2))))
+            detections.append((_sigmoid(rng.normal(-0.3, 1)), *(shoe + rng.normal(0, 2 * k, 2))))
         if rng.random() < 0.3:
-            claims.append((_sigmoid(rng.normal(-0.3, 1)), *(spare + rng.normal(0, 0.7 * k, 2))))
-        best = np.array(sorted(claims, reverse=True)).reshape(-1, 3)
+            detections.append((_sigmoid(rng.normal(-0.3, 1)), *(spare + rng.normal(0, 0.7 * k, 2))))
+        best = np.array(sorted(detections, reverse=True)).reshape(-1, 3)
         out.append(Detections(best[:, 1:], best[:, 0], np.full(len(best), np.nan)))
     return out
 

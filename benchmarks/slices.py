@@ -1,4 +1,4 @@
-"""What a look at the whole picture costs: a scan, a scan with close looks, slices. Per picture, one thread.
+"""Cost of a view of the whole picture: a full pass, a full pass with ROI passes, tiles. Per picture, one thread.
 
     python benchmarks/slices.py [--model MODEL.onnx] [--repeat 3] [--out benchmarks/results/slices.md]
 
@@ -35,7 +35,7 @@ def main() -> None:
     args = parser.parse_args()
     cv2.setNumThreads(1)
     model, rng = BallModel(args.model), np.random.default_rng(0)
-    lines = ["| picture | way | looks | network px | time | to a scan |", "|---|---|---|---|---|---|"]
+    lines = ["| picture | mode | passes | network px | time | to a full pass |", "|---|---|---|---|---|---|"]
     for name, (w, h) in SIZES.items():
         ways: dict[str, Detector] = {"scan": Detector(model, DetectConfig(), w, h)}
         for scale in SCALES:

@@ -1,8 +1,8 @@
 """How good is the online tracker on other people's detections?
 
 Runs BallTracker over recorded candidates (positions and scores, no pictures) and compares with the detector's own best
-claim in each frame. The protocol: distances at 1280 wide; a ball reported in the wrong place is a miss and costs
-precision; predicted frames count as reported; wrong lock = longest run of frames more than 40 px off.
+detection in each frame. The protocol: distances at 1280 wide; a ball reported in the wrong place is a miss and costs
+precision; predicted frames count as reported; longest false track = longest run of frames more than 40 px off.
 
     python benchmarks/tracking.py $TRACKER_DATA/tracks --out benchmarks/results/tracking_online.md
     python benchmarks/tracking.py $TRACKER_DATA/tracks --clips $TRACKER_DATA --set track.report_coast_s=0.1
@@ -30,8 +30,8 @@ from tracker.core.types import Detections
 from tracker.track.online import BallTracker
 
 FRAME_MS = 40
-# operating points of the recorded detectors: the start threshold is the one at which the best claim has the highest
-# F1 at 10 px on m-020, the keep threshold lets weaker claims go on with a track
+# operating points of the recorded detectors: the start threshold is the one at which the best detection has the highest
+# F1 at 10 px on m-020, the keep threshold lets weaker detections go on with a track
 DETECTORS = {"single": (0.5, 0.05), "3-frames": (0.99, 0.05)}
 
 
@@ -50,10 +50,10 @@ class Rally:
 
 
 def read_rallies(folder: Path, match: str, detector: str) -> list[Rally]:
-    claims: dict[int, list[tuple[float, float, float]]] = defaultdict(list)
+    detections: dict[int, list[tuple[float, float, float]]] = defaultdict(list)
     with open(folder / f"{match}-{detector}.csv", newline="") as f:
         for r in csv.DictReader(f):
-            claims[int(r["time_ms"])].append((float(r["score"]), float(r["x"]), float(r["y"])))
+            detections[int(r["time_ms"])].append((float(r["score"]), float(r["x"]), float(r["y"])))
     truth: dict[str, dict[int, tuple[float, float]]] = defaultdict(dict)
     with open(folder / f"{match}-ball-gt.csv", newline="") as f:
         for r in csv.DictReader(f):
@@ -63,7 +63,7 @@ def read_rallies(folder: Path, match: str, detector: str) -> list[Rally]:
         times = sorted(points)
         detections = []
         for t in times:
-            best = np.array(sorted(claims.get(t, []), reverse=True)).reshape(-1, 3)
+            best = np.array(sorted(detections.get(t, []), reverse=True)).reshape(-1, 3)
             detections.append(Detections(best[:, 1:], best[:, 0], np.full(len(best), np.nan)))
         frames = np.array([round(t / FRAME_MS) for t in times])
         rallies.append(Rally(f"{match} {name}", frames, np.array([points[t] for t in times]), detections))
@@ -101,7 +101,7 @@ def read_clips(folder: Path, seed: int = 0) -> dict[str, list[Rally]]:
     return rallies
 
 
-def best_claim(rally: Rally, start: float) -> np.ndarray:
+def best_detection(rally: Rally, start: float) -> np.ndarray:
     return np.array([d.xy[0] if len(d) and d.score[0] >= start else (np.nan, np.nan) for d in rally.detections])
 
 
@@ -130,12 +130,12 @@ def figures(found: list[tuple[np.ndarray, Rally]]) -> dict[str, float]:
             follows = i > 0 and rally.frame[i] == rally.frame[i - 1] + 1
             run = (run if follows else 0) + 1 if wrong else 0
             longest = max(longest, run)
-    out["wrong_lock"] = longest
+    out["longest_false_track"] = longest
     return out
 
 
 def evaluate(rallies: list[Rally], config: TrackConfig, start: float, keep: float) -> tuple[dict, dict, float]:
-    raw = figures([(errors(best_claim(r, start), r), r) for r in rallies])
+    raw = figures([(errors(best_detection(r, start), r), r) for r in rallies])
     runs = [(r, *track(r, config, start, keep)) for r in rallies]
     return raw, figures([(errors(xy, r), r) for r, xy, _ in runs]), float(np.mean([s for *_, s in runs]))
 
@@ -152,7 +152,8 @@ def main() -> None:
     if not matches:
         parser.error(f"{args.folder} has no *-ball-gt.csv")
     lines = [
-        "| tracks | detector | system | F1@5 | F1@10 | precision@5 | recall@5 | reported | wrong lock | ms/step |",
+        "| tracks | detector | system | F1@5 | F1@10 | precision@5 | recall@5 | reported | "
+        "longest false track | ms/step |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     sets = [(m, d, read_rallies(args.folder, m, d), *DETECTORS[d]) for m in matches for d in DETECTORS]
@@ -163,7 +164,7 @@ def main() -> None:
         for system, s, ms in (("best claim", raw, "-"), ("BallTracker", tracked, f"{seconds * 1e3:.2f}")):
             lines.append(
                 f"| {name} | {detector} | {system} | {s['F1@5']:.3f} | {s['F1@10']:.3f} | {s['P@5']:.3f} |"
-                f" {s['R@5']:.3f} | {s['reported']:.3f} | {s['wrong_lock']:.0f} | {ms} |"
+                f" {s['R@5']:.3f} | {s['reported']:.3f} | {s['longest_false_track']:.0f} | {ms} |"
             )
     print("\n".join(lines))
     if args.out:

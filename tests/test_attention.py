@@ -19,7 +19,7 @@ from tracker.track.pipeline import Pipeline
 
 @pytest.mark.parametrize("size", [(1920, 1080), (1280, 720), (720, 1280), (854, 480), (33, 17)])
 @pytest.mark.parametrize("n", [2, 3, 4])
-def test_the_parts_of_a_scan_tile_it_at_its_scale(size, n):
+def test_the_tiles_of_a_full_pass_tile_it_at_its_scale(size, n):
     scan = full_view(*size, 448, 16)
     parts = full_pass_tiles(scan, n, 16)
     xy = np.random.default_rng(0).uniform([-0.5, -0.5], np.array(size) - 0.5, (500, 2))
@@ -33,12 +33,12 @@ def test_the_parts_of_a_scan_tile_it_at_its_scale(size, n):
             assert all(r.contains(x, y) for x, y in xy[counting(p.counts, xy)])
 
 
-def test_one_part_is_the_scan_itself():
+def test_one_tile_is_the_full_pass_itself():
     assert full_pass_tiles(full_view(1280, 720, 448, 16), 1, 16) == []
 
 
 class Recorder(BrightSpot):
-    """Claims the brightest pixels and keeps the sizes of the views."""
+    """Detects the brightest pixels and keeps the sizes of the views."""
 
     def __init__(self):
         super().__init__()
@@ -67,7 +67,7 @@ def blob(image: np.ndarray, x: int, y: int) -> None:
     image[y, x] = 255
 
 
-def test_a_second_ball_is_seen_within_the_frames_of_a_scan_and_watched():
+def test_a_second_ball_is_seen_within_the_frames_of_a_full_pass_and_refined():
     model = Recorder()
     pipeline = Pipeline(model, load_config(), 1280, 720)  # type: ignore[arg-type]
     candidates = play(pipeline, model, 40, 20)
@@ -77,7 +77,7 @@ def test_a_second_ball_is_seen_within_the_frames_of_a_scan_and_watched():
     assert candidates[seen : seen + 5] == [2] * 5  # it moves, so it stays news
 
 
-def test_no_frame_of_a_followed_ball_costs_a_whole_scan():
+def test_no_frame_of_a_followed_ball_costs_a_full_pass():
     model = Recorder()
     pipeline = Pipeline(model, load_config(), 1280, 720)  # type: ignore[arg-type]
     play(pipeline, model, 40, 99)
@@ -91,7 +91,7 @@ def test_no_frame_of_a_followed_ball_costs_a_whole_scan():
 
 @pytest.mark.parametrize("every", [1, 2, 3, 5])
 @pytest.mark.parametrize("x", [120, 500, 800, 1150])
-def test_however_often_it_scans_no_part_is_left_out(every, x):
+def test_however_often_a_full_pass_comes_no_tile_is_left_out(every, x):
     model = Recorder()
     pipeline = Pipeline(model, load_config(None, [f"detect.full_every={every}"]), 1280, 720)  # type: ignore[arg-type]
     counts = []
@@ -99,7 +99,7 @@ def test_however_often_it_scans_no_part_is_left_out(every, x):
         image = np.zeros((720, 1280, 3), np.uint8)
         blob(image, 200 + 8 * i, 300)
         if i >= 12:
-            image[592:609, x - 8 : x + 9] = 255  # outshines the ball: the stand-in claims two pixels of a view
+            image[592:609, x - 8 : x + 9] = 255  # outshines the ball: the stand-in detects two pixels of a view
         counts.append(pipeline.step(Frame(i, i / 30, image)).state.n_detections)
     assert max(counts[3:12]) == 1 and max(counts[12 : 12 + max(every, 4) + 1]) == 2
 

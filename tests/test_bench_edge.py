@@ -51,7 +51,7 @@ def test_half_precision_weights_hardly_change_an_answer(forms, views):
 
 
 def test_integers_answer_nearly_the_same(forms, views):
-    # measured on broadcast clips: score 0.02 on average, position 0.14 px on average, 3 % of the sure claims elsewhere
+    # measured on broadcast clips: score 0.02 on average, position 0.14 px on average, 3 % of them elsewhere
     # (benchmarks/results/edge.md); on these rendered views, far from what either was made for, it is 0.03 and 0.4 px
     d = agreement(bundled_model(), forms / "int8.onnx", views)
     assert d["score_mean"] < 0.05 and d["xy_px_mean"] < 0.6 and d["moved"] <= 0.1

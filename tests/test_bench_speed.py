@@ -32,7 +32,7 @@ def pictures(n: int, rng: np.random.Generator) -> list[CountingFrame]:
     return [CountingFrame(i, rng.integers(0, 255, (90, 160, 3), dtype=np.uint8)) for i in range(n)]
 
 
-def test_a_picture_is_shrunk_once_however_many_scans_show_it():
+def test_a_picture_is_shrunk_once_however_many_full_passes_show_it():
     history, frames = History(3), pictures(6, np.random.default_rng(0))
     view = full_view(160, 90, 80, 16)
     for i, frame in enumerate(frames):
@@ -52,7 +52,7 @@ def test_cuts_of_a_moving_view_are_not_hoarded():
     assert len(history._kept[0].made) <= 3
 
 
-def test_a_look_fills_the_array_it_is_given():
+def test_a_pass_fills_the_array_it_is_given():
     history, frames = History(2), pictures(2, np.random.default_rng(0))
     for frame in frames:
         history.push(frame, None)
@@ -63,7 +63,7 @@ def test_a_look_fills_the_array_it_is_given():
 
 
 @pytest.mark.parametrize("off", [0.0, 5e-9, 2e-8, 5e-6, 2e-5])
-def test_a_camera_at_rest_is_told_as_numpy_tells_it(off):
+def test_a_camera_at_rest_is_reported_as_numpy_tells_it(off):
     for i in range(6):
         matrix = np.eye(3)[:2].copy()
         matrix.flat[i] += off
@@ -99,14 +99,14 @@ def test_chroma_read_bilinearly_is_a_few_levels_from_the_average(size, shown, mo
     assert off.mean() < 1 and np.percentile(off, 99) <= 5 and abs((fast - exact).mean()) < 0.2
 
 
-def test_a_close_look_of_a_large_picture_begins_at_an_even_px():
+def test_a_roi_pass_of_a_large_picture_begins_at_an_even_px():
     for x, y in np.random.default_rng(5).uniform(0, 1000, (40, 2)):
         r = roi_view(1920, 1080, np.array([x, y]), (192, 128), 1280).region
         assert (r.x0 + 0.5) % 2 == 0 and (r.y0 + 0.5) % 2 == 0 and (r.width, r.height) == (288, 192)
         assert abs(r.x0 + r.width / 2 - np.clip(x, 143.5, 1775.5)) <= 1.01
 
 
-def test_claims_are_those_that_arrays_would_choose():
+def test_detections_are_those_that_arrays_would_choose():
     detector = Detector(BallModel(), load_config().detect, 640, 360)
     rng = np.random.default_rng(6)
     for n in (0, 1, 8, 24):

@@ -36,7 +36,7 @@ def test_the_reference_page_is_current_and_every_setting_has_its_sentence():
     assert not [f"{s}.{key}" for s, key, _, _, sentence in rows if not sentence]
 
 
-def test_a_setting_without_effect_is_told(capsys):
+def test_a_setting_without_effect_is_reported(capsys):
     note_unused(["detect.threads=2", "train.epochs=3", "detect.full_every=2"], "video detect", "detect.full_every")
     said = capsys.readouterr().err.splitlines()
     assert said == ["note: train.epochs has no effect here", "note: detect.full_every has no effect here"]

@@ -18,7 +18,7 @@ from tracker.track.attention import Attention
 
 
 class BrightSpot:
-    """A model that claims the brightest pixels of each view."""
+    """A model that detects the brightest pixels of each view."""
 
     info = ModelInfo("spot", 1, 16, 2, 1280, 0.5, 0.1, "any", "0")
 

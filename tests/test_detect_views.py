@@ -93,13 +93,13 @@ def test_sixty_frames_a_second_are_seen_at_thirty():
     assert [f.index for f, _ in history.chosen()] == [7, 5, 3]
 
 
-def test_claims_near_a_better_one_are_the_same_ball():
+def test_detections_near_a_better_one_are_the_same_ball():
     xy = np.array([[0, 0], [5, 0], [20, 0], [20, 13.0]])
     assert distinct(xy, 12) == [0, 2, 3]
 
 
 class TwoBalls:
-    """A stand-in for a model: claims at fixed places of the view."""
+    """A stand-in for a model: detections at fixed places of the view."""
 
     def __init__(self) -> None:
         self.info = BallModel().info
@@ -114,13 +114,13 @@ class TwoBalls:
         return np.repeat(xy[None], b, 0), np.repeat(score[None], b, 0), np.full((b, 4), 2.0, np.float32)
 
 
-def test_candidates_count_every_separate_claim_that_may_start_a_track():
+def test_candidates_count_every_separate_detection_that_may_start_a_track():
     detector = Detector(TwoBalls(), DetectConfig(threshold=0.5), 1280, 720)  # type: ignore[arg-type]
     detector.history.push(Frame(0, 0.0, np.zeros((720, 1280, 3), np.uint8)), None)
     assert detector.full_pass().n_detections == 2  # 3 px apart is one ball, 30 px apart is two, 0.05 starts nothing
 
 
-def test_where_a_close_look_was_taken_it_has_the_word():
+def test_where_a_roi_pass_was_taken_it_decides():
     detector = Detector(TwoBalls(), DetectConfig(threshold=0.5), 1280, 720)  # type: ignore[arg-type]
     wide = Detections(np.array([[110.0, 110.0], [500.0, 500.0]]), np.array([0.9, 0.8]), np.full(2, 3.0))
     joined = detector.merge(Detections.empty(), [Region(99.5, 99.5, 50, 50)], wide)

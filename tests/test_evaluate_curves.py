@@ -126,7 +126,7 @@ def test_at_fpr_keeps_the_rate_and_takes_the_highest_recall():
         operating_point(simple_curve(), "at-fpr")
 
 
-def test_an_unreachable_rate_is_told_with_the_lowest_reached():
+def test_an_unreachable_rate_is_reported_with_the_lowest_reached():
     c = curve(evidence(labels(2, 0), candidates([[0, 5, 5, 1.0]]), 1280))
     with pytest.raises(TrackerError, match=r"at or below 0\.1; the lowest reached is 0\.5"):
         operating_point(c, "at-fpr", target=0.1)

@@ -37,7 +37,7 @@ def call(*args, ok=True):
     return result
 
 
-def test_a_decoy_happy_system_is_told_apart_by_the_catastrophic_figures(stage):
+def test_a_decoy_happy_system_is_reported_apart_by_the_catastrophic_figures(stage):
     out = call(stage / "data", "--trajectories", stage / "decoy", "--against", stage / "good", "--json").stdout
     data = json.loads(out)
     r = data["groups"]["all"]["rates"]["@5"]
@@ -121,6 +121,6 @@ def test_charts_bear_empty_and_constant_data():
         (("--trajectories", "."), "no trajectory of"),
     ],
 )
-def test_bad_requests_are_told_in_one_line(stage, args, line):
+def test_bad_requests_are_reported_in_one_line(stage, args, line):
     error = call(stage / "data", *args, ok=False).exception
     assert isinstance(error, TrackerError) and line in str(error)

@@ -42,7 +42,7 @@ HIT = ((0.6, 300.0, 150.0, 300.0), (0.6, -700.0, -600.0, 400.0))
 
 @pytest.mark.parametrize("width", [640, 1280, 1920])
 @pytest.mark.parametrize(("legs", "kind"), [(BOUNCE, "bounce"), (HIT, "hit")])
-def test_bounce_and_hit_are_told_at_their_moment(legs, kind, width):
+def test_bounce_and_hit_are_reported_at_their_moment(legs, kind, width):
     events = find_events(track(path(*legs), width=width), width)
     assert [e.kind for e in events] == [kind]
     (e,) = events

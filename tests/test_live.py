@@ -431,7 +431,7 @@ def test_the_preview_shows_the_newest_picture_to_this_machine_only(clip, model):
         served.close()
 
 
-def test_a_port_in_use_is_told(clip):
+def test_a_port_in_use_is_reported(clip):
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         s.listen()

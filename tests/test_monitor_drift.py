@@ -34,7 +34,7 @@ def test_the_same_scene_is_quiet_for_ten_minutes():
         ({"confidence": 0.2}, "confidence"), ({"radius_px": 9.0}, "radius_px"), ({"tone": 12}, "tones"),
     ],
 )  # fmt: skip
-def test_a_change_is_told_within_ten_seconds_and_once(change, named):
+def test_a_change_is_reported_within_ten_seconds_and_once(change, named):
     rng = np.random.default_rng(1)
     drift = Drift(MonitorConfig())
     assert play(drift, 20, rng) == []

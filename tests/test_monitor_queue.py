@@ -130,7 +130,7 @@ def test_the_report_is_one_file_without_outside_addresses(watched, tmp_path):
     assert page.count("data:image/jpeg;base64,") >= 4 and "What to label next" in page and "court" in page
 
 
-def test_a_folder_without_a_log_is_told_in_one_line(tmp_path):
+def test_a_folder_without_a_log_is_reported_in_one_line(tmp_path):
     with pytest.raises(TrackerError, match="--monitor"):
         review_queue(tmp_path)
 

@@ -143,7 +143,7 @@ def test_hiding_people_leaves_only_the_surroundings_of_detections_sharp():
     assert (pictures.hide_people(picture, [])[85:95, 95:105] != picture[85:95, 95:105]).any()
 
 
-def test_a_fault_of_the_monitor_is_told_and_not_raised(tmp_path, monkeypatch):
+def test_a_fault_of_the_monitor_is_reported_and_not_raised(tmp_path, monkeypatch):
     watch, scene = monitor(tmp_path), Scene()
 
     def broken(*_: object) -> None:

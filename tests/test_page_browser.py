@@ -208,7 +208,7 @@ def own(clip: Path) -> set[int]:
     return {r.frame for r in read_labels(clip.with_name("court.labels.csv")) if r.source == "human"}
 
 
-def test_a_second_tab_with_old_labels_is_told_so_and_overwrites_nothing(clip: Path, tab: Any) -> None:
+def test_a_second_tab_with_old_labels_is_informed_and_overwrites_nothing(clip: Path, tab: Any) -> None:
     with served(clip, "--port", "0") as server:
         one, two = tab(server.url), tab(server.url, 900, 700)
         one.go(3)

@@ -72,7 +72,7 @@ def act(client: TestClient, action: dict[str, Any], revision: int | None = None,
     return client.post("/api/clips/0/actions", content=json.dumps(body), headers=JSON | headers)
 
 
-def test_everything_comes_from_here_and_the_browser_is_told_to_load_nothing_else(client: TestClient) -> None:
+def test_everything_comes_from_here_and_the_browser_is_reported_to_load_nothing_else(client: TestClient) -> None:
     from tracker.web.app import FILES
 
     page = client.get("/")
@@ -158,7 +158,7 @@ def test_nonsense_is_refused_in_one_line(client: TestClient, body: bytes) -> Non
     assert answer.status_code == 400 and "\n" not in answer.json()["error"]
 
 
-def test_a_tab_that_is_behind_is_told_so(client: TestClient) -> None:
+def test_a_tab_that_is_behind_is_reported_so(client: TestClient) -> None:
     old = client.get("/api/clips/0").json()["revision"]
     assert act(client, {"op": "set", "row": 2, "visibility": 0}, old).status_code == 200
     late = act(client, {"op": "set", "row": 3, "visibility": 0}, old)

@@ -115,7 +115,7 @@ def test_the_revision_goes_on_over_a_restart(tmp_path: Path) -> None:
     assert reopened(store).revision == revision
 
 
-def test_a_file_changed_by_another_program_wins_and_is_told(tmp_path: Path) -> None:
+def test_a_file_changed_by_another_program_wins_and_is_reported(tmp_path: Path) -> None:
     store = LabelStore(tmp_path / "a.labels.csv")
     say(store, "one", ball(1))
     revision = store.revision
@@ -193,7 +193,7 @@ def test_a_long_history_is_shortened_without_losing_a_label(tmp_path: Path, monk
     assert len(json.loads(store.journal_path.read_text().splitlines()[0])["base"]) == 7
 
 
-def test_a_second_page_on_the_same_labels_is_told_so_and_the_first_loses_nothing(tmp_path: Path) -> None:
+def test_a_second_page_on_the_same_labels_is_informed_and_the_first_loses_nothing(tmp_path: Path) -> None:
     store = LabelStore(tmp_path / "a.labels.csv")
     say(store, "first", ball(3))
     (tmp_path / "other.labels.csv").symlink_to(store.path)

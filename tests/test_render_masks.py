@@ -67,7 +67,7 @@ def test_a_line_behind_a_flying_ball_is_not_painted():
     assert told and part[:88, 155:166].sum() == 0 and part[112:, 155:166].sum() == 0
 
 
-def test_where_nothing_is_told_the_expected_shape_stands_in():
+def test_where_nothing_is_reported_the_expected_shape_stands_in():
     flat = np.full((H, W, 3), 90, np.uint8)
     part, told = segment(flat, [flat, flat], np.array([160.0, 100.0]), 6.0, np.zeros(2), 0.0)
     assert not told and abs(part.sum() - np.pi * 36) < 15

@@ -69,7 +69,7 @@ def test_what_is_there_is_kept_unless_told_otherwise(tmp_path: Path) -> None:
         (["x.mp4", "--decoys", "-1"], "decoys"),
     ],
 )
-def test_mistakes_are_told_in_one_line_and_leave_nothing(
+def test_mistakes_are_reported_in_one_line_and_leave_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: list[str], said: str
 ) -> None:
     monkeypatch.chdir(tmp_path)

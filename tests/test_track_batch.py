@@ -196,6 +196,6 @@ def test_folders_do_not_collide_and_stay_the_same(tmp_path):
     assert [p.name for p in assign_folders(["/x/a/serve.mp4"], tmp_path)] == ["a_serve"]
 
 
-def test_a_bad_model_is_told_once_before_any_video(clip, tmp_path):
+def test_a_bad_model_is_reported_once_before_any_video(clip, tmp_path):
     with pytest.raises(TrackerError, match="cannot read the model"):
         infer_many([str(clip)], quick(), out=tmp_path, model=tmp_path / "no.onnx", runner=LocalRunner(2))

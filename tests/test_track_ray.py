@@ -68,7 +68,7 @@ def test_a_killed_worker_loses_no_video_and_does_none_twice(cluster, tmp_path):
     assert "5 skipped, 1 failed" in done.stdout, done.stdout + done.stderr
 
 
-def test_no_cluster_is_told(tmp_path):
+def test_no_cluster_is_reported(tmp_path):
     pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[ray]'")
     from tracker.app.ray_jobs import RayRunner
 

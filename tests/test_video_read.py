@@ -136,7 +136,7 @@ def test_truncated_file_gives_everything_up_to_the_break(tmp_path):
     full, _ = read(whole)
     for a, b in zip(frames[:20], full, strict=False):
         assert np.array_equal(a.image, b.image)
-    assert video.info.frames_hint == 60  # what the container claims is not what is there
+    assert video.info.frames_hint == 60  # what the container states is not what is there
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".ts", ".avi"])

@@ -88,7 +88,7 @@ def test_places_come_back_in_px_of_the_view_whatever_its_shape(tmp_path, view):
         assert radius[i, 0] == pytest.approx(CELL / 2 / k, rel=0.02)
 
 
-def test_the_detector_scans_at_the_width_the_file_asks_for_and_never_closely(tmp_path):
+def test_the_detector_makes_full_passes_at_the_width_the_file_asks_for_and_never_closely(tmp_path):
     wrap_onnx(
         yolo_like(tmp_path / "best.onnx"), tmp_path / "m.onnx", Config(), wanted=None, name="m", operating_point=POINT
     )
@@ -104,7 +104,7 @@ def test_the_detector_scans_at_the_width_the_file_asks_for_and_never_closely(tmp
     assert np.abs(d.xy[0] - [309.5, 109.5]).max() <= 12 and d.n_detections == 1
 
 
-def test_overlapping_boxes_are_one_claim_and_a_second_ball_stays():
+def test_overlapping_boxes_are_one_detection_and_a_second_ball_stays():
     n = 80
     y = torch.zeros(1, 5, n)
     y[0, :2] = 1000 + 50 * torch.arange(n)

@@ -334,6 +334,8 @@ RENAMED_KEYS = {
     "detect.scan_width": "full_width",
     "detect.slice_scale": "tile_scale",
     "detect.verify": "refine",
+    "track.beam": "hypotheses",
+    "track.report_strength": "min_mean_score",
     "train.single_weight": "unimodality_weight",
 }
 

@@ -22,13 +22,13 @@ from tracker.labels.schema import LabelTable
 
 
 class Counter(pm.Peer):
-    """Claims the mean grey of what it is shown, to tell which pictures it saw."""
+    """Detections the mean grey of what it is shown, to tell which pictures it saw."""
 
     def __init__(self, path: Path, window: int) -> None:
         self.path, self.name, self.window, self.levels = path, f"counter {window}", window, ()
         self.meta = {}
 
-    def look(self, pictures):
+    def detect(self, pictures):
         assert len(pictures) == self.window
         values = [float(p[0, 0, 0]) for p in pictures]
         if self.window == 9:
@@ -59,9 +59,9 @@ def test_windows_of_three_take_their_neighbours_and_go_on_where_a_run_was_stoppe
 
 def test_of_overlapping_boxes_the_best_counts():
     box = np.array([[0, 0, 10, 10], [2, 2, 12, 12], [20, 20, 24, 24], [50, 50, 51, 51]], float)
-    claims = pm.from_boxes(box, np.array([0.5, 0.9, 0.3, 0.001]))
-    assert claims[:, :3].tolist() == [[6.5, 6.5, 0.9], [21.5, 21.5, 0.3]]
-    assert len(pm.at_threshold(claims, 0.4)) == 1
+    detections = pm.from_boxes(box, np.array([0.5, 0.9, 0.3, 0.001]))
+    assert detections[:, :3].tolist() == [[6.5, 6.5, 0.9], [21.5, 21.5, 0.3]]
+    assert len(pm.at_threshold(detections, 0.4)) == 1
 
 
 def test_blobs_of_a_heat_map_depend_on_the_threshold():
@@ -86,12 +86,12 @@ def test_the_cache_saves_in_chunks_and_goes_on(tennis_video, tmp_path, monkeypat
     model.write_bytes(b"x")
     quiet = lambda _: None  # noqa: E731
     kinds = [Counter(model, w) for w in (1, 3, 9)]
-    some = peer_cache.claims_of(clip, kinds, tmp_path, cap=10, say=quiet)
+    some = peer_cache.detections_of(clip, kinds, tmp_path, cap=10, say=quiet)
     assert {len(v) for v in some.values()} == {18}
-    on = peer_cache.claims_of(clip, kinds, tmp_path, say=quiet)
-    fresh = peer_cache.claims_of(clip, kinds, tmp_path / "other", say=quiet)
-    for name, claims in fresh.items():
-        assert len(claims) == 30 and np.allclose(np.concatenate(claims), np.concatenate(on[name]))
+    on = peer_cache.detections_of(clip, kinds, tmp_path, say=quiet)
+    fresh = peer_cache.detections_of(clip, kinds, tmp_path / "other", say=quiet)
+    for name, detections in fresh.items():
+        assert len(detections) == 30 and np.allclose(np.concatenate(detections), np.concatenate(on[name]))
 
 
 def test_best_threshold_tracking_and_tables(tennis_video, tmp_path):
@@ -101,15 +101,15 @@ def test_best_threshold_tracking_and_tables(tennis_video, tmp_path):
     facts = peer_cache.facts_of(clip, tmp_path)
     rng = np.random.default_rng(0)
     where = dict(zip(labels.frame.tolist(), labels.xy, strict=True))
-    claims = []
+    detections = []
     for f in facts.frame.tolist():
         rows = [[20.0, 20.0, 0.3, 0.0]]
         if np.isfinite(where[f]).all() and rng.random() < 0.8:
             rows.insert(0, [*(where[f] + rng.normal(0, 0.5, 2)), 0.8, 0.0])
-        claims.append(np.array(rows))
-    raw = {t: {clip.name: bench.scored(clip, labels, facts, bench.raw_best(claims, t))} for t in (0.1, 0.5)}
+        detections.append(np.array(rows))
+    raw = {t: {clip.name: bench.scored(clip, labels, facts, bench.raw_best(detections, t))} for t in (0.1, 0.5)}
     assert bench.best_threshold(raw) == 0.5
-    behind = bench.scored(clip, labels, facts, bench.behind_tracker(claims, facts, clip, 0.5, ()))
+    behind = bench.scored(clip, labels, facts, bench.behind_tracker(detections, facts, clip, 0.5, ()))
     assert behind["@10"]["recall"] >= raw[0.5][clip.name]["@10"]["recall"]
     assert set(behind) == set(protocol_scores(bench.align(
         label_frame=labels.frame, visibility=labels.visibility, truth=labels.xy, frame=facts.frame,
