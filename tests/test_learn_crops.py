@@ -41,7 +41,8 @@ def made_clip(*, pan: int = 0, ball: bool = True) -> CachedClip:
     nothing = np.zeros(N, bool)
     return CachedClip(
         "made", "tennis", "made", "train", "clip", np.stack(frames), np.arange(N), np.arange(N) / 25, nothing,
-        nothing.copy(), camera, np.full(N, int(ball)), np.array(xy, float), np.full((N, 2), 2.0 * R), np.ones(N), 1.0, np.full(N, float(R)),
+        nothing.copy(), camera, np.full(N, int(ball)), np.array(xy, float), np.full((N, 2), 2.0 * R), np.ones(N), 1.0,
+        np.full(N, float(R)),
     )  # fmt: skip
 
 

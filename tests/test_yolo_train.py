@@ -148,7 +148,7 @@ def test_boxes_are_where_the_ball_is_and_estimated_ones_are_counted(tennis_video
     assert len(inside) > 6 and len(batch.truth["bboxes"]) == len(inside)
     centre = batch.truth["bboxes"][:, :2].numpy() * [96, 64] - 0.5
     assert np.allclose(centre, np.array([b.crop.xy for b in inside]), atol=1e-4)
-    without = [replace(c, wh=np.full_like(c.wh, np.nan)) for c in clips]
+    without = [replace(c, wh=np.full_like(c.wh, np.nan), radius=np.full_like(c.radius, np.nan)) for c in clips]
     guessed = BoxSampler(without, data, 3, (96, 64), seed=0)
     unknown = collate_boxes([guessed.boxed() for _ in range(12)], (96, 64))
     assert unknown.estimated == len(unknown.truth["bboxes"]) > 0

@@ -60,19 +60,21 @@ class BoxSampler(CropSampler):
                 return Boxed(crop, self._wh, self._estimated)
 
     def _finish(
-        self, clip: CachedClip, row: int, frames: Image, region: Region, scale: float, seen: Seen, *, paste: bool
-    ) -> Crop:
-        crop = super()._finish(clip, row, frames, region, scale, seen, paste=paste)
+        self, clip: CachedClip, row: int, frames: Image, region: Region, scale: float, seen: Seen, radius_px: float,
+        *, paste: bool,
+    ) -> Crop:  # fmt: skip
+        crop = super()._finish(clip, row, frames, region, scale, seen, radius_px, paste=paste)
         drawn = clip.wh[row] * scale
-        known = bool(np.isfinite(drawn).all()) and math.isclose(crop.radius, float(drawn.min()) / 2, rel_tol=1e-6)
-        if known:
+        pasted = not np.isclose(crop.radius, radius_px * scale, equal_nan=True)
+        self._estimated = False
+        if not pasted and np.isfinite(drawn).all():
             wh = drawn
-        elif math.isfinite(crop.radius):  # a pasted ball
+        elif math.isfinite(crop.radius):
             wh = np.full(2, 2 * crop.radius)
         else:
             side = DEFAULT_BALL_PX.get(clip.sport, ANY_BALL_PX) * clip.frames.shape[2] / REFERENCE_WIDTH
-            wh = np.full(2, side * scale)
-        self._wh, self._estimated = np.maximum(wh, MIN_BOX_PX), not math.isfinite(crop.radius)
+            wh, self._estimated = np.full(2, side * scale), True
+        self._wh = np.maximum(wh, MIN_BOX_PX)
         return crop
 
 
