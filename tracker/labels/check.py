@@ -1,4 +1,4 @@
-"""What looks wrong in labels: told with clip and frame, for a person to look at. Nothing is changed.
+"""Suspicious labels, reported with clip and frame for review. Nothing is changed.
 
 Lengths are px of a picture 1280 wide, so that one set of limits fits all sizes.
 """
@@ -33,7 +33,7 @@ FROZEN_FRAMES = 3  # labels at the very same place in a row while the ball moves
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing to look at.
+    """One suspicious label.
 
     Attributes:
         kind: off_picture, jump, path, frozen, duplicate_clip, near_duplicate, repeated_label, leak, beyond_end.
@@ -159,7 +159,7 @@ def _quadratic_weights(times: FloatArray) -> FloatArray:
 def without_repeats(t: LabelTable, scale: float) -> tuple[LabelTable, np.ndarray]:
     """Labels without those of repeated frames (a 25 to 30 fps conversion), which would bend every path.
 
-    Told from the labels alone: a step of less than :data:`REPEAT_PX` between steps many times longer.
+    Derived from the labels alone: a step of less than :data:`REPEAT_PX` between steps many times longer.
 
     Returns:
         the kept rows; int64 [M] their frames as if the repeated ones did not exist.
@@ -183,7 +183,7 @@ def _off_path(t: LabelTable, clip: str, scale: float) -> list[Finding]:
     found = []
     for i in bad:
         near = residual[max(0, i - 2) : i + 3]
-        if residual[i] < np.nanmax(near):  # the neighbours of a wrong label look odd because of it
+        if residual[i] < np.nanmax(near):  # a wrong label gives its neighbours large residuals as well
             continue
         text = f"{residual[i]:.0f} px from where the labels around put it (limit {limit:.0f}, at 1280 wide)"
         found.append(Finding("path", clip, int(t.frame[i]), text, float(residual[i])))

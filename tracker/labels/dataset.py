@@ -1,7 +1,7 @@
 """Data sets of clips: an ``index.csv`` with a row per clip, or simply a folder of videos with labels beside them.
 
 A split is decided for whole clips, never for single frames: two neighbouring frames are nearly the same picture, and
-a model tested on the neighbours of its training frames looks better than it is.
+scores on neighbours of training frames are too high.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 LABEL_SUFFIX = ".labels.csv"
 VAL_SHARE = 0.2  # of the clips of a folder without an index
 MAX_CLIPS = 100_000
-FRAMES_FPS = 25.0  # of a folder of pictures where nobody said
+FRAMES_FPS = 25.0  # of a folder of pictures without a stated rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Clip:
 
     Attributes:
         name: unique in the data set.
-        sport: for example ``tennis``; ``any`` where nobody said.
+        sport: for example ``tennis``; ``any`` where unknown.
         kind: ``clip`` a video file, ``frames`` a folder of pictures whose file names are frame numbers, ``stills``
             isolated pictures, ``tracks`` positions without pictures.
         split: ``train``, ``val``, ``test`` or ``unlabelled``.

@@ -1,7 +1,7 @@
 """Data sets of other tools as ours: Ultralytics and Roboflow YOLO folders, COCO exports. Split by source video.
 
 Such sets are heaps of pictures, split picture by picture: two neighbouring frames of one video then lie on both sides,
-and a model tested on the neighbours of its training pictures looks better than it is. Here the pictures are put back
+and scores on neighbours of training pictures are too high. Here the pictures are put back
 into the videos they were taken from (by their names), and a video lies on one side.
 """
 
@@ -40,7 +40,7 @@ class Picture:
     frame: int
     side: str
     size: tuple[int, int]
-    boxes: tuple[tuple[float, float, float, float], ...] | None  # None: nobody looked
+    boxes: tuple[tuple[float, float, float, float], ...] | None  # None: not labelled
 
 
 @dataclass
@@ -54,7 +54,7 @@ class Imported:
 
 
 def source_of(name: str) -> tuple[str, int | None]:
-    """Source video and frame number told by a picture's name: ``match_mp4-17_jpg.rf.1a2b.jpg`` -> ``match_mp4``, 17."""
+    """Source video and frame number from a picture's name: ``match_mp4-17_jpg.rf.1a2b.jpg`` -> ``match_mp4``, 17."""
     stem = re.sub(r"(_(jpe?g|png|bmp|webp))?\.rf\.[0-9a-zA-Z]+$", "", Path(name).stem)
     found = re.fullmatch(r"(.*?)[-_. ]*?(?:frame[-_. ]*)?(\d{1,12})", stem, re.IGNORECASE)
     if found is None:
@@ -67,7 +67,7 @@ def read_set(root: str | Path, *, label: str = "ball", empty_is_absent: bool = F
 
     Args:
         root: its folder. label: the ball's class name (or its number in a YOLO set).
-        empty_is_absent: a picture with an empty label file was looked at and has no ball.
+        empty_is_absent: a picture with an empty label file is labelled "no ball".
 
     Raises:
         TrackerError: no pictures, no such class, impossible labels; one line with the file.

@@ -201,7 +201,7 @@ def placed(
         names: the numbers are those in the names of pictures; where such names begin at 1 and there is no 0, they
             count from 1.
         own: the file was written by this program: numbers are its own frame numbers.
-        length: of the sequence as the file says, 0 = it is silent.
+        length: of the sequence as the file says, 0 = not stated.
 
     Raises:
         TrackerError: numbers that fit no origin (or not the one asked for).

@@ -1,7 +1,7 @@
 """The label file: who said the ball is where.
 
 ``frame,visibility,x,y[,w,h,source,sd_px,reason]``; source pixels (x right, y down, pixel centres at integers), frames
-from 0; an empty field is "unknown". No row for a frame means that nobody looked, which is not "absent".
+from 0; an empty field is "unknown". No row for a frame means "not labelled", which is not "absent".
 """
 
 from __future__ import annotations
@@ -68,12 +68,12 @@ class LabelTable:
 
     @property
     def has_position(self) -> np.ndarray:
-        """bool [N]: the row says where the ball is."""
+        """bool [N]: the row has a position."""
         return np.isfinite(self.xy[:, 0])
 
     @property
     def judged(self) -> np.ndarray:
-        """bool [N]: somebody decided whether the ball is there (anything but ``NOT_JUDGED``)."""
+        """bool [N]: the row is judged (anything but ``NOT_JUDGED``)."""
         return self.visibility != Visibility.NOT_JUDGED
 
     def select(self, which: np.ndarray) -> LabelTable:

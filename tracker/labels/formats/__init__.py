@@ -48,10 +48,10 @@ OWN = "oneball"
 
 
 def detect_format(path: Path) -> str:
-    """The format of a file or folder by its look.
+    """The format of a file or folder, from its content.
 
     Raises:
-        TrackerError: it looks like none of them; name it with ``--from``.
+        TrackerError: it is none of them; name it with ``--from``.
     """
     if path.is_dir():
         return "yolo"
@@ -134,7 +134,7 @@ def read_format(path: str | Path, name: str | None = None, options: FormatOption
     """Reads labels of any known format.
 
     Args:
-        name: a key of ``FORMATS`` or ``oneball``; None looks at the file.
+        name: a key of ``FORMATS`` or ``oneball``; None detects it from the file.
 
     Raises:
         TrackerError: one line for anything wrong with the file.

@@ -123,7 +123,7 @@ def _of_one_video(
 
 
 def _numbers(images: list[dict[str, Any]], options: FormatOptions, path: Path) -> tuple[list[int | None], bool]:
-    """Frame number of every image, and whether the file says them itself rather than by names of pictures."""
+    """Frame number of every image, and whether they come from the file itself rather than from names of pictures."""
     for key in ("frame", "frame_index"):
         if images and all(key in i for i in images):
             return [whole(i[key], f"{path}, image {n}", key) for n, i in enumerate(images, start=1)], True

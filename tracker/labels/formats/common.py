@@ -44,8 +44,8 @@ class FormatOptions:
         media: name of the video to write into the file.
         interpolate: fill the frames between the keyframes of a Label Studio file linearly, as that tool shows them
             (source ``propagated``); without it they stay unknown.
-        empty_is_absent: a picture that is listed without a ball was looked at and has none. Many tools also write
-            such entries for pictures nobody looked at, hence off.
+        empty_is_absent: a picture that is listed without a ball has none. Many tools also write
+            such entries for unlabelled pictures, hence off.
         shape: ``box`` or ``points`` for CVAT; None takes boxes where any is known.
         clip: the media that the labels belong to, where they are known.
         first_frame: the number that the file gives the first frame; None takes it from the file's evidence.
@@ -278,7 +278,7 @@ def read_json(path: Path) -> Any:
 
 
 def known(table: LabelTable) -> LabelTable:
-    """The rows that say something: those nobody judged mean the same as no row to other tools."""
+    """The judged rows: to other tools a row that is not judged means the same as no row."""
     return table.select(table.judged)
 
 

@@ -18,7 +18,7 @@ from tracker.labels.schema import LabelTable
 
 
 def is_one(data: Any) -> bool:
-    """Does a JSON document look like this format?"""
+    """True when a JSON document has this format."""
     annotations = data.get("annotations") if isinstance(data, dict) else None
     first = annotations[0] if isinstance(annotations, list) and annotations else None
     return isinstance(first, dict) and ("bbox_image" in first or "bbox_pitch" in first)

@@ -6,7 +6,7 @@ keyframes are unknown here (our propagation fills them better) unless ``interpol
 Label Studio's export has interpolated (``auto``) come in as ``propagated``.
 
 "Absent", "hidden", sources and estimated boxes have no place in a keyframe; they go into the task's ``data.oneball``,
-which Label Studio keeps untouched. An estimated box that somebody has since resized is taken as known.
+which Label Studio keeps untouched. An estimated box that was resized since is taken as known.
 The tool counts frames at the rate of its own ``<Video framerate="...">``. Where that is not the video's, the file tells
 it (``framesCount`` / ``duration``, the keyframes' ``time``), and labels are placed by time; so they are for a video of
 variable rate. Several tasks or regions in one file are chosen by ``--task`` and ``--track``.
@@ -121,7 +121,7 @@ def _clock(
 
 
 def _rate(value: dict[str, Any]) -> float:
-    """Frames a second that a region says it was counted at, 0 where it is silent."""
+    """Frames a second that a region says it was counted at, 0 where it is not stated."""
     count, duration = value.get("framesCount"), value.get("duration")
     if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in (count, duration)):
         return 0.0

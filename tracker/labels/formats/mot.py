@@ -1,8 +1,8 @@
 """MOTChallenge ``gt.txt``: ``frame,id,left,top,w,h,conf,class,visibility``; frames and pixels count from 1.
 
 conf 0 means "ignore this row" (read as unknown), any other value is active: an estimated box gets 0.5 and is read back
-as a box nobody knows. Visibility is the share that can be seen: 1 visible, 0.5 hard, 0 occluded. Absent cannot be said.
-A box without extent, or -1 in all of it, is no box (unknown).
+as an unknown box. Visibility is the share that can be seen: 1 visible, 0.5 hard, 0 occluded. MOT has no value for
+absent. A box without extent, or -1 in all of it, is no box (unknown).
 
 Of several tracks the ball's is the one that ``gameinfo.ini`` names (SoccerNet: ``trackletID_17= ball;1``), or the one
 chosen. ``seqinfo.ini`` tells the pictures, whose names are frame numbers. SoccerNet's pixels count from 0.

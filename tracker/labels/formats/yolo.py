@@ -1,6 +1,6 @@
 """YOLO text files: a folder with ``FRAME.txt`` per picture, lines ``class x y w h [score]`` in shares of the picture.
 
-No file means that nobody looked. An empty file is what YOLO takes for "no ball", but several tools write one for every
+No file means "not labelled". An empty file is what YOLO takes for "no ball", but several tools write one for every
 picture; it is read as unknown unless our own ``labels_meta.csv`` or the caller says otherwise. That file beside the
 others keeps what a YOLO line cannot: visibility, source, and which boxes are estimated.
 """
