@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
 
 from tests.video_clips import encode, scenes
+from tracker.core.config import Config
 from tracker.core.errors import TrackerError
 from tracker.video import open_video
 from tracker.video.seek import SeekingReader, SequentialReader, agrees, open_reader
 from tracker.web.frames import FrameServer, PictureCache
+from tracker.web.session import ClipSession, ClipSpec
 from tracker.web.worker import window
 
 
@@ -135,3 +139,35 @@ def test_a_change_refills_between_the_keyframes_around_it() -> None:
     assert (a, b) == (lo, hi) == (420, 581)
     a, b, lo, hi = window(np.arange(100, 200), [150, 160, 170], (165, 165))  # frame numbers need not begin at 0
     assert (a, b, lo, hi) == (0, 100, 50, 100)
+
+
+def test_labels_go_with_their_pictures_when_damage_makes_the_count_anew(tmp_path: Path) -> None:
+    """Packets promise 60 pictures, some of which do not decode: the page finds out after labels were set."""
+    path = encode(tmp_path / "d.mp4", scenes(60), options={"g": "10", "bf": "0"})
+    with av.open(str(path)) as container:
+        packets = [(p.pos, p.size) for p in container.demux(video=0) if p.size]
+    data = bytearray(path.read_bytes())
+    at, size = packets[24]
+    data[at + 4 : at + size] = bytes([0x5A]) * (size - 4)
+    path.write_bytes(data)
+    with open_video(path) as video:
+        truth = [(f.index, f.time_s) for f in video]
+    assert len(truth) < 60
+    spec = ClipSpec("d", path, tmp_path / "d.csv")
+    session = ClipSession(spec, PictureCache(1 << 20), Config())
+    try:
+        for row, x in ((40, 7.0), (5, 3.0), (50, 9.0)):
+            if len(session.frame) < 60:  # the background pass was faster
+                pytest.skip("counted anew before anything was labelled")
+            action = {"op": "set", "row": row, "visibility": 1, "x": x, "y": 1.0}
+            session.act(f"id-{row}", session.store.revision, action, "tab")
+        deadline = time.monotonic() + 60
+        while len(session.frame) == 60 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(0.2)
+        times = dict(truth)
+        at_time = {round(times[f], 2): r.x for f, r in session.store.rows.items()}
+        assert at_time == {1.6: 7.0, 0.2: 3.0, 2.0: 9.0}
+        assert "counted anew" in session.store.notice
+    finally:
+        session.close()

@@ -7,8 +7,8 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-from video_clips import encode, scene, scenes, with_display_matrix
 
+from tests.video_clips import encode, scene, scenes, with_display_matrix
 from tracker.core.config import VideoConfig
 from tracker.core.errors import TrackerError
 from tracker.core.types import Region

@@ -7,8 +7,8 @@ import av
 import cv2
 import numpy as np
 import pytest
-from video_clips import encode, scene, scenes
 
+from tests.video_clips import encode, scene, scenes
 from tracker.core.types import Region
 from tracker.video import open_video
 from tracker.video.levels import own_range

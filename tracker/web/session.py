@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import math
 import threading
+import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -107,6 +108,7 @@ class ClipSession:
             reader.close()
             raise
         self.store.written = self._on_written
+        self._touched: set[int] = set()  # frame numbers whose labels were changed here
         self._dirty = threading.Event()
         self._closed = False
         self.saved_revision = self.store.revision
@@ -133,10 +135,36 @@ class ClipSession:
         """A full decode has shown the true frames; seeking by packets must agree with it, or is given up."""
         if agrees(self.frames.reader, frame, time_s):
             return
+        before = dict(zip(self.frame.tolist(), self.time_s.tolist(), strict=True))
         info = self.frames.reader.info
         self.frames.replace(SequentialReader(self.spec.video, self.config.video, info))
         self._number(self.frames.reader.frame, self.frames.reader.time_s)
+        self._carry_labels(before)
         self.hub.tell({"kind": "reload"})
+
+    def _carry_labels(self, before: dict[int, float]) -> None:
+        """Labels that were set under the first count go with their pictures, which are told by their times.
+
+        Args:
+            before: time in s of each frame number of that count.
+        """
+        half = 0.5 * float(np.median(np.diff(self.time_s))) if len(self.time_s) > 1 else 0.5
+        moved: dict[int, Label | None] = {}
+        with self.store.lock:
+            mine = [(f, self.store.rows[f]) for f in sorted(self._touched) if f in self.store.rows and f in before]
+            moved.update({f: None for f, _ in mine})
+            for old, label in mine:
+                row = int(np.abs(self.time_s - before[old]).argmin())
+                if abs(self.time_s[row] - before[old]) <= half:
+                    moved[int(self.frame[row])] = replace(label, frame=int(self.frame[row]))
+            shifted = sum(old not in moved or moved[old] is not label for old, label in mine)
+            self.store.notice = (
+                f"the video is damaged: it has {len(self.frame)} frames, not {len(before)}, and they were counted anew"
+                + (f"; {shifted} labels went with their pictures" if shifted else "")
+            )
+            if shifted:
+                self.store.apply(uuid.uuid4().hex, "frames counted anew", moved, revision=self.store.revision)
+                self._dirty.set()
 
     def _evidence_path(self) -> Path:
         stat = self.spec.video.stat()
@@ -168,6 +196,7 @@ class ClipSession:
         else:
             name, rows, decisions = self._plan(action)
             changed = self.store.apply(id, name, rows, revision=revision, decisions=decisions)
+        self._touched.update(changed)
         self._dirty.set()
         state = self.labels_state() | {"kind": "labels", "by": tab, "action": name}
         state["rows"] = [self.own_row(f) for f in changed if f in self.row_of]
