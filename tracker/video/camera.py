@@ -23,7 +23,7 @@ def open_camera(number: int, config: VideoConfig) -> VideoSource:
         TrackerError: there is none, another program holds it, or it gives no picture.
     """
     level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # the error below says it in one line
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # the error below has the reason
     try:
         capture = cv2.VideoCapture(number)
     finally:

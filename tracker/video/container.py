@@ -1,9 +1,9 @@
 """Video files, standard input and network streams, through FFmpeg (PyAV).
 
-What the container says of itself is not believed: the size comes from the first picture, the number of frames from
+Statements of the container are not used: the size comes from the first picture, the number of frames from
 counting, times from the packets and only where they rise.
 
-Everything here may come from a stranger. A local file is opened as a file whatever its name looks like, only by
+Input is untrusted. A local file is opened as a file whatever its name looks like, only by
 demuxers that read that one file, and may refer to nothing else (no playlists, no network).
 """
 
@@ -149,7 +149,7 @@ def open_network(url: str, config: VideoConfig, fps: float | None) -> VideoSourc
 def _connect(
     file: Any, shown: str, options: dict[str, str], config: VideoConfig, timeout: tuple[float, float] | None = None
 ) -> Any:
-    """Opens a container, every failure told in one line."""
+    """Opens a container. Every failure is one line."""
     options = options | {"max_pixels": streams.decoder_limit(config)}
     try:
         container = av.open(file, "r", options=options, timeout=timeout)

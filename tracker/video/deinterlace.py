@@ -13,7 +13,7 @@ import av
 import av.error
 import av.filter
 
-# Codecs whose frames say themselves whether they are interlaced; for the others the container's word counts
+# Codecs whose frames say themselves whether they are interlaced; for the others the container decides
 _SELF_TOLD = {"h264", "hevc", "mpeg1video", "mpeg2video", "vc1", "wmv3", "dvvideo", "mpeg4"}
 _TOP_FIRST, _BOTTOM_FIRST = (2, 5), (3, 4)  # AVFieldOrder: by which field is shown first
 _WAITING = (BlockingIOError, av.error.BlockingIOError, av.error.EOFError)

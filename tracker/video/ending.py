@@ -32,7 +32,7 @@ class Ending:
         start_s = (stream.start_time or 0) * base
         seconds = stream.duration * base if stream.duration and base else None
         if seconds is not None and stream.frames and container.format.name == "avi":
-            seconds = stream.frames / rate  # FFmpeg's guess from the index, which a cut file lacks
+            seconds = stream.frames / rate  # FFmpeg's estimate from the index, which a cut file lacks
         told = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", "").strip())
         if told:
             seconds = int(told[1]) * 3600 + int(told[2]) * 60 + float(told[3]) - start_s

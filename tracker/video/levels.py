@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tracker.core.types import Image
 
-_STEP = 4  # every fourth row and column tells the range
+_STEP = 4  # every fourth row and column gives the range
 _TAIL = 0.1  # per cent of the samples at either end that may lie outside of it
 _GRID = 8  # parts of the range that it is rounded to
 

@@ -61,7 +61,7 @@ def open_reader(path: str | Path, *, config: VideoConfig | None = None, fps: flo
         TrackerError: it cannot be read, or is no local file or folder.
     """
     path, config = Path(path), config or VideoConfig()
-    with open_video(path, config=config, fps=fps) as source:  # says what is wrong with it, in one line
+    with open_video(path, config=config, fps=fps) as source:  # raises the reason, in one line
         info = source.info
     if info.kind in ("folder", "stills"):
         return FolderReader(path, config, fps, info)
@@ -99,7 +99,7 @@ class Index:
 
 
 class SeekingReader:
-    """A file whose pictures are told apart by their presentation times."""
+    """A file whose pictures are identified by their presentation times."""
 
     def __init__(self, path: Path, config: VideoConfig, info: VideoInfo, index: Index) -> None:
         self.info, self._path, self._config = info, path, config

@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 _MOST_STREAMS = 8
 _ERRORS = (OSError, av.error.FFmpegError, ValueError, OverflowError)
 _RATE, _LAYOUT = 48_000, "stereo"  # of sound that has to be encoded anew
-# FFmpeg says yes to more than players understand; Matroska takes what it says yes to
+# FFmpeg accepts more than players understand; Matroska takes what FFmpeg accepts
 _TAKES = {
     "mp4": {"aac", "mp3", "ac3", "eac3", "flac", "opus", "alac"},
     "mov": {"aac", "mp3", "ac3", "eac3", "alac", "pcm_s16le", "pcm_s24le", "pcm_s16be", "pcm_s24be"},

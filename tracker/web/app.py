@@ -41,7 +41,7 @@ FILES = {
 
 
 class Project:
-    """The clips on the page; a clip is opened when somebody looks at it.
+    """The clips on the page; a clip is opened at its first request.
 
     Args:
         clips: at least one. items: the review queue by clip name.

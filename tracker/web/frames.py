@@ -53,7 +53,7 @@ class FrameServer:
 
     Args:
         reader: gives frames by position.
-        cache: may be shared between videos. name: tells their entries apart.
+        cache: may be shared between videos. name: distinguishes their entries.
     """
 
     def __init__(self, reader: FrameReader, cache: PictureCache, name: str) -> None:

@@ -105,7 +105,7 @@ class WebSocketSink:
 
 
 async def _until_gone(socket: WebSocket, lines: asyncio.Queue[str | None]) -> None:
-    """What a client says is passed over; its going away ends its lines."""
+    """Messages of a client are ignored; its disconnection ends its lines."""
     with contextlib.suppress(WebSocketDisconnect, RuntimeError, AssertionError, KeyError):
         while True:
             while socket.application_state.name == "CONNECTING":

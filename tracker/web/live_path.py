@@ -116,7 +116,7 @@ class LivePath:
         waits for the lock's next holder to take its answer.
         """
         with self._to_send:
-            if message[0] == "fill":  # a newer one says all that an older one does
+            if message[0] == "fill":  # a newer one includes an older one
                 whole = message[-1] is None
                 self._outbox = [m for m in self._outbox if whole and m[-1] is not None]
             self._outbox.append(message)

@@ -1,4 +1,4 @@
-"""One writer for a label file: a second label page on the same clip is told so."""
+"""One writer for a label file: a second label page on the same clip is refused."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ _NEW = {"cache-control": "no-store"}
 class Preview:
     """What the page of a live source shows: ``/`` (a page), ``/stream.mjpg`` and ``/state`` (JSON).
 
-    Pictures are made only while somebody looks, in a thread of their own, at most ``PREVIEW_FPS`` a second.
+    Pictures are made only while a client is connected, in a thread of their own, at most ``PREVIEW_FPS`` a second.
     """
 
     def __init__(self, config: LiveConfig) -> None:
@@ -60,7 +60,7 @@ class Preview:
         ]
 
     def show(self, live: LiveState, line: str) -> None:
-        """Takes in the newest state (and the line that says it); never waits."""
+        """Stores the newest state and its line; never waits."""
         from tracker.render.overlay import Trail
 
         self.state = line.encode()

@@ -1,4 +1,4 @@
-"""One clip on the page: its pictures, labels, propagated path, proposals, and who is told of what changes."""
+"""One clip on the page: its pictures, labels, propagated path, proposals, and the subscribers of changes."""
 
 from __future__ import annotations
 

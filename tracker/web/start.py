@@ -86,7 +86,7 @@ def choose_token(host: str, token: str | None) -> str:
 
 
 def free_port(host: str) -> int:
-    """A port nobody listens on."""
+    """A free port."""
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         with socket.socket(family) as s:

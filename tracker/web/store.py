@@ -30,7 +30,7 @@ REMEMBERED = 256  # actions whose repetition (after a lost answer) is noticed
 
 
 class StaleError(TrackerError):
-    """The sender's labels are not the newest: somebody else changed them since."""
+    """The sender's labels are not the newest: another page has changed them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +60,11 @@ class LabelStore:
         self.path = path
         self.journal_path = path.with_name(f".{path.name.removesuffix('.csv')}.journal.jsonl")
         self.filled = filled or (lambda: ())
-        self.written: Callable[[int], None] = lambda revision: None  # told after each write of the file
+        self.written: Callable[[int], None] = lambda revision: None  # called after each write of the file
         self.lock = threading.RLock()
         self._writing = threading.Lock()
         self.rows: dict[int, Label] = {}
-        self.base: dict[int, Label] = {}  # rows nobody vouches for: kept where nothing better is known
+        self.base: dict[int, Label] = {}  # rows of unknown quality: kept where there is nothing better
         self.decisions: dict[str, str] = {}
         self.revision = 0
         self.notice = ""  # what the user should know about the start
@@ -104,7 +104,7 @@ class LabelStore:
 
         Args:
             id: chosen by the sender; an action sent twice is done once.
-            revision: what the sender believes to be the newest.
+            revision: the newest one known to the sender.
 
         Returns:
             Frames whose rows changed.

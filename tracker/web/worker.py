@@ -25,7 +25,7 @@ from tracker.core.config import VideoConfig
 from tracker.core.errors import TrackerError
 from tracker.core.types import FloatArray, IntArray, Label
 
-REACH = 80  # frames on either side of a change that are filled at once; the whole clip follows when nobody waits
+REACH = 80  # frames on either side of a change that are filled at once; the whole clip follows when the page is idle
 CONTEXT_KEYS = 3  # keyframes on either side that the path is held by
 SUGGESTIONS = 20
 BEHIND = 5  # priority of looking at all frames; more, and a busy machine never gets to it
@@ -33,7 +33,7 @@ BEHIND = 5  # priority of looking at all frames; more, and a busy machine never 
 
 @dataclass(slots=True)
 class Stretch:
-    """What the propagator says of the frames at positions ``first`` to ``first + N - 1``.
+    """The propagator's result for the frames at positions ``first`` to ``first + N - 1``.
 
     Attributes:
         whole: computed from the whole clip, as ``tracker propagate`` would.
@@ -62,7 +62,7 @@ def run(
     pipe: Connection, video: str, fps: float | None, config: VideoConfig, frame: IntArray, time_s: FloatArray,
     size: tuple[int, int], cache: str,
 ) -> None:  # fmt: skip
-    """The process's body; ends when the pipe closes (so it never outlives the server)."""
+    """The process's body; ends when the pipe closes (it ends with the server)."""
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's to handle
