@@ -122,8 +122,9 @@ def baselines(
     ]
     if detector is not None:
         other = BallModel(detector, threads=config.detect.threads)
-        name = other.info.name or other.path.stem
-        methods.append((f"{name}, every picture alone", lambda clip: picture_baseline(clip, other, config)))
+        methods.append(
+            (f"{Path(detector).stem}, every picture alone", lambda clip: picture_baseline(clip, other, config))
+        )
     methods.append((f"this tracker ({ours.info.name or ours.path.stem})", lambda clip: track_clip(clip, ours, config)))
     return [_row(name, clips, run, each) for name, run in methods]
 
