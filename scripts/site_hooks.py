@@ -6,7 +6,6 @@ On the code host ``../benchmarks/results/edge.md`` is right as written; in the s
 
 from __future__ import annotations
 
-import ast
 import os
 import posixpath
 import re
@@ -32,55 +31,45 @@ def on_files(files: Files, config: Any) -> Files:
     outside = pages()
     for source, target in outside.items():
         files.append(File.generated(config, target, abs_src_path=str(ROOT / source)))
-    rows = [f"- [{_title(ROOT / s)}]({t})" for s, t in outside.items() if t.startswith("results/")]
+    results = {t: _title(ROOT / s) for s, t in outside.items() if t.startswith("results/")}
+    twice = {title for title in results.values() if list(results.values()).count(title) > 1}
+    rows = [f"- [{title}{f' ({Path(t).stem})' if title in twice else ''}]({t})" for t, title in results.items()]
     text = "# Measurements\n\nEvery table, with the command that made it and what it was measured on.\n\n"
     files.append(File.generated(config, "results.md", content=text + "\n".join(rows) + "\n"))
-    files.append(File.generated(config, "reference/settings.md", content=settings()))
+    files.append(File.generated(config, "reference/cli.md", content=commands()))
     return files
 
 
-def settings() -> str:
-    """Every setting with its default and the comment beside it in the code."""
-    code = (ROOT / "tracker" / "core" / "config.py").read_text(encoding="utf-8")
-    lines = code.splitlines()
-    classes = {c.name: c for c in ast.parse(code).body if isinstance(c, ast.ClassDef)}
+def on_page_content(html: str, **_: Any) -> str:
+    """Roles of docstrings (:class:`X`) are shown as plain code."""
+    return re.sub(r":(?:class|meth|func|data|mod|attr):(?=<code)", "", html)
+
+
+def commands() -> str:
+    """What ``--help`` prints, of every command."""
+    import click
+
+    from tracker.commands.main import group
+
     out = [
-        "# Settings",
+        "# Commands",
         "",
-        "`--set section.key=value` on the command line, a YAML file with `--config`, or `Tracker(config={...})`. A file",
-        "lists only what differs from the defaults below.",
+        "Every command as its `--help` prints it. Bad input ends with one line and exit code 2; Ctrl-C with 130 and",
+        "SIGTERM with 143, with valid files for what was done until then.",
     ]
-    for section in classes["Config"].body:
-        if not (isinstance(section, ast.AnnAssign) and ast.unparse(section.annotation) in classes):
-            continue
-        group = classes[ast.unparse(section.annotation)]
-        about = (ast.get_docstring(group) or "").replace("\n", " ")
-        out += ["", f"## {ast.unparse(section.target)}", "", about, "", "| key | default | |", "|---|---|---|"]
-        for item in group.body:
-            if isinstance(item, ast.AnnAssign):
-                cells = (ast.unparse(item.target), _default(item.value), _comment(lines, item))
-                out.append("| `{}` | `{}` | {} |".format(*(c.replace("|", "\\|") for c in cells)))
+
+    def add(command: click.Command, words: str, parent: click.Context | None, level: int) -> None:
+        context = click.Context(command, info_name=words.split()[-1], parent=parent, max_content_width=100)
+        context.terminal_width = 100
+        out.extend(["", f"{'#' * level} {words}", "", "```text", command.get_help(context), "```"])
+        if isinstance(command, click.Group):
+            for name in command.list_commands(context):
+                below = command.get_command(context, name)
+                if below is not None:
+                    add(below, f"{words} {name}", context, min(level + 1, 3) if parent else 2)
+
+    add(group, "tracker", None, 2)
     return "\n".join(out) + "\n"
-
-
-def _default(value: ast.expr | None) -> str:
-    if isinstance(value, ast.Call):  # Field(default=..., ge=0)
-        value = next((k.value for k in value.keywords if k.arg in ("default", "default_factory")), value)
-    return "" if value is None else ast.unparse(value)
-
-
-def _comment(lines: list[str], item: ast.AnnAssign) -> str:
-    """The comment behind an assignment, or the block of comments above it."""
-    end = item.end_lineno or item.lineno
-    behind = lines[end - 1][item.end_col_offset or 0 :]
-    if "#" in behind:
-        return behind.split("#", 1)[1].strip()
-    above: list[str] = []
-    for line in reversed(lines[: item.lineno - 1]):
-        if not line.strip().startswith("#"):
-            break
-        above.insert(0, line.strip().lstrip("# "))
-    return " ".join(above)
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
@@ -107,5 +96,8 @@ def _lead(match: re.Match[str], origin: str, here: str) -> str:
 
 
 def _title(path: Path) -> str:
-    first = next((line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("# ")), path.stem)
+    first = next(
+        (line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("# ")),
+        path.stem.capitalize().replace("_", " "),
+    )
     return first.removeprefix("# ").strip()
