@@ -60,6 +60,7 @@ def look(path: Path) -> tuple[np.ndarray, ...]:
              "radius": np.ones((1, 50_000), np.float32)},
             r"gives 50,000 detections a view, the metadata says \d",
         ),
+        (dict.fromkeys(("score", "radius"), np.zeros((1, 5000), np.float32)), "gives 5,000 detections a view"),
         ({"score": np.array([[np.nan, 0.1]], np.float32)}, "no numbers"),
         ({"xy": np.array([[[np.inf, 1], [2, 3]]], np.float32)}, "no numbers"),
         ({"score": np.array([[7.0, 0.1]], np.float32)}, "no numbers"),

@@ -155,14 +155,14 @@ class BallModel:
     def _check_outputs(self, views: int, xy: FloatArray, score: FloatArray, radius: FloatArray) -> None:
         """What comes out is held to the contract each time: a file may promise one thing and give another."""
         given = [a.shape[1] if a.ndim > 1 else 0 for a in (xy, score, radius)]
+        if max(given) > (MAX_TOP_K if len(set(given)) > 1 else self.info.top_k):
+            raise TrackerError(
+                f"{self.path} gives {max(given):,} detections a view, the metadata says {self.info.top_k}; give a "
+                "model made by tracker export"
+            )
         if len(set(given)) > 1:
             told = ", ".join(map(str, given))
             raise TrackerError(f"{self.path}: its outputs xy, score and radius disagree: K is {told}")
-        if given[0] > self.info.top_k:
-            raise TrackerError(
-                f"{self.path} gives {given[0]:,} detections a view, the metadata says {self.info.top_k}; give a "
-                "model made by tracker export"
-            )
         if xy.shape != (views, given[0], 2) or score.shape != radius.shape or score.shape != xy.shape[:2]:
             raise TrackerError(f"{self.path}: its outputs are not [views, K, 2], [views, K] and [views, K]")
         if not (
