@@ -58,7 +58,7 @@ def main() -> None:
             lines.append(f"{row} {typical[way] / typical['scan']:.1f} |")
             print(lines[-1], flush=True)
     if args.out:
-        text = "# Slices\n\n    python benchmarks/slices.py\n\nProcessor time; only the ratios hold on a busy machine. "
+        text = "# Tiles\n\n    python benchmarks/slices.py\n\nProcessor time; only the ratios hold on a busy machine. "
         text += f"Model {model.info.digest}.\n\n"
         with atomic_write(args.out) as f:
             f.write(text + "\n".join(lines) + "\n")
