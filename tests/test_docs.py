@@ -177,3 +177,21 @@ def test_the_site_builds_without_a_warning(tmp_path):
     text = (tmp_path / "site" / "reference" / "cli.html").read_text(encoding="utf-8")
     assert all(f"Usage: tracker {c} " in text for c in COMMANDS) and "Usage: tracker labels check " in text
     assert "full_width" in (tmp_path / "site" / "reference" / "settings.html").read_text(encoding="utf-8")
+
+
+def test_every_class_and_function_of_the_reference_exists():
+    from pydoc import locate
+
+    names = re.findall(r"^::: (\S+)$", (ROOT / "docs" / "reference" / "python.md").read_text(), re.M)
+    assert len(names) >= 10
+    for wanted in names:
+        assert locate(wanted) is not None, wanted
+
+
+def test_reference_has_the_whole_public_api():
+    import tracker
+
+    named = {
+        n.rsplit(".", 1)[1] for n in re.findall(r"^::: (\S+)$", (ROOT / "docs/reference/python.md").read_text(), re.M)
+    }
+    assert set(tracker.__all__) - {"__version__"} <= named
