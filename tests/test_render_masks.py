@@ -140,14 +140,17 @@ def test_highlight_writes_every_frame_and_a_mask_where_the_ball_was_seen(tmp_pat
         assert [round(f.time_s * 25) for f in video] == list(range(12))
     assert len(data["images"]) == 12
     assert [a["image_id"] for a in data["annotations"]] == [i for i in range(12) if i not in (6, 7)]
+    aside = []
     for a in data["annotations"]:
         assert a["segmented"], a["image_id"]
         i = a["image_id"]
         found = decode(expand(a["segmentation"]["counts"]), W, H)
         assert overlap(found, half(disc(places[i], 5, (5, 0)))) > 0.6
         assert a["area"] == found.sum()
+        aside.append(np.argwhere(found).mean(0)[::-1] - places[i])
         assert np.array_equal(cv2.imread(str(tmp_path / "masks" / f"{i:06d}.png"), 0) > 0, found)
     assert not cv2.imread(str(tmp_path / "masks" / "000007.png"), 0).any()
+    assert np.abs(np.mean(aside, axis=0)).max() < 0.5
 
 
 def test_a_panning_camera_is_taken_into_account(tmp_path):

@@ -151,3 +151,15 @@ def test_command_exports_and_asks_for_one_of_both(tmp_path):
     assert BallModel(out).info.threshold == 0.2
     both = CliRunner().invoke(command, ["last.pt", *args])
     assert isinstance(both.exception, TrackerError) and "either" in str(both.exception)
+
+
+def test_a_box_of_the_letterboxed_picture_by_hand():
+    """Half size, margins of 10 and 20 px: their 60, 70 (pixel 0 spans 0..1) is 100, 100 of the view, px 99.5."""
+    import torch
+
+    from tracker.learn.yolo_onnx import Unfitted
+
+    boxes = torch.zeros(1, 5, 64)
+    boxes[0, :, 7] = torch.tensor([60.0, 70.0, 8.0, 8.0, 0.9])
+    xy, score, radius = Unfitted(0, 2, False)(boxes, torch.tensor([0.5, 10.0, 20.0]))
+    assert xy[0, 0].tolist() == [99.5, 99.5] and float(radius[0, 0]) == 8.0 and float(score[0, 0]) == pytest.approx(0.9)
