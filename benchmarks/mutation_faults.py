@@ -557,6 +557,8 @@ LEARN = [
     *group(
         "tracker/learn/mining.py", "learn",
         ("ball-mined-as-negative", "the ball itself is a hard negative", "> BALL_REACH_PX * w", "> -1 * w"),
+        survives={"ball-mined-as-negative": "the random network of test_learn.py seldom peaks within 14 px of the ball, so "
+                  "the mined places are the same; it needs a network that has learnt balls."},
     ),
 ]  # fmt: skip
 
