@@ -184,7 +184,7 @@ def clips(marks: Path, data: Path, runs: Path, least: float) -> list[str]:
         for clip in chosen:
             out = runs / (clip.name + "_off" * offline)
             if not (out / "trajectory.csv").is_file():
-                infer(clip.media, Config(), out=out, offline=offline)
+                infer(clip.media, Config(), out=out, causal=not offline)
             track = Trajectory.from_csv(out / "trajectory.csv")
             times = dict(zip(track.frame.tolist(), track.time_s.tolist(), strict=True))
             truth = [(times[f], k) for f, k in by_clip[clip.name] if f in times]

@@ -214,15 +214,11 @@ TRACK = [
         ("everything-is-new", "a spare ball at rest is rechecked for ever", "return not known and score", "return score"),
     ),
     *group(
-        "tracker/track/offline.py", "track_offline",
-        ("offline-camera-sign", "the path is put back against the camera",
+        "tracker/track/path_tracker.py", "track_path",
+        ("path-camera-sign", "the path is put back against the camera",
          "xy = view[:2, :2] @ x[:2] + view[:2, 2]", "xy = view[:2, :2] @ x[:2] - view[:2, 2]"),
-        ("offline-bridges-anything", "the path is bridged however long the ball is away",
-         "- at[pieces[-1][-1]] > settings.bridge_s", "- at[pieces[-1][-1]] > 1e9",
-         "- at[known[after - 1]] > settings.bridge_s", "- at[known[after - 1]] > 1e9"),
-        ("offline-score-sign", "the path prefers weak detections", "-llr - settings.bonus", "llr - settings.bonus"),
-        ("offline-gaps-ignored", "the path goes over cuts", "(gaps is not None and gaps[i]) or", ""),
-        ("offline-repeats-lost", "repeated frames have no state", "if k != i and out[k]", "if False and out[k]"),
+        ("path-score-sign", "the path prefers weak detections", "-m.odds - s.bonus", "m.odds - s.bonus"),
+        ("path-gaps-ignored", "the path goes over cuts", "self._scene is None or gap or", "self._scene is None or"),
     ),
 ]  # fmt: skip
 
@@ -246,7 +242,7 @@ MOTION = [
          "change * self.weight[:, None]", "change * self.weight[None, :]"),
     ),
     *group(
-        "tracker/motion/smooth.py", "motion_imm track_offline",
+        "tracker/motion/smooth.py", "motion_imm track_path",
         ("smoother-forgets-the-future", "the backward pass compares with the filtered state",
          "(x[k + 1] - after.x_predicted)", "(after.x - after.x_predicted)"),
     ),
@@ -263,10 +259,10 @@ MOTION = [
          "< DEAD_BAND_PX:", "< 0:"),
     ),
     *group(
-        "tracker/motion/path.py", "motion_path track_offline",
+        "tracker/motion/path.py", "motion_path track_path",
         ("misses-free-in-path", "the path may skip frames for nothing", "(k - s - 1) * costs.miss", "0.0"),
         ("births-free-in-path", "the path may start anew anywhere", "0.0 if k == 0 else costs.birth", "0.0"),
-        ("no-contacts-in-path", "the path knows no hit", "min(0.5, costs.contact * steps_spanned)", "1e-12"),
+        ("no-contacts-in-path", "the path knows no hit", "min(0.5, costs.contact)", "1e-12"),
     ),
     *group(
         "tracker/motion/contacts.py", "motion_path labels_propagate",

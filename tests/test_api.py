@@ -62,7 +62,7 @@ def pictures(tennis_frames, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("causal", [False, True])
 def test_track_gives_the_rows_of_the_command(tracker, tennis_video, tmp_path, causal):
-    run("-m", "tracker", "infer", tennis_video, "--out", tmp_path, *([] if causal else ["--offline"]), "--quiet")
+    run("-m", "tracker", "infer", tennis_video, "--out", tmp_path, *(["--causal"] if causal else []), "--quiet")
     tracker.track(tennis_video, causal=causal).save(tmp_path / "api.csv")
     assert (tmp_path / "api.csv").read_text() == (tmp_path / "trajectory.csv").read_text()
 

@@ -56,8 +56,8 @@ def places(t: Trajectory) -> dict[int, np.ndarray]:
 
 @pytest.mark.parametrize(
     ("options", "least"),
-    [((), 26), (("--offline",), 27)],  # 28 and 29
-    ids=["online", "offline"],
+    [(("--causal",), 26), ((), 26)],
+    ids=["causal", "whole file"],
 )
 def test_infer_follows_the_ball(rally, tmp_path, options, least):
     video, labels = rally

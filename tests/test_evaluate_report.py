@@ -115,7 +115,7 @@ def test_charts_bear_empty_and_constant_data():
     ("args", "line"),
     [
         (("--trajectories", "nowhere"), "is not a folder"),
-        (("--trajectories", ".", "--offline"), "runs nothing"),
+        (("--trajectories", ".", "--causal"), "runs nothing"),
         (("--trajectories", ".", "--clip", "nobody"), "no clip 'nobody'"),
         (("--trajectories", ".", "--split", "test"), "no labelled clips"),
         (("--trajectories", "."), "no trajectory of"),

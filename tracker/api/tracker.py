@@ -65,16 +65,18 @@ class Tracker:
     # -- whole files --------------------------------------------------------------------------------------------------
 
     def track(
-        self, video: str | os.PathLike[str], *, causal: bool = False, stills: bool = False, fps: float | None = None,
-        max_frames: int | None = None, progress: bool | Progress = False, out: str | os.PathLike[str] | None = None,
-        overlay: bool = False, highlight: bool = False, follow: bool = False, events: bool = False,
-        formats: Sequence[str] = (), monitor: str | os.PathLike[str] | None = None,
+        self, video: str | os.PathLike[str], *, causal: bool = False, lag_s: float | None = None, stills: bool = False,
+        fps: float | None = None, max_frames: int | None = None, progress: bool | Progress = False,
+        out: str | os.PathLike[str] | None = None, overlay: bool = False, highlight: bool = False,
+        follow: bool = False, events: bool = False, formats: Sequence[str] = (),
+        monitor: str | os.PathLike[str] | None = None,
     ) -> Trajectory:  # fmt: skip
         """Tracks the ball through a whole file: the best answer, which knows what comes after each frame.
 
         Args:
             video: a file, or a folder of pictures; with ``causal`` anything :meth:`stream` takes.
             causal: each state from the frames up to it alone, as :meth:`stream` and :meth:`update` answer.
+            lag_s: each state from what comes until so long after it; any source.
             stills: every picture alone, without a tracker.
             fps: frame rate of a folder of pictures (default 25).
             max_frames: stop after so many.
@@ -94,16 +96,17 @@ class Tracker:
         show = progress_of(progress)
         if max_frames is not None and max_frames < 1:
             raise InputError(f"max_frames is {max_frames}; give at least 1")
-        whole = not (causal or stills)
-        if monitor is not None and whole:
+        whole = not (causal or stills) and lag_s is None
+        if monitor is not None and not causal:
             raise InputError("monitor watches the tracker frame by frame; give causal=True")
         if out is None:
             if overlay or highlight or follow or events or formats or monitor is not None:
                 raise InputError("overlay, highlight, follow, events, formats and monitor write files; give out=FOLDER")
             with open_video(source, config=self.config.video, stills=stills, fps=fps) as opened:
                 run = track(
-                    opened, self.model, self.config, whole=whole, stills=stills, max_frames=max_frames, progress=show
-                )
+                    opened, self.model, self.config, whole=whole, lag_s=lag_s, stills=stills, max_frames=max_frames,
+                    progress=show,
+                )  # fmt: skip
             info = opened.info
             found: core.Trajectory = core.Trajectory.from_states(run.states)
             interrupted, width, height, cuts = run.interrupted, info.width, info.height, run.counts.cuts
@@ -111,8 +114,9 @@ class Tracker:
         else:
             summary = infer(
                 source, self.config, out=path_of(out, "out"), model=self.model, overlay=overlay, highlight=highlight,
-                follow=follow, events=events, offline=whole, stills=stills, fps=fps, max_frames=max_frames,
-                progress=show, formats=formats, monitor=None if monitor is None else path_of(monitor, "monitor"),
+                follow=follow, events=events, causal=causal, lag_s=lag_s, stills=stills, fps=fps,
+                max_frames=max_frames, progress=show, formats=formats,
+                monitor=None if monitor is None else path_of(monitor, "monitor"),
             )  # fmt: skip
             found = core.Trajectory.load(Path(summary["out"]) / "trajectory.csv")
             interrupted, width, height, cuts = (summary[k] for k in ("interrupted", "width", "height", "cuts"))

@@ -21,7 +21,7 @@ from tracker.core.trajectory_formats import FILES, check_form
 from tracker.core.types import BallState, Status
 from tracker.core.version import __version__
 from tracker.detect.model import BallModel
-from tracker.track.pipeline import ClipRecord, Step, offline_config, track_video
+from tracker.track.pipeline import Hindsight, Step, track_video
 from tracker.video import VideoSource, open_video
 
 if TYPE_CHECKING:
@@ -44,9 +44,11 @@ class Counts:
         self.frames += 1
         if step.cut or step.frame.gap:
             self.cuts.append(step.frame.index)
-        self.status[str(step.state.status)] += 1
         self.multi += step.state.n_detections > 1
         self.passes[step.passes] = self.passes.get(step.passes, 0) + 1
+
+    def say(self, state: BallState) -> None:
+        self.status[str(state.status)] += 1
 
 
 @dataclass
@@ -67,75 +69,85 @@ class Run:
 
 
 def track(
-    source: VideoSource, net: BallModel, config: Config, *, whole: bool, stills: bool = False,
-    max_frames: int | None = None, progress: Progress = silent, each: Callable[[Step], None] | None = None,
-    keep: bool = True,
+    source: VideoSource, net: BallModel, config: Config, *, whole: bool, lag_s: float | None = None,
+    stills: bool = False, max_frames: int | None = None, progress: Progress = silent,
+    each: Callable[[Step], None] | None = None, say: Callable[[BallState], None] | None = None, keep: bool = True,
 ) -> Run:  # fmt: skip
     """Tracks the ball through an opened source and writes nothing. Every way of tracking a file goes through here.
 
     Args:
-        whole: two passes, every state from all frames; memory grows by about a kilobyte a frame. Else causal.
+        whole: every state is decided by what comes after it, too, in one pass and flat memory. Else causal.
+        lag_s: every state by what comes until so long after it, whether ``whole`` or not.
         stills: every picture alone, without a tracker (causal only).
-        each: called with every step of the (first) pass as it comes.
-        keep: keep the states of a causal pass for :attr:`Run.states`.
+        each: called with every step of the pass as it comes; its state is the causal one.
+        say: called with every final state, in order.
+        keep: keep the final states for :attr:`Run.states`.
 
     Raises:
-        TrackerError: the source yields no frame, or two passes are asked of a live source.
+        TrackerError: the source yields no frame, or all of a live source is asked for.
     """
     info = source.info
-    if whole and (info.is_live or info.kind == "stdin"):
+    if whole and lag_s is None and (info.is_live or info.kind == "stdin"):
         raise TrackerError(
-            f"{info.name}: two passes need a whole video; record the stream to a file first, or track it causally"
+            f"{info.name}: a whole video is needed; record the stream to a file first, track it causally or with a lag"
         )
-    run = Run(offline_config(config) if whole else config)
-    record = ClipRecord() if whole else None
-    steps = track_video(source, net, run.config, stills=stills)
+    run = Run(config)
+    path = Hindsight(net, config, lag_s) if whole or lag_s is not None else None
+    steps = track_video(source, net, config, stills=stills)
     total = min((v for v in (info.frames_hint, max_frames) if v), default=None)
+
+    def settle(final: Sequence[BallState]) -> None:
+        for state in final:
+            if say:
+                say(state)
+            run.counts.say(state)
+            if keep:
+                run.states.append(state)
+
     try:
         for step in progress(steps, total=total, desc=info.name):
             if each:
                 each(step)
             run.counts.add(step)
-            if record is not None:
-                record.add(step)
-            elif keep:
-                run.states.append(step.state)
+            settle(path.add(step) if path else [step.state])
             if run.counts.frames == max_frames:
                 break
         else:
             run.ended = True
     except KeyboardInterrupt:  # what was done is kept
         run.interrupted = True
+    if path:
+        settle(path.finish())
     if not run.counts.frames:
         if run.interrupted:
             raise KeyboardInterrupt
         raise TrackerError(f"{info.name}: no frame could be decoded; is it a video?")
-    if record is not None:
-        run.states = record.track(net, run.config, info.width, info.height)
-        run.counts.status = {str(s): sum(b.status == s for b in run.states) for s in Status}
+    run.counts.frames = sum(run.counts.status.values())  # Ctrl-C may have come between a step and its state
     return run
 
 
 def infer(
     video: str | Path, config: Config, *, out: str | Path | None = None, model: str | Path | BallModel | None = None,
     overlay: bool = False, highlight: bool = False, follow: bool = False, events: bool = False,
-    offline: bool = False, stills: bool = False, fps: float | None = None,
+    causal: bool = False, lag_s: float | None = None, stills: bool = False, fps: float | None = None,
     max_frames: int | None = None, progress: Progress = silent, formats: Sequence[str] = (),
     marks: dict[str, Any] | None = None, monitor: str | Path | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Tracks the ball through ``video`` and writes trajectory.csv, summary.json and what is asked for into ``out``.
 
     Args:
-        overlay, highlight: overlay.mp4; highlight.mp4 and masks.json, written as the tracker runs (``offline``: when
-            it is done).
+        overlay, highlight: overlay.mp4; highlight.mp4 and masks.json, written as the tracker runs where it is
+            causal, else when it is done.
         follow: follow.mp4 and follow.csv; of a file it looks ahead, for which the file is read once more; of a live
             source it is written as the tracker runs.
         events: events.csv.
-        offline: two passes: all detections of the clip first, then the best path through them, smoothed.
+        causal: every state from what came before it alone. Without it a file gets the best path through what was
+            detected in all of it; cameras, streams, stdin, ``stills`` and ``monitor`` are causal anyway.
+        lag_s: every state from what came until so long after it, of any source.
         formats: forms to write the trajectory in besides CSV (jsonl, parquet, mot).
         marks: further entries of the summary.
         progress: shows how far it has come (default: nothing).
-        monitor: folder of the event log and the kept pictures (tracker/monitor); not with ``offline`` or ``stills``.
+        monitor: folder of the event log and the kept pictures (tracker/monitor); not with ``lag_s`` or ``stills``.
 
     Returns:
         the summary. Ctrl-C ends the run early: files are valid for what was done and ``interrupted`` is true.
@@ -149,10 +161,12 @@ def infer(
     for form in formats:
         check_form(form)
     net = model if isinstance(model, BallModel) else BallModel(model, threads=config.detect.threads)
-    if offline and stills:
-        raise TrackerError("--offline finds a path through time and --stills has none; give one of them")
-    if monitor is not None and (offline or stills):
-        raise TrackerError("--monitor watches the tracker frame by frame; leave out --offline and --stills")
+    if causal and lag_s is not None:
+        raise TrackerError("--causal decides at once and --lag waits; give one of them")
+    if lag_s is not None and stills:
+        raise TrackerError("--lag finds a path through time and --stills has none; give one of them")
+    if monitor is not None and (lag_s is not None or stills):
+        raise TrackerError("--monitor watches the tracker frame by frame; leave out --lag and --stills")
     if follow and stills:
         raise TrackerError("--follow needs pictures that follow on each other and --stills has none; give one of them")
     failures = list[str]()  # outputs that could not be written; the others are all the same
@@ -165,10 +179,16 @@ def infer(
         read = [video, *([model] if isinstance(model, str | Path) else [])]
         keep_apart([folder / n for n in ("trajectory.csv", "summary.json", *names)], read)
         prepare_folder(folder)
-        if offline:
+        late = lag_s is not None or (again and not causal and not stills and monitor is None)
+        if late and not again and (overlay or highlight or follow):
+            raise TrackerError(f"{source.info.name}: a live source is shown as it comes; leave out --lag")
+        if late:
             now, later = Modes(), Modes(overlay, highlight, follow)
-            run = track(source, net, config, whole=True, max_frames=max_frames, progress=progress)
-            Trajectory.from_states(run.states).to_csv(folder / "trajectory.csv")
+            with atomic_write(folder / "trajectory.csv") as f:
+                run = track(
+                    source, net, config, whole=lag_s is None, lag_s=lag_s, max_frames=max_frames, progress=progress,
+                    say=TrajectoryWriter(f).write, keep=bool(later),
+                )  # fmt: skip
         else:
             now, later = Modes(overlay, highlight, follow and not again), Modes(follow=follow and again)
             watch = _watch(monitor, source, net, config)
@@ -187,7 +207,7 @@ def infer(
             "frames_damaged": stats.damaged,
             "frames_repeated": stats.repeated, "model": net.info.name, "model_hash": net.info.digest,
             "threshold": net.info.threshold if config.detect.threshold is None else config.detect.threshold,
-            "config_hash": config.digest("video", "detect", "track", whole=offline, stills=stills, fps=fps),
+            "config_hash": config.digest("video", "detect", "track", late=late, lag_s=lag_s, stills=stills, fps=fps),
             "version": __version__, "interrupted": interrupted, **stats.summary(), **(marks or {}),
         }  # fmt: skip
     if watch:
@@ -229,7 +249,6 @@ def _track_causal(
     max_frames: int | None, progress: Progress, failures: list[str], each: Callable[[Step], None] | None = None,
 ) -> Run:  # fmt: skip
     """Writes as the tracker runs, in flat memory."""
-    last: Step | None = None
     with contextlib.ExitStack() as stack:
         file: IO[Any] = stack.enter_context(atomic_write(folder / "trajectory.csv"))
         writer = TrajectoryWriter(file)
@@ -240,9 +259,6 @@ def _track_causal(
             sinks = open_sinks(stack, modes, folder, source.info, video, config, failures)
 
         def show(step: Step) -> None:
-            nonlocal last
-            last = step
-            writer.write(step.state)
             for sink in sinks:
                 sink.add(step.frame, step.state, step.camera, step.cut or stills)
             if each:
@@ -250,10 +266,9 @@ def _track_causal(
 
         run = track(
             source, net, config, whole=False, stills=stills, max_frames=max_frames, progress=progress, each=show,
-            keep=False,
+            say=writer.write, keep=False,
         )  # fmt: skip
-        if writer.rows > run.counts.frames and last is not None:  # Ctrl-C came between the two
-            run.counts.add(last)
+        run.counts.frames = writer.rows  # where Ctrl-C came between the two
         try:
             for sink in sinks if run.ended else ():
                 sink.finish()

@@ -16,7 +16,8 @@ from tracker.core.errors import TrackerError
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("dataset", type=click.Path(path_type=Path))
 @click.option("--model", type=click.Path(path_type=Path), help="ONNX file to run (default: the bundled one).")
-@click.option("--offline", is_flag=True, help="Use the two-pass path that sees the whole clip.")
+@click.option("--causal", is_flag=True, help="Decide at once, as live; a file is otherwise decided as a whole.")
+@click.option("--lag", "lag_s", type=click.FloatRange(0, 10), metavar="SECONDS", help="Decide so long after a frame.")
 @click.option(
     "--trajectories",
     type=click.Path(path_type=Path),
@@ -71,7 +72,8 @@ from tracker.core.errors import TrackerError
 def command(
     dataset: Path,
     model: Path | None,
-    offline: bool,
+    causal: bool,
+    lag_s: float | None,
     trajectories: Path | None,
     against: Path | None,
     split: str | None,
@@ -109,8 +111,9 @@ def command(
     from tracker.evaluate import run as ev
     from tracker.evaluate.reading import read_run
 
-    if trajectories is not None and (model is not None or offline or save is not None or stamp is not None):
-        raise TrackerError("--trajectories runs nothing; leave out --model, --offline, --save and --stamp")
+    runs = model is not None or causal or lag_s is not None
+    if trajectories is not None and (runs or save is not None or stamp is not None):
+        raise TrackerError("--trajectories runs nothing; leave out --model, --causal, --lag, --save and --stamp")
     clips = _choose(dataset, split, sport, only)
     indexed = dataset.name == "index.csv" or (dataset / "index.csv").is_file()
     for folder in (trajectories, against):
@@ -129,7 +132,9 @@ def command(
     else:
         from tracker.evaluate.live import model_runner
 
-        runner, name = model_runner(model, offline=offline, config_path=config_path, overrides=overrides, save=save)
+        runner, name = model_runner(
+            model, causal=causal, lag_s=lag_s, config_path=config_path, overrides=overrides, save=save
+        )
         first = score(runner, name)
     second = None
     if against is not None:

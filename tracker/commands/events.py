@@ -26,7 +26,7 @@ def command(
 ) -> None:  # fmt: skip
     """Tell hits, bounces, stops (net, body) and other contacts from the path of the ball.
 
-    A video is tracked first (--offline, into runs/NAME, as tracker infer does).
+    A video is tracked first (into runs/NAME, as tracker infer does).
 
     \b
     Examples:
@@ -50,7 +50,7 @@ def command(
         with ending_in_order():
             note_unused(overrides, "video detect track")
             config = load_config(config_path, overrides)
-            summary = infer(source, config, model=model, offline=True, progress=bar(quiet or as_json))
+            summary = infer(source, config, model=model, progress=bar(quiet or as_json))
         path, width, cuts = Path(summary["out"]) / "trajectory.csv", summary["width"], summary["cuts"]
     elif width is None:
         width, cuts = _known(path.parent / "summary.json")

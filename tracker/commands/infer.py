@@ -28,9 +28,11 @@ from tracker.commands.common import (
 @click.option("--follow", is_flag=True, help="Also write follow.mp4, an automatic camera, and follow.csv, its crops.")
 @click.option("--aspect", type=click.Choice(("16:9", "9:16", "1:1")), help="Shape of --follow (default 16:9).")
 @click.option("--events", is_flag=True, help="Also write events.csv: hits, bounces, other contacts.")
-@click.option("--offline", is_flag=True, help="Two passes: the best path through the whole clip, smoothed.")
+@click.option("--causal", is_flag=True, help="Decide at once, as live; a file is otherwise decided as a whole.")
+@click.option("--lag", "lag_s", type=click.FloatRange(0, 10), metavar="SECONDS", help="Decide so long after a frame.")
 @click.option("--stills", is_flag=True, help="Treat every picture alone, without a tracker.")
 @click.option("--tiles", is_flag=True, help="Full passes in tiles at full working scale: costly, for large pictures.")
+@click.option("--false-rate", type=click.FloatRange(0.001, 0.5), metavar="P", help="May be wrong of what is reported.")
 @click.option("--fps", type=float, metavar="N", help="Frame rate of a folder of pictures (default 25).")
 @click.option("--max-frames", type=click.IntRange(min=1), metavar="N", help="Stop after N frames.")
 @click.option(
@@ -47,9 +49,9 @@ from tracker.commands.common import (
 @config_options
 def command(
     videos: tuple[str, ...], out: str | None, model: str | None, overlay: bool, highlight: bool, follow: bool,
-    aspect: str | None, events: bool, offline: bool, stills: bool, tiles: bool, fps: float | None,
+    aspect: str | None, events: bool, causal: bool, lag_s: float | None, stills: bool, tiles: bool, fps: float | None,
     max_frames: int | None, forms: str, jobs: int | None, ray: str | None, force: bool, monitor: str | None,
-    sample_rate: float | None, as_json: bool, quiet: bool, stream: int | None,
+    sample_rate: float | None, false_rate: float | None, as_json: bool, quiet: bool, stream: int | None,
     config_path: str | None, overrides: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Track the ball in VIDEO: a file, a folder of pictures, a camera number, a stream address, or - for stdin.
@@ -75,6 +77,8 @@ def command(
 
     if sample_rate is not None:
         overrides = (*overrides, f"monitor.sample_rate={sample_rate}")
+    if false_rate is not None:
+        overrides = (*overrides, f"track.false_rate={false_rate}")
     if aspect is not None:
         overrides = (*overrides, f"follow.aspect='{aspect}'")
     overrides = choosing(stream, overrides)
@@ -83,11 +87,10 @@ def command(
     if stills:  # one full pass, without a tracker
         sections = "video detect"
         keys = "detect.roi_width detect.roi_height detect.full_width detect.full_every detect.refine detect.competing"
-    elif offline:
-        keys = "detect.full_every"  # two passes see the whole of every frame
     note_unused(overrides, sections + " follow" * follow + " monitor" * bool(monitor), keys)
     options: dict[str, Any] = {
-        "overlay": overlay, "highlight": highlight, "follow": follow, "events": events, "offline": offline,
+        "overlay": overlay, "highlight": highlight, "follow": follow, "events": events, "causal": causal,
+        "lag_s": lag_s,
         "stills": stills, "fps": fps, "max_frames": max_frames,
         "formats": [f for f in forms.split(",") if f not in ("", "csv")],
         "monitor": None if monitor is None else os.path.abspath(monitor),

@@ -17,7 +17,7 @@ from tracker.detect.tiles import Tile, counting, full_pass_tiles, tile_views
 from tracker.detect.views import CUTS_KEPT, History, View, full_view, roi_view
 
 SAME_BALL_PX = 12.0  # two detections nearer than this (at 1280 wide) are one
-SCORE_FLOOR = 0.02  # detections below this are not handed on
+SCORE_FLOOR = 0.005  # detections below this are not handed on: the path decides (benchmarks/results/decide.md)
 FULL_TILES = 4  # a full pass is spread over so many frames while the track is sure (benchmarks/results/second_ball.md)
 TILE_SIZE = (704, 416)  # network px (benchmarks/results/slices.md)
 TILE_OVERLAP = 64  # network px: a ball in the overlap is seen whole by one of both

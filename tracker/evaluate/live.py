@@ -19,7 +19,8 @@ from tracker.labels.dataset import Clip
 def model_runner(
     model: str | Path | None,
     *,
-    offline: bool = False,
+    causal: bool = False,
+    lag_s: float | None = None,
     config_path: str | Path | None = None,
     overrides: Iterable[str] = (),
     save: str | Path | None = None,
@@ -28,17 +29,17 @@ def model_runner(
 
     Args:
         model: ONNX file; None: the bundled one.
-        offline: the two-pass path over the whole clip instead of the causal tracker.
+        causal, lag_s: as in :func:`tracker.app.infer.infer`.
         save: folder to keep NAME/trajectory.csv and NAME/candidates.csv in.
 
     Raises:
-        TrackerError: no model, a bad configuration, or no offline path.
+        TrackerError: no model, a bad configuration, or both causal and a lag.
     """
     config = load_config(config_path, overrides)
     net = BallModel(model, threads=config.detect.threads)
 
     def run(clip: Clip) -> ClipRun:
-        result = track_clip(clip, net, config, offline=offline)
+        result = track_clip(clip, net, config, causal=causal, lag_s=lag_s)
         if save is not None:
             folder = Path(save) / clip.name
             result.trajectory.to_csv(folder / "trajectory.csv")
@@ -49,31 +50,29 @@ def model_runner(
     return run, net.info.name or net.path.stem
 
 
-def track_clip(clip: Clip, net: BallModel, config: Config, *, offline: bool = False) -> ClipRun:
-    """One clip through the online pipeline, or through both passes (isolated pictures have no second one).
+def track_clip(
+    clip: Clip, net: BallModel, config: Config, *, causal: bool = False, lag_s: float | None = None
+) -> ClipRun:
+    """One clip as ``tracker infer`` tracks it: as a whole, with a lag or causally (isolated pictures one by one).
 
     A repeated frame shows the same picture as the one before, so it has the same detections.
     """
-    from tracker.track.pipeline import ClipRecord, offline_config, track_video
+    from tracker.track.pipeline import Hindsight, track_video
     from tracker.video import open_video
 
     states: list[BallState] = []
     detections: list[tuple[int, Detections]] = []
     stills = clip.kind == "stills"
-    record = ClipRecord() if offline and not stills else None
-    if record is not None:
-        config = offline_config(config)
+    path = None if causal or stills else Hindsight(net, config, lag_s)
     began = time.perf_counter()
     last = Detections.empty()
     with open_video(clip.media, config=config.video, stills=stills, fps=clip.fps or None) as source:
         for step in track_video(source, net, config, stills=stills):
             if step.passes != "repeat":
                 last = step.detections
-            states.append(step.state)
-            if record is not None:
-                record.add(step)
-            detections.append((step.state.frame, last))
-        if record is not None:
-            states = record.track(net, config, source.info.width, source.info.height)
+            states += path.add(step) if path else [step.state]
+            detections.append((step.frame.index, last))
+    if path:
+        states += path.finish()
     seconds = time.perf_counter() - began
     return ClipRun(Trajectory.from_states(states), True, CandidateTable.from_detections(detections), seconds=seconds)

@@ -48,6 +48,10 @@ class PathCosts:
     birth: float = 9.0  # the path starts anew somewhere
     slow: float = 0.0  # per step, for a path that hardly moves: clutter mostly does not, a ball in play mostly does
     slow_speed: float = 120.0  # px/s
+    # share of a frame's interval by which the moment of a picture may be off its stamp: frame-rate conversions show
+    # the ball ahead or behind along its own way, never sideways; interval_s is the usual interval
+    moment_sd: float = 0.0
+    interval_s: float = 1 / 30
     fan: int = 12  # edges kept per candidate
     beam: float = 45.0  # nats above the best at which an edge is given up
 
@@ -97,8 +101,9 @@ class _Edges:
     origin: np.ndarray  # [E] step the edge starts in, -1 for a birth
     start: np.ndarray  # [E] node there
     end: np.ndarray  # [E] node here
+    start_sd: FloatArray  # [E] px, of the start node's place
     velocity: FloatArray  # [E, 2], NaN for a birth
-    dt: FloatArray  # [E]
+    dt: FloatArray  # [E], NaN for a birth
     extra: FloatArray  # [E] miss + candidate (+ birth) cost
     best: FloatArray  # [E] cheapest path that ends with this edge
     before: np.ndarray  # [E] the edge before it (in step ``origin``), -1 for a birth
@@ -117,36 +122,91 @@ def best_path(steps: list[Step], costs: PathCosts, token: CancellationToken = ne
     Returns:
         the path and, for each candidate, what it would cost to insist on it.
     """
-    count = len(steps)
-    edges: list[_Edges] = []
-    lost = np.full(count + 1, np.inf)  # lost[k]: cheapest history that is lost after step k-1
-    lost[0] = 0.0
-    lost_from = np.full(count + 1, -2)  # -1: was lost before, e: edge e ended in step k-2
-    for k, step in enumerate(steps):
+    search = PathSearch(costs)
+    for step in steps:
         token()
-        edges.append(_edges_into(k, steps, edges, lost, costs))
-        if step.kind != ANCHOR:
-            stay = lost[k] + (0.0 if step.kind == ABSENT else costs.lost)
-            lost[k + 1], lost_from[k + 1] = stay, -1
-            if k and len(edges[k - 1].best):
-                e = int(np.argmin(edges[k - 1].best))
-                leave = edges[k - 1].best[e] + costs.end + (0.0 if step.kind == ABSENT else costs.lost)
-                if leave < stay:
-                    lost[k + 1], lost_from[k + 1] = leave, e
+        search.add(step)
+    edges, lost = search.edges, np.array(search.lost)
     tail, lost_tail = _backward(steps, edges, costs, token)
-    return _result(steps, edges, lost, lost_from, tail, lost_tail, costs)
+    choice, is_lost, total = search.chain(0)
+    node_cost, none_cost = _marginals(steps, edges, lost, tail, lost_tail, total, costs)
+    return Path(choice, is_lost, total, node_cost, none_cost)
 
 
-def _edges_into(k: int, steps: list[Step], edges: list[_Edges], lost: FloatArray, costs: PathCosts) -> _Edges:
+class PathSearch:
+    """The forward half of the search, a step at a time: what a live tracker can know.
+
+    :meth:`chain` reads the cheapest path so far off its end; the older a step, the less that changes with what is yet
+    to come. :meth:`forget` frees what is settled, so that memory stays flat.
+    """
+
+    def __init__(self, costs: PathCosts) -> None:
+        self.costs = costs
+        self.steps: list[Step] = []
+        self.edges: list[_Edges] = []
+        self.lost: list[float] = [0.0]  # lost[k]: cheapest history that is lost after step k-1
+        self._lost_from: list[int] = [-2]  # -1: was lost before, e: edge e ended in step k-2
+
+    def add(self, step: Step) -> None:
+        """Takes in the next moment."""
+        k, costs = len(self.steps), self.costs
+        self.steps.append(step)
+        self.edges.append(_edges_into(k, self.steps, self.edges, self.lost[k], costs))
+        if step.kind == ANCHOR:
+            self.lost.append(math.inf)
+            self._lost_from.append(-2)
+            return
+        price = 0.0 if step.kind == ABSENT else costs.lost
+        stay, came = self.lost[k] + price, -1
+        if k and len(self.edges[k - 1].best):
+            e = int(np.argmin(self.edges[k - 1].best))
+            leave = float(self.edges[k - 1].best[e]) + costs.end + price
+            if leave < stay:
+                stay, came = leave, e
+        self.lost.append(stay)
+        self._lost_from.append(came)
+
+    def chain(self, first: int) -> tuple[np.ndarray, np.ndarray, float]:
+        """The cheapest path from step ``first`` on: choice, lost (as in :class:`Path`) and the total cost in nats."""
+        count = len(self.steps)
+        choice, is_lost = np.full(count - first, -1), np.zeros(count - first, dtype=bool)
+        if count == 0:
+            return choice, is_lost, 0.0
+        k, e = count, -1  # e = -1: lost after step k-1
+        last = self.edges[-1].best
+        if len(last) and last.min() <= self.lost[count]:
+            k, e = count - 1, int(np.argmin(last))
+        total = float(last[e]) if e >= 0 else self.lost[count]
+        while k >= first and not (e < 0 and k == first):
+            if e < 0:
+                is_lost[k - 1 - first] = True
+                came = self._lost_from[k]
+                k, e = (k - 2, came) if came >= 0 else (k - 1, -1)
+                continue
+            choice[k - first] = self.edges[k].end[e]
+            origin, before = int(self.edges[k].origin[e]), int(self.edges[k].before[e])
+            k, e = (k, -1) if origin < 0 else (origin, before)
+        return choice, is_lost, total
+
+    def forget(self, first: int) -> None:
+        """Frees what lies before step ``first``; paths that still differ there are not told apart any more."""
+        keep = max(0, first - self.costs.max_gap - 1)
+        for k in range(keep - 1, -1, -1):
+            if self.edges[k] is _NOTHING:
+                break
+            self.edges[k], self.steps[k] = _NOTHING, _NO_STEP
+
+
+def _edges_into(k: int, steps: list[Step], edges: list[_Edges], lost: float, costs: PathCosts) -> _Edges:
     step = steps[k]
     n = len(step.xy)
     parts: list[tuple[Any, ...]] = []
-    if n and np.isfinite(lost[k]):
+    if n and math.isfinite(lost):
         first = 0.0 if k == 0 else costs.birth
         extra = step.cost + first
         parts.append(
-            (np.full(n, -1), np.full(n, -1), np.arange(n), np.full((n, 2), np.nan), np.full(n, np.nan), extra,
-             lost[k] + extra, np.full(n, -1), np.full((n, costs.fan), np.inf))
+            (np.full(n, -1), np.full(n, -1), np.arange(n), np.zeros(n), np.full((n, 2), np.nan), np.full(n, np.nan),
+             extra, lost + extra, np.full(n, -1), np.full((n, costs.fan), np.inf))
         )  # fmt: skip
     for s in range(k - 1, max(-1, k - 1 - costs.max_gap), -1):
         if n == 0:
@@ -158,11 +218,9 @@ def _edges_into(k: int, steps: list[Step], edges: list[_Edges], lost: FloatArray
         if steps[s].kind != FREE:  # an anchor must be passed, an absence cannot be bridged
             break
     if not parts:
-        z, i = np.zeros(0), np.zeros(0, dtype=np.int64)
-        empty = np.zeros((0, costs.fan))
-        return _Edges(i, i, i, np.zeros((0, 2)), z, z, z, i, empty, np.full((n, costs.fan), -1))
+        return _no_edges(n, costs.fan)
     cols = [np.concatenate(c) for c in zip(*parts, strict=True)]
-    best, end = cols[6], cols[2]
+    best, end = cols[7], cols[2]
     order = np.lexsort((best, end))
     order = order[best[order] <= best.min() + costs.beam]
     rank = np.arange(len(order)) - np.searchsorted(end[order], end[order])
@@ -170,8 +228,17 @@ def _edges_into(k: int, steps: list[Step], edges: list[_Edges], lost: FloatArray
     rank = rank[rank < costs.fan]
     table = np.full((n, costs.fan), -1)
     table[end[order], rank] = np.arange(len(order))
-    origin, start, end, velocity, dt, extra, best, before, turn = (c[order] for c in cols)
-    return _Edges(origin, start, end, velocity, dt, extra, best, before, turn, table)
+    origin, start, end, start_sd, velocity, dt, extra, best, before, turn = (c[order] for c in cols)
+    return _Edges(origin, start, end, start_sd, velocity, dt, extra, best, before, turn, table)
+
+
+def _no_edges(nodes: int, fan: int) -> _Edges:
+    z, i = np.zeros(0), np.zeros(0, dtype=np.int64)
+    return _Edges(i, i, i, z, np.zeros((0, 2)), z, z, z, i, np.zeros((0, fan)), np.full((nodes, fan), -1))
+
+
+_NOTHING = _no_edges(0, 1)
+_NO_STEP = Step(0.0, np.zeros((0, 2)), np.zeros(0), np.zeros(0))
 
 
 def _edges_between(
@@ -190,7 +257,7 @@ def _edges_between(
         return None
     delta = gap[start, end]
     rows = into.table[start]  # [E, I] edges that end where this one starts
-    turn = _turn_cost(into, rows, steps, delta, dt, before.sd[start], step.sd[end], costs)
+    turn = _turn_cost(into, rows, delta, dt, before.sd[start], step.sd[end], costs)
     turn[rows < 0] = np.inf
     total = into.best[rows] + turn
     pick = np.argmin(total, axis=1)
@@ -200,48 +267,47 @@ def _edges_between(
     if costs.slow:
         extra = extra + costs.slow * np.exp(-(velocity**2).sum(axis=1) / (costs.slow_speed * costs.unit) ** 2)
     return (
-        np.full(len(start), s), start, end, velocity, np.full(len(start), dt), extra, total[at, pick] + extra,
-        rows[at, pick], turn,
+        np.full(len(start), s), start, end, before.sd[start], velocity, np.full(len(start), dt), extra,
+        total[at, pick] + extra, rows[at, pick], turn,
     )  # fmt: skip
 
 
 def _turn_cost(
-    into: _Edges, rows: np.ndarray, steps: list[Step], delta: FloatArray, dt: float, sd_here: FloatArray,
+    into: _Edges, rows: np.ndarray, delta: FloatArray, dt: float, sd_here: FloatArray,
     sd_next: FloatArray, costs: PathCosts,
 ) -> FloatArray:  # fmt: skip
     """Cost [E, I] of going on by ``delta`` [E, 2] after each of the edges ``rows`` [E, I]."""
     unit = costs.unit
     velocity = into.velocity[rows]  # [E, I, 2]
     dt_before = into.dt[rows]
-    born = ~np.isfinite(velocity[..., 0])
+    born = ~np.isfinite(dt_before)
     velocity = np.where(born[..., None], 0.0, velocity)
     ratio = np.where(born | (dt_before <= 0), 0.0, dt / np.where(dt_before > 0, dt_before, 1.0))
-    miss2 = ((delta[:, None] - velocity * dt) ** 2).sum(axis=2)
-    sd_before = _start_sd(into, steps)[rows]
+    off = delta[:, None] - velocity * dt
+    miss2 = (off**2).sum(axis=2)
     base = (costs.position_sd * unit) ** 2
     noise = (base + sd_next**2)[:, None] + (base + sd_here[:, None] ** 2) * (1 + ratio) ** 2
-    noise = noise + (base + sd_before**2) * ratio**2
-    speed = np.maximum(np.hypot(velocity[..., 0], velocity[..., 1]), 1e-9)
-    flight = noise + (costs.speed_sd * speed * dt) ** 2 + (costs.acceleration_sd * unit * dt * dt) ** 2
+    noise = noise + (base + into.start_sd[rows] ** 2) * ratio**2
+    speed2 = (velocity**2).sum(axis=2)
+    flight = noise + costs.speed_sd**2 * speed2 * dt**2 + (costs.acceleration_sd * unit * dt * dt) ** 2
     hit = noise + (costs.contact_speed_sd * unit * dt) ** 2
-    steps_spanned = 1.0
-    p = min(0.5, costs.contact * steps_spanned)
-    log_flight = math.log(1 - p) - miss2 / (2 * flight) - np.log(flight)
+    p = min(0.5, costs.contact)
+    if costs.moment_sd:  # the same variance in space as the moments' own, along the chord of both edges
+        chord = delta[:, None] + np.where(born, 0.0, dt_before)[..., None] * velocity
+        length2 = np.maximum((chord**2).sum(axis=2), 1e-9)
+        along2 = (off * chord).sum(axis=2) ** 2 / length2
+        fastest2 = np.maximum(speed2, ((delta**2).sum(axis=1) / max(dt, 1e-9) ** 2)[:, None])
+        slack = (costs.moment_sd * costs.interval_s) ** 2 * fastest2 * (1 + (1 + ratio) ** 2 + ratio**2)
+        log_flight = -along2 / (2 * (flight + slack)) - (miss2 - along2) / (2 * flight)
+        log_flight = math.log(1 - p) + log_flight - 0.5 * np.log(flight * (flight + slack))
+    else:
+        log_flight = math.log(1 - p) - miss2 / (2 * flight) - np.log(flight)
     log_hit = math.log(p) - miss2 / (2 * hit) - np.log(hit)
     # relative to the flight's own peak at one px of noise, so that a smooth path costs about nothing
     log_flight = np.where(born, -np.inf, log_flight)
     log_hit = np.where(born, log_hit - math.log(p), log_hit)
     out: FloatArray = math.log(unit**2) - np.logaddexp(log_flight, log_hit)
     return out
-
-
-def _start_sd(into: _Edges, steps: list[Step]) -> FloatArray:
-    sd = np.zeros(len(into.best))
-    for s in np.unique(into.origin):
-        if s >= 0:
-            mine = into.origin == s
-            sd[mine] = steps[s].sd[into.start[mine]]
-    return sd
 
 
 def _backward(
@@ -275,35 +341,6 @@ def _backward(
             ok = rows >= 0
             np.minimum.at(tail[s], rows[ok], value[ok])
     return tail, lost
-
-
-def _result(
-    steps: list[Step], edges: list[_Edges], lost: FloatArray, lost_from: np.ndarray, tail: list[FloatArray],
-    lost_tail: FloatArray, costs: PathCosts,
-) -> Path:  # fmt: skip
-    count = len(steps)
-    choice, is_lost = np.full(count, -1), np.zeros(count, dtype=bool)
-    if count == 0:
-        return Path(choice, is_lost, 0.0, [], np.zeros(0))
-    k, e = count, -1  # e = -1: lost after step k-1
-    last = edges[-1].best
-    if len(last) and last.min() <= lost[count]:
-        k, e = count - 1, int(np.argmin(last))
-    total = float(last[e]) if e >= 0 else float(lost[count])
-    while k >= 0 and not (e < 0 and k == 0):
-        if e < 0:
-            is_lost[k - 1] = True
-            came = int(lost_from[k])
-            if came >= 0:
-                k, e = k - 2, came
-            else:
-                k -= 1
-            continue
-        choice[k] = edges[k].end[e]
-        origin, before = int(edges[k].origin[e]), int(edges[k].before[e])
-        k, e = (k, -1) if origin < 0 else (origin, before)
-    node_cost, none_cost = _marginals(steps, edges, lost, tail, lost_tail, total, costs)
-    return Path(choice, is_lost, total, node_cost, none_cost)
 
 
 def _marginals(

@@ -14,6 +14,7 @@ from tracker.detect.model import BallModel
 from tracker.motion.camera import CameraMotionEstimator, small_picture
 from tracker.track.attention import Attention
 from tracker.track.online import BallTracker
+from tracker.track.scorer import Scorer
 from tracker.video import VideoSource
 
 # of the start threshold: a picture by itself shows no motion, and its one best detection is taken from this score on
@@ -155,7 +156,7 @@ def track_video(video: VideoSource, model: BallModel, config: Config, *, stills:
 
 
 class ClipRecord:
-    """What the offline path needs of every frame, without the pictures: memory grows by about a kilobyte a frame."""
+    """What the path needs of every frame, without the pictures: memory grows by about a kilobyte a frame."""
 
     def __init__(self) -> None:
         self.detections: list[Detections] = []
@@ -176,15 +177,46 @@ class ClipRecord:
 
     def track(self, model: BallModel, config: Config, width: int, height: int) -> list[BallState]:
         """The best path through the whole clip, smoothed: a state per frame."""
-        from tracker.track.offline import offline_track
+        from tracker.track.path_tracker import track_path
 
-        start = model.info.threshold if config.detect.threshold is None else config.detect.threshold
-        return offline_track(
-            self.detections, np.array(self.times_s), width, height, config.track, start_threshold=start,
-            frames=self.frames, camera=self.camera, repeated=self.repeated, gaps=self.gaps,
+        return track_path(
+            self.detections, np.array(self.times_s), width, height, config.track,
+            scorer=Scorer.of_model(model.info.extra, str(model.path)), frames=self.frames, camera=self.camera,
+            repeated=self.repeated, gaps=self.gaps,
         )  # fmt: skip
 
 
-def offline_config(config: Config) -> Config:
-    """Without time pressure every frame gets a full pass as well as an ROI pass."""
-    return replace(config, detect=replace(config.detect, full_every=1))
+class Hindsight:
+    """The path over the steps of a pipeline: states that are final, in order, some time after their frames.
+
+    A source whose picture size changes in mid-stream starts again with the new size.
+
+    Args:
+        lag_s: each state is final so long after its frame; None: a whole file, as late as it takes.
+    """
+
+    def __init__(self, model: BallModel, config: Config, lag_s: float | None = None) -> None:
+        from tracker.track.path_tracker import PathTracker  # filterpy takes 0.9 s to import
+
+        self._make = PathTracker
+        self._config, self._lag_s = config.track, lag_s
+        self._scorer = Scorer.of_model(model.info.extra, str(model.path))
+        self._tracker: PathTracker | None = None
+        self._size = (0, 0)
+
+    def add(self, step: Step) -> list[BallState]:
+        """Takes in a step; returns the states that are final now."""
+        frame, out = step.frame, []
+        if self._tracker is None or self._size != (frame.width, frame.height):
+            out = self.finish()
+            self._size = (frame.width, frame.height)
+            self._tracker = self._make(*self._size, self._config, self._scorer, lag_s=self._lag_s)
+        repeats = step.passes == "repeat"
+        found = _counted(step.detections, step.state.n_detections) if repeats else step.detections
+        return out + self._tracker.add(
+            frame.index, frame.time_s, found, camera=step.camera, repeated=repeats, gap=frame.gap or step.cut
+        )
+
+    def finish(self) -> list[BallState]:
+        """The states of all frames that still wait."""
+        return self._tracker.finish() if self._tracker else []

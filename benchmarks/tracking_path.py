@@ -1,9 +1,9 @@
 """Does the two-pass track beat the online one on the same detections?
 
-The same recorded and simulated detections as benchmarks/tracking.py, tracked by BallTracker and by offline_track.
+The same recorded and simulated detections as benchmarks/tracking.py, tracked by BallTracker and by track_path.
 "occluded" is the share of the frames with a hidden ball (visibility 3) in which a place within 10 px is reported.
 
-    python benchmarks/tracking_offline.py $TRACKER_DATA/tracks --clips $TRACKER_DATA \\
+    python benchmarks/tracking_path.py $TRACKER_DATA/tracks --clips $TRACKER_DATA \\
         --out benchmarks/results/tracking_offline.md
 """
 
@@ -20,12 +20,12 @@ from tracking import DETECTORS, Rally, errors, figures, read_clips, read_rallies
 
 from tracker.core.config import TrackConfig
 from tracker.core.files import atomic_write
-from tracker.track.offline import OfflineConfig, offline_track
+from tracker.track.path_tracker import PathSettings, track_path
 
 
-def settings_of(items: list[str]) -> OfflineConfig:
+def settings_of(items: list[str]) -> PathSettings:
     """``key=value`` of the settings, ``costs.key=value`` of the path's costs."""
-    settings = OfflineConfig()
+    settings = PathSettings()
     for item in items:
         key, _, value = item.partition("=")
         if key.startswith("costs."):
@@ -35,9 +35,9 @@ def settings_of(items: list[str]) -> OfflineConfig:
     return settings
 
 
-def offline(rally: Rally, start: float, settings: OfflineConfig) -> np.ndarray:
-    states = offline_track(
-        rally.detections, rally.frame / rally.fps, *rally.size, start_threshold=start, frames=rally.frame.tolist(),
+def offline(rally: Rally, settings: PathSettings) -> np.ndarray:
+    states = track_path(
+        rally.detections, rally.frame / rally.fps, *rally.size, frames=rally.frame.tolist(),
         repeated=rally.repeated, settings=settings,
     )  # fmt: skip
     return np.array([s.xy for s in states])
@@ -68,14 +68,14 @@ def main() -> None:
         "| tracks | detector | system | F1@5 | F1@10 | precision@5 | recall@5 | occluded | wrong lock | ms/frame |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    pooled: dict[str, list] = {"BallTracker": [], "offline_track": []}
+    pooled: dict[str, list] = {"BallTracker": [], "track_path": []}
     for name, detector, rallies, start, keep in sets:
         for system in pooled:
             began = time.process_time()
             if system == "BallTracker":
                 found = [(r, track(r, TrackConfig(), start, keep)[0]) for r in rallies]
             else:
-                found = [(r, offline(r, start, settings)) for r in rallies]
+                found = [(r, offline(r, settings)) for r in rallies]
             ms = 1e3 * (time.process_time() - began) / sum(len(r.frame) for r in rallies)
             pooled[system] += found
             lines.append(row(name, detector, system, found, f"{ms:.2f}"))
@@ -85,7 +85,7 @@ def main() -> None:
         print(lines[-1])
     if args.out:
         with atomic_write(args.out) as f:
-            command = "python benchmarks/tracking_offline.py $TRACKER_DATA/tracks"
+            command = "python benchmarks/tracking_path.py $TRACKER_DATA/tracks"
             command += " --clips $TRACKER_DATA" if args.clips else ""
             f.write(f"# Offline against online on the same detections\n\n    {command}\n\n" + "\n".join(lines) + "\n")
 

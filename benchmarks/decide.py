@@ -1,0 +1,193 @@
+"""What the decision makes of recorded candidates: per clip, per way of running, per ingredient.
+
+    python benchmarks/decide.py $TRACKER_DATA recorded --scorer scorer.json --out benchmarks/results/decide.md
+
+Every clip is judged by the scorer of a fold without its venue (benchmarks/fit_scorer.py), as it is and with the ball's
+own candidates taken out for 40 of every 90 frames. Places are px of a picture 1280 wide; a ball in the wrong place is
+a miss. ``taken out``: share of the frames without the ball's candidates that report one, from a third of a second after
+they begin to a third before they end, where no path may go straight on. ``oracle``: the nearest of the candidates in
+every frame, reported where it is within 10 px.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from fit_scorer import detections, taken_out
+from record_candidates import Recorded, load
+
+from tracker.core.config import TrackConfig
+from tracker.core.files import atomic_write
+from tracker.core.types import Detections
+from tracker.labels.dataset import load_dataset
+from tracker.track.path_tracker import PathSettings, track_path
+from tracker.track.scorer import DEFAULT, Scorer
+
+EDGE_S = 0.33  # of a stretch without candidates that is passed over at either end
+
+
+@dataclass
+class Tally:
+    """Counts of one clip or of several (pooled by adding)."""
+
+    right5: int = 0
+    right10: int = 0
+    reported: int = 0  # in frames with a ball in sight
+    visible: int = 0
+    alarms: int = 0
+    absent: int = 0
+    out_reported: int = 0
+    out: int = 0
+    run: int = 0  # longest false track
+    oracle: int = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        sums = {k: getattr(self, k) + getattr(other, k) for k in vars(self)}
+        return Tally(**{**sums, "run": max(self.run, other.run)})
+
+    def f1(self, right: int) -> float:
+        return 2 * right / max(1, self.reported + self.alarms + self.visible)
+
+    def cells(self) -> str:
+        alarm = f"{self.alarms / self.absent:.2f}" if self.absent else "-"
+        out = f"{self.out_reported / self.out:.2f}" if self.out else "-"
+        oracle = self.oracle / max(1, self.visible)
+        return f"{self.f1(self.right5):.3f} | {self.f1(self.right10):.3f} | {alarm} | {out} | {self.run} | {oracle:.3f}"
+
+
+HEAD = "F1@5 | F1@10 | alarms without a ball | taken out | longest false track | oracle recall@10"
+
+
+def tally(clip: Recorded, xy: np.ndarray, found: Sequence[Detections]) -> Tally:
+    """Counts of a clip as it is."""
+    k = 1280 / clip.width
+    away = k * np.hypot(*(xy - clip.truth).T)
+    says = np.isfinite(xy[:, 0])
+    seen, absent = np.isin(clip.visibility, (1, 2)), clip.visibility == 0
+    wrong = says & (clip.visibility >= 0) & (absent | (away > 40))
+    longest = run = 0
+    for w in wrong.tolist():
+        run = run + 1 if w else 0
+        longest = max(longest, run)
+    near = 0
+    shown = found[0]
+    for i, d in enumerate(found):
+        shown = shown if clip.repeated[i] else d
+        near += bool(seen[i]) and bool(len(shown)) and bool((k * np.hypot(*(shown.xy - clip.truth[i]).T)).min() <= 10)
+    return Tally(
+        int((away[seen & says] <= 5).sum()), int((away[seen & says] <= 10).sum()), int((seen & says).sum()),
+        int(seen.sum()), int((absent & says).sum()), int(absent.sum()), 0, 0, longest, near,
+    )  # fmt: skip
+
+
+def inner(clip: Recorded, out: np.ndarray) -> np.ndarray:
+    """bool [T]: the inside of stretches without candidates."""
+    keep = out.copy()
+    for i in np.flatnonzero(out):
+        near = np.abs(clip.time_s - clip.time_s[i]) <= EDGE_S
+        keep[i] = out[near].all()
+    return keep
+
+
+def judge(
+    clip: Recorded, names: Sequence[str], scorer: Scorer, config: TrackConfig, settings: PathSettings,
+    lag_s: float | None,
+) -> Tally:  # fmt: skip
+    """A clip as it is, and with the ball's candidates taken out."""
+    result = Tally()
+    for out in (np.zeros(len(clip), bool), taken_out(clip)):
+        found = detections(clip, names, out)
+        states = track_path(
+            found, clip.time_s, clip.width, clip.height, config, scorer=scorer, frames=clip.frame.tolist(),
+            camera=clip.camera, repeated=clip.repeated, gaps=clip.gap, lag_s=lag_s, settings=settings,
+        )  # fmt: skip
+        xy = np.array([s.xy for s in states])
+        if not out.any():
+            result += tally(clip, xy, found)
+        else:
+            inside = inner(clip, out)
+            result += Tally(out_reported=int(np.isfinite(xy[inside, 0]).sum()), out=int(inside.sum()))
+    return result
+
+
+def causal(clip: Recorded, names: Sequence[str]) -> Tally:
+    """What the causal tracker said when the clip was recorded."""
+    xy = np.where(clip.state[:, 2:] > 0, clip.state[:, :2], np.nan)
+    return tally(clip, xy, detections(clip, names, np.zeros(len(clip), bool)))
+
+
+def group(clip: Recorded, feet: set[str]) -> str:
+    return "football at feet" if clip.name in feet else clip.sport if clip.sport in ("tennis", "football") else "other"
+
+
+def table(title: str, clips: Sequence[Recorded], feet: set[str], what, per_clip: bool = False) -> list[str]:  # type: ignore[no-untyped-def]
+    """Lines of a table: pooled per group, with the worst clip; every clip with ``per_clip``."""
+    rows = [(c, group(c, feet), what(c)) for c in clips]
+    lines = []
+    for g in sorted({g for _, g, _ in rows}):
+        mine = [t for _, h, t in rows if h == g]
+        worst = min(t.f1(t.right10) for t in mine)
+        lines.append(f"| {title} | {g} | {len(mine)} | {sum(mine, Tally()).cells()} | {worst:.3f} |")
+    if per_clip:
+        lines += [f"| {title} | {c.name} ({c.venue}) | 1 | {t.cells()} | |" for c, _, t in rows]
+    print("\n".join(lines), flush=True)
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("recorded", type=Path)
+    parser.add_argument("--scorer", type=Path, help="of fit_scorer.py, with folds; default: the program's own")
+    parser.add_argument("--passes", default="online")
+    parser.add_argument("--false-rate", default=str(TrackConfig().false_rate), help="with commas between")
+    parser.add_argument("--lag", default="none", help="s, with commas between; none = whole file")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="of the path; costs.KEY=VALUE")
+    parser.add_argument("--sport", action="append")
+    parser.add_argument("--per-clip", action="store_true")
+    parser.add_argument("--causal", action="store_true", help="also the causal tracker")
+    parser.add_argument("--out", type=Path, help="append the table there")
+    args = parser.parse_args()
+    fits = json.loads(args.scorer.read_text()) if args.scorer else None
+
+    def scorer(clip: Recorded) -> Scorer:
+        if fits is None:
+            return DEFAULT
+        return Scorer.of_model({"scorer": fits["folds"].get(clip.venue, fits)})
+
+    every = {c.name: c for c in load_dataset(args.data)}
+    wanted = args.sport or ["tennis", "football"]
+    clips = [load(p, every[p.stem]) for p in sorted(args.recorded.glob("*.npz")) if every[p.stem].sport in wanted]
+    clips = [c for c in clips if c.split == "train"]
+    feet = {line.split(",")[0] for line in (args.data / "football" / "at_feet.csv").read_text().splitlines()[1:]}
+    settings = PathSettings()
+    for item in args.set:
+        key, _, value = item.partition("=")
+        part = settings.costs if key.startswith("costs.") else settings
+        part = replace(part, **{key.removeprefix("costs."): type(getattr(part, key.removeprefix("costs.")))(value)})
+        settings = replace(settings, costs=part) if key.startswith("costs.") else part
+    names = args.passes.split(",")
+    lines = [f"| way | group | clips | {HEAD} | worst F1@10 |", "|---|---|---|---|---|---|---|---|---|---|"]
+    print("\n".join(lines))
+    if args.causal:
+        lines += table("causal, as recorded", clips, feet, lambda c: causal(c, names), args.per_clip)
+    for rate in args.false_rate.split(","):
+        config = TrackConfig(false_rate=float(rate))
+        for lag in args.lag.split(","):
+            title = f"{'whole file' if lag == 'none' else f'lag {lag} s'}, false rate {rate} {' '.join(args.set)}"
+            lag_s = None if lag == "none" else float(lag)
+            what = lambda c: judge(c, names, scorer(c), config, settings, lag_s)  # noqa: B023, E731
+            lines += table(title, clips, feet, what, args.per_clip)
+    if args.out:
+        before = args.out.read_text() if args.out.exists() else ""
+        with atomic_write(args.out) as f:
+            f.write(before + "\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()

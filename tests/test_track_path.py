@@ -1,0 +1,185 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tracker.core.config import TrackConfig
+from tracker.core.errors import TrackerError
+from tracker.core.types import CameraMotion, Detections, Status
+from tracker.track.path_tracker import PathSettings, PathTracker, track_path
+from tracker.track.scorer import DEFAULT, Scorer
+
+DT = 0.04
+
+
+def arc(n, x0=(200, 700), v0=(700, -700), g=700.0):
+    t = np.arange(n)[:, None] * DT
+    return np.array(x0) + np.array(v0) * t + np.array([0, g / 2]) * t**2
+
+
+def claims(xy, rng, hidden=(), clutter=2, noise=1.0):
+    out = []
+    for k, p in enumerate(xy):
+        points = [(*rng.uniform(0, 900, 2), rng.uniform(0.05, 0.6)) for _ in range(clutter)]
+        if k not in hidden:
+            points.append((*(p + rng.normal(size=2) * noise), 0.8))
+        a = np.array(sorted(points, key=lambda r: -r[2])).reshape(-1, 3)
+        out.append(Detections(a[:, :2], a[:, 2], np.full(len(a), 4.0), n_detections=len(a)))
+    return out
+
+
+def track(detections, **kw):
+    return track_path(detections, np.arange(len(detections)) * DT, 1920, 1080, **kw)
+
+
+def error(states, xy):
+    return np.hypot(*(np.array([s.xy for s in states]) - xy).T)
+
+
+def test_occlusion_is_bridged_and_marked_predicted():
+    xy = arc(40)
+    states = track(claims(xy, np.random.default_rng(0), hidden=range(18, 24)))
+    assert all(s.status is Status.PREDICTED for s in states[18:24])
+    assert error(states, xy).max() < 15 and np.median(error(states, xy)) < 2
+    assert states[20].sd_px > states[5].sd_px
+
+
+def test_a_hit_is_followed_both_ways():
+    there = arc(20)
+    xy = np.concatenate([there, arc(20, x0=there[-1], v0=(-800, -500))[1:]])
+    states = track(claims(xy, np.random.default_rng(1)))
+    assert error(states, xy).max() < 8 and all(s.status is Status.DETECTED for s in states)
+    assert states[5].velocity[0] > 300 and states[30].velocity[0] < -300
+
+
+def test_a_spare_ball_at_rest_is_not_the_ball():
+    xy = arc(40)
+    rng = np.random.default_rng(2)
+    both = []
+    for d in claims(xy, rng, clutter=0):
+        a = np.concatenate([d.xy, [[1500.0, 900.0]]])
+        both.append(Detections(a, np.array([0.8, 0.85]), np.full(2, 4.0)))
+    assert np.nanmax(error(track(both), xy)) < 8
+
+
+def test_without_a_ball_nothing_is_claimed():
+    rng = np.random.default_rng(3)
+    states = track(claims(np.zeros((30, 2)), rng, hidden=range(30), clutter=1))
+    assert np.mean([s.status is Status.LOST for s in states]) > 0.8
+    assert all(np.isnan(s.xy).all() for s in states if s.status is Status.LOST)
+    assert track([]) == []
+
+
+def test_history_ends_at_a_gap():
+    xy = np.concatenate([arc(15), arc(15, x0=(1500, 300), v0=(-300, 100))])
+    states = track(claims(xy, np.random.default_rng(4), clutter=0), gaps=[k == 15 for k in range(30)])
+    assert error(states, xy).max() < 8
+
+
+def test_repeats_show_their_source_and_camera_motion_is_undone():
+    repeated = np.arange(36) % 6 == 5
+    shown = np.cumsum(~repeated) - 1  # which distinct picture
+    xy = arc(36)[shown] + np.stack([-12.0 * shown, np.zeros(36)], axis=1)
+    camera = [CameraMotion(np.array([[1.0, 0, 0.0 if r else -12.0], [0, 1, 0]])) for r in repeated]
+    found = claims(xy, np.random.default_rng(5))
+    states = track(found, repeated=repeated, camera=camera, frames=range(5, 41))
+    assert error(states, xy).max() < 8 and states[0].frame == 5
+    assert np.array_equal(states[11].xy, states[10].xy)
+
+
+def test_times_and_detections_must_match():
+    with pytest.raises(ValueError, match="times"):
+        track_path([Detections.empty()], np.zeros(2), 100, 100)
+
+
+def seen(states):
+    return np.array([s.status is not Status.LOST for s in states])
+
+
+def test_a_ball_at_rest_that_arrived_is_kept_and_a_mark_is_not():
+    roll = arc(40, v0=(700, 0), g=0.0)
+    xy = np.concatenate([roll, np.repeat(roll[-1:], 25, axis=0)])
+    rng = np.random.default_rng(6)
+    with_mark, mark = [], np.array([[1500.0, 900.0]])
+    for d in claims(xy, rng, clutter=0, noise=0.3):
+        with_mark.append(Detections(np.concatenate([mark, d.xy]), np.array([0.95, 0.9]), np.full(2, 4.0)))
+    states = track(with_mark)
+    assert np.nanmax(error(states, xy)) < 8 and seen(states)[:55].all()
+    alone = [Detections(mark, np.array([0.95]), np.full(1, 4.0)) for _ in range(65)]
+    assert not seen(track(alone)).any()
+
+
+def test_weak_detections_on_one_path_are_a_ball_and_scattered_ones_are_not():
+    xy, rng = arc(40), np.random.default_rng(7)
+    weak = [Detections(p[None] + rng.normal(size=(1, 2)), np.array([0.45]), np.full(1, 4.0)) for p in xy]
+    assert seen(track(weak))[3:-3].all()
+    scattered = [Detections(rng.uniform(100, 900, (1, 2)), np.array([0.45]), np.full(1, 4.0)) for _ in xy]
+    assert not seen(track(scattered)).any()
+
+
+def test_the_score_is_lower_where_the_evidence_is():
+    xy, rng = arc(40), np.random.default_rng(8)
+    strong = track(claims(xy, rng, clutter=0))
+    weak = track([Detections(p[None], np.array([0.4]), np.full(1, 4.0)) for p in xy])
+    assert all(0 <= s.score <= 1 for s in strong) and strong[20].score > weak[20].score + 0.02
+
+
+def test_with_a_lag_states_come_in_time_and_in_order():
+    xy, rng = arc(40), np.random.default_rng(9)
+    tracker = PathTracker(1920, 1080, lag_s=0.2)
+    late = 0.0
+    states = []
+    for k, d in enumerate(claims(xy, rng, clutter=1)):
+        states += (new := tracker.add(k, k * DT, d))
+        late = max([late, *((k - s.frame) * DT for s in new)])
+    assert 0.19 < late < 0.25
+    states += tracker.finish()
+    assert [s.frame for s in states] == list(range(40))
+    assert np.nanmax(error(states, xy)) < 10 and seen(states).mean() > 0.8
+
+
+def test_a_long_file_is_settled_in_blocks_in_flat_memory_and_as_a_short_one():
+    xy = np.concatenate([arc(40, x0=(200 + 5 * k, 700)) for k in range(20)])
+    found = claims(xy, np.random.default_rng(10), clutter=1)
+    tracker = PathTracker(1920, 1080)
+    states, held = [], 0
+    for k, d in enumerate(found):
+        states += tracker.add(k, k * DT, d)
+        held = max(held, sum(m is not None for m in tracker._scene.moments))
+    assert held * DT < 20 and len(states) > 400  # seconds of candidates that are kept, of 32
+    states += tracker.finish()
+    assert [s.frame for s in states] == list(range(800)) and np.nanmedian(error(states, xy)) < 2
+    assert (error(states, xy) < 10).mean() > 0.9
+
+
+def test_uneven_moments_do_not_break_a_straight_flight():
+    steps = np.tile([60.0, 5.0, 35.0, 60.0, 10.0, 40.0], 7)  # a conversion: even stamps, uneven moments
+    xy = np.stack([200 + np.cumsum(steps), np.full(len(steps), 500.0)], axis=1)
+    found = claims(xy, np.random.default_rng(11), clutter=0, noise=0.5)
+    tolerant = PathSettings(costs=replace(PathSettings().costs, moment_sd=0.25))
+    held, free = (track(found, settings=s) for s in (PathSettings(), tolerant))
+    assert (error(free, xy) < 8).mean() >= 0.8 > (error(held, xy) < 8).mean()
+
+
+def test_the_operating_point_decides_what_is_reported():
+    xy, rng = arc(40), np.random.default_rng(12)
+    weak = [Detections(p[None] + rng.normal(size=(1, 2)), np.array([0.35]), np.full(1, 4.0)) for p in xy]
+    strict, loose = (seen(track(weak, config=TrackConfig(false_rate=r))).sum() for r in (0.01, 0.3))
+    assert strict < loose and loose > 30
+
+
+def test_a_models_own_scorer_is_read_and_a_damaged_one_refused():
+    own = {"scorer": {**DEFAULT.to_dict(), "candidate": [1.0, 2.0, 3.0, -4.0]}}
+    assert Scorer.of_model(own).candidate == (1.0, 2.0, 3.0, -4.0) and Scorer.of_model({}) is DEFAULT
+    assert Scorer.of_model({"scorer": {**DEFAULT.to_dict(), "candidate_inputs": ["score"]}}) is DEFAULT
+    with pytest.raises(TrackerError, match="scorer is damaged"):
+        Scorer.of_model({"scorer": {**DEFAULT.to_dict(), "candidate": [float("nan")] * 4}})
+    assert DEFAULT.threshold(0.01) > DEFAULT.threshold(0.1) > DEFAULT.threshold(0.2)
+
+
+def test_a_long_absence_is_not_bridged():
+    """0.92 s without a detection; at most 0.6 s are bridged, however sure the bridge."""
+    xy = arc(60, v0=(400, -500))
+    found = claims(xy, np.random.default_rng(6), hidden=range(18, 41), clutter=0)
+    states = track(found, settings=PathSettings(bridge_sd=1e9))
+    assert not seen(states)[19:40].any() and seen(states)[2:17].all() and seen(states)[43:58].all()

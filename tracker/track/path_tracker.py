@@ -1,0 +1,366 @@
+"""The track with hindsight: the best path through all candidates so far, reported once it is settled.
+
+A causal tracker must decide now; here a candidate counts for what comes after it, too. One machinery serves a fixed lag
+(each state is final after ``lag_s``) and whole files (a lag of several seconds, worked through in blocks), both in
+flat memory: nothing is kept but the candidates of the last few seconds.
+
+Candidates get log-odds (:mod:`tracker.track.scorer`), the cheapest path goes through them
+(:mod:`tracker.motion.path`), is smoothed through flights and contacts (:mod:`tracker.motion.smooth`), bridged where
+nothing was seen (:mod:`tracker.motion.contacts`), and reported where it is likely enough to be the ball.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from tracker.core.config import TrackConfig
+from tracker.core.types import BallState, CameraMotion, Detections, FloatArray, Status, reference_scale
+from tracker.motion.contacts import FlightPrior, between_keyframes
+from tracker.motion.imm import BallMotion
+from tracker.motion.path import FREE, PathCosts, PathSearch, Step
+from tracker.motion.smooth import smooth_imm
+from tracker.track.clock import PictureClock
+from tracker.track.scorer import DEFAULT, REST_S, WIDE_S, Moment, Scorer, candidate_inputs, stretch_inputs
+
+
+@dataclass(frozen=True, slots=True)
+class PathSettings:
+    """Lengths in px of a picture 1280 wide. Chosen on recorded candidates: benchmarks/results/decide.md."""
+
+    candidates: int = 10  # per moment, best first
+    bonus: float = 5.0  # nats: a candidate near the path is rarer as clutter than as the ball, whatever its score
+    measurement_sd: float = 0.6
+    bridge_s: float = 0.6  # longest stretch without a candidate that is reported
+    bridge_sd: float = 14.0  # and how sure it must be
+    shortest: int = 3  # candidates of a path that is reported
+    ahead_s: float = REST_S  # of a whole file: candidates are judged with so much of what follows
+    settle_s: float = 4.0  # and the path is read off so long before its end
+    block_s: float = 5.0  # in blocks
+    context_s: float = 1.0  # of the settled path, seen again by windows and smoother
+    costs: PathCosts = field(
+        default_factory=lambda: PathCosts(miss=2.0, lost=1.0, end=4.0, birth=10.0, max_gap=5, slow=2.5, fan=4)
+    )
+    flight: FlightPrior = field(default_factory=lambda: FlightPrior(label_sd=1.5))
+    motion: BallMotion = field(default_factory=lambda: BallMotion(flight_noise=6e5))
+
+
+class PathTracker:
+    """Feed frames in order with :meth:`add`; states come out in order, each once, none before it is settled.
+
+    Args:
+        width, height: of the picture, px.
+        config: ``max_speed_px_s`` and ``gap_s`` of the causal tracker hold here, too; ``false_rate`` is the operating
+            point.
+        scorer: what candidates and paths are worth.
+        lag_s: each state is final so long after its frame; None: a whole file, as late as it takes.
+    """
+
+    def __init__(
+        self, width: int, height: int, config: TrackConfig | None = None, scorer: Scorer = DEFAULT, *,
+        lag_s: float | None = None, settings: PathSettings | None = None,
+    ) -> None:  # fmt: skip
+        self.config = config or TrackConfig()
+        self.settings = settings or PathSettings()
+        self._unit = 1 / reference_scale(width)
+        self._scorer, self._lag_s = scorer, lag_s
+        self._threshold = scorer.threshold(self.config.false_rate)
+        self._scene: Scene | None = None
+        self._last_s = 0.0
+
+    def add(
+        self, frame: int, time_s: float, detections: Detections, *, camera: CameraMotion | None = None,
+        repeated: bool = False, gap: bool = False,
+    ) -> list[BallState]:  # fmt: skip
+        """Takes in a frame.
+
+        Args:
+            frame, time_s: number and presentation time.
+            detections: all candidates, source px.
+            camera: motion of the content since the frame before.
+            repeated: the frame shows the picture before it once more; its state is that picture's.
+            gap: history before this frame is void (a cut, missing numbers).
+
+        Returns:
+            the states that are final now.
+        """
+        out: list[BallState] = []
+        if self._scene is None or gap or time_s - self._last_s > self.config.gap_s:
+            out = self.finish()
+            self._scene = Scene(self._unit, self.config, self.settings)
+        self._last_s = time_s
+        scene = self._scene
+        assert scene is not None
+        scene.add(frame, time_s, detections, camera, repeated)
+        s = self.settings
+        now = scene.moments[-1].time_s  # type: ignore[union-attr]
+        if self._lag_s is None:
+            scene.judge(now - s.ahead_s, self._scorer)
+            if scene.judged and scene.waits_s() >= s.settle_s + s.block_s:
+                out += scene.states(scene.judged_s() - s.settle_s, self._scorer, self._threshold)
+        else:
+            scene.judge(now - self._lag_s / 2, self._scorer)
+            out += scene.states(now - self._lag_s, self._scorer, self._threshold)
+        return out
+
+    def finish(self) -> list[BallState]:
+        """The states of all frames that are still waiting."""
+        scene, self._scene = self._scene, None
+        if scene is None:
+            return []
+        scene.judge(np.inf, self._scorer)
+        return scene.states(np.inf, self._scorer, self._threshold)
+
+
+@dataclass(slots=True)
+class _Shown:
+    """A frame that waits for its state."""
+
+    frame: int
+    time_s: float
+    moment: int  # the distinct picture it shows
+    repeated: bool
+    n_detections: int
+
+
+class Scene:
+    """Frames without a break. Lists run from the scene's first moment; what is settled is None in them."""
+
+    def __init__(self, unit: float, config: TrackConfig, settings: PathSettings) -> None:
+        self._unit, self.settings = unit, settings
+        self._clock, self._now, self._view = PictureClock(), 0.0, np.eye(3)
+        self._costs = replace(settings.costs, max_speed=config.max_speed_px_s * 1.5)
+        self._search = PathSearch(self._costs)
+        self._waiting: list[_Shown] = []
+        self._forgotten = 0
+        self.moments: list[Moment | None] = []
+        self.found: list[Detections | None] = []
+        self._views: list[FloatArray | None] = []  # the scene's first view -> this picture
+        self.judged = 0  # moments whose candidates have their log-odds and are in the search
+        self._emitted = 0  # moments whose states are out
+
+    def add(
+        self, frame: int, time_s: float, detections: Detections, camera: CameraMotion | None, repeated: bool
+    ) -> None:
+        if camera is not None and self.moments and not camera.is_identity:
+            self._view = np.vstack([camera.matrix, [0, 0, 1]]) @ self._view
+        repeated = repeated and bool(self.moments)
+        if repeated:
+            self._clock.repeat(time_s)
+        else:
+            self._now += self._clock.advance(time_s)
+            m = min(len(detections), self.settings.candidates)
+            back = np.linalg.inv(self._view)
+            xy = (detections.xy[:m] @ back[:2, :2].T + back[:2, 2]) / self._unit
+            p = np.clip(detections.score[:m], 1e-6, 1 - 1e-6)
+            self.moments.append(Moment(self._now, xy, np.log(p / (1 - p))))
+            self.found.append(detections)
+            self._views.append(self._view)
+        self._waiting.append(_Shown(frame, time_s, len(self.moments) - 1, repeated, detections.n_detections))
+
+    def judged_s(self) -> float:
+        return self._at(self.judged - 1)
+
+    def waits_s(self) -> float:
+        """Time from the oldest moment without a state to the newest that is judged."""
+        return self.judged_s() - self._at(self._emitted)
+
+    def judge(self, until_s: float, scorer: Scorer) -> None:
+        """Gives the candidates of all moments up to a time their log-odds and takes them into the search."""
+        s = self.settings
+        while self.judged < len(self.moments) and self._at(self.judged) <= until_s + 1e-9:
+            m = self.moments[self.judged]
+            assert m is not None
+            if len(m.inputs) != len(m.xy):
+                m.inputs = candidate_inputs(self.moments, self.judged, self._forgotten)
+            m.odds = scorer.odds(m.inputs)
+            self._search.add(Step(m.time_s, m.xy, -m.odds - s.bonus, np.zeros(len(m.xy)), FREE))
+            self.judged += 1
+
+    def restart(self) -> None:
+        """Takes back every judgement; what is known of the candidates stays."""
+        self._search, self.judged = PathSearch(self._costs), 0
+
+    def states(self, until_s: float, scorer: Scorer, threshold: float) -> list[BallState]:
+        """The states of all waiting frames whose moments lie up to a time and are judged."""
+        end = self._emitted
+        while end < self.judged and self._at(end) <= until_s + 1e-9:
+            end += 1
+        if end == self._emitted:
+            return []
+        s = self.settings
+        first = self._emitted
+        while first > self._forgotten and self._at(self._emitted) - self._at(first - 1) <= s.context_s:
+            first -= 1
+        path = self.path(first, scorer)
+        known = self._smooth(path, first, end, threshold)
+        out = []
+        held = 0
+        for shown in self._waiting:
+            if shown.moment >= end:
+                break
+            held += 1
+            out.append(_state(shown, known.get(shown.moment)))
+        del self._waiting[:held]
+        self._emitted = end
+        self._forget(end)
+        return out
+
+    def _at(self, k: int) -> float:
+        m = self.moments[k]
+        assert m is not None
+        return m.time_s
+
+    def _forget(self, end: int) -> None:
+        s = self.settings
+        keep = self._forgotten
+        while keep < end and self._at(end - 1) - self._at(keep) > max(REST_S, s.context_s + WIDE_S):
+            keep += 1
+        for k in range(self._forgotten, keep):
+            self.moments[k] = self.found[k] = self._views[k] = None
+        self._forgotten = keep
+        self._search.forget(keep)
+
+    def path(self, first: int, scorer: Scorer) -> ScenePath:
+        """The cheapest path from moment ``first`` to the newest that is judged, as things stand."""
+        choice, _, _ = self._search.chain(first)
+        at = np.array([self._at(k) for k in range(first, self.judged)])
+        n = len(choice)
+        xy, odds, resting = np.full((n, 2), np.nan), np.zeros(n), np.zeros(n)
+        for j in np.flatnonzero(choice >= 0).tolist():
+            m, c = self.moments[first + j], choice[j]
+            assert m is not None
+            xy[j], odds[j], resting[j] = m.xy[c], m.odds[c], m.inputs[c, 2]
+        interval = float(np.median(np.diff(at))) if n > 1 else 1 / 30
+        p = np.zeros(n)
+        inputs = np.zeros((n, 0))
+        if (choice >= 0).any():
+            inputs = stretch_inputs(at, xy, odds, resting, interval)
+            p = scorer.probability(inputs)
+        return ScenePath(at, choice, xy, p, inputs)
+
+    def _smooth(self, path: ScenePath, first: int, end: int, threshold: float) -> dict[int, _Known]:
+        """What is reported of the moments ``emitted..end``, by moment."""
+        s, unit, at = self.settings, self._unit, path.time_s
+        out: dict[int, _Known] = {}
+        for a, b in pieces(path.choice, at, s):
+            if first + b < self._emitted or first + a >= end or path.p[a : b + 1].max() < threshold:
+                continue
+            span = np.arange(a, b + 1)
+            z, sd = path.xy[span], np.full(len(span), s.measurement_sd)
+            smooth = smooth_imm(at[span], z, sd, s.motion)
+            have = np.isfinite(z[:, 0])
+            bridge = between_keyframes(at[span][have], z[have], at[span][~have], s.flight, sd[have])
+            filled = {int(k): j for j, k in enumerate(span[~have])}
+            seen = span[have]
+            for j, k in enumerate(span.tolist()):
+                if not self._emitted <= first + k < end:
+                    continue
+                x, cov = smooth.x[j].copy(), smooth.p[j].copy()
+                if have[j]:
+                    if path.p[k] < threshold:
+                        continue
+                else:  # a bridge is as good as its ends, and as sure as its standard deviation says
+                    f, after = filled[k], int(np.searchsorted(seen, k))
+                    before, after = int(seen[after - 1]), int(seen[after])
+                    if min(path.p[before], path.p[after]) < threshold:
+                        continue
+                    if at[after] - at[before] > s.bridge_s or bridge.sd_px[f] > s.bridge_sd:
+                        continue
+                    x[:2] = bridge.xy[f]
+                    cov[:2, :2] = np.eye(2) * bridge.sd_px[f] ** 2
+                out[first + k] = self._known(first + k, x * unit, cov * unit**2, int(path.choice[k]), float(path.p[k]))
+        return out
+
+    def in_picture(self, k: int, xy: FloatArray) -> FloatArray:
+        """A place of the scene, px at 1280 wide, in source px of moment ``k``'s picture."""
+        view = self._views[k]
+        assert view is not None
+        return view[:2, :2] @ (xy * self._unit) + view[:2, 2]
+
+    def _known(self, k: int, x: FloatArray, cov: FloatArray, choice: int, p: float) -> _Known:
+        view, found = self._views[k], self.found[k]
+        assert view is not None and found is not None
+        turn = np.kron(np.eye(2), view[:2, :2])
+        radius = float(found.radius_px[choice]) if choice >= 0 else float("nan")
+        status = Status.DETECTED if choice >= 0 else Status.PREDICTED
+        xy = view[:2, :2] @ x[:2] + view[:2, 2]
+        return _Known(xy, view[:2, :2] @ x[2:], turn @ cov @ turn.T, status, p, radius)
+
+
+@dataclass(slots=True)
+class ScenePath:
+    """A path through T moments.
+
+    Attributes:
+        time_s: float64 [T]. choice: int64 [T] index of the candidate used, -1 for none.
+        xy: float64 [T, 2] px at 1280 wide in the view of the scene's first picture, NaN where none is used.
+        p: float64 [T] probability that the path is at the ball; inputs: float64 [T, 6] what it was told by.
+    """
+
+    time_s: FloatArray
+    choice: np.ndarray
+    xy: FloatArray
+    p: FloatArray
+    inputs: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Known:
+    """What is reported of one moment, source px."""
+
+    xy: FloatArray
+    velocity: FloatArray
+    cov: FloatArray
+    status: Status
+    p: float
+    radius_px: float
+
+
+def _state(shown: _Shown, known: _Known | None) -> BallState:
+    if known is None:
+        return BallState.lost(shown.frame, shown.time_s, shown.n_detections)
+    return BallState(
+        shown.frame, shown.time_s, known.xy, known.velocity, known.cov, known.status, known.p, known.radius_px,
+        shown.n_detections,
+    )  # fmt: skip
+
+
+def pieces(choice: np.ndarray, at: FloatArray, settings: PathSettings) -> list[tuple[int, int]]:
+    """Stretches (first, last), from candidate to candidate, not longer apart than what may be bridged."""
+    pieces: list[list[int]] = []
+    for k in np.nonzero(choice >= 0)[0]:
+        if not pieces or at[k] - at[pieces[-1][-1]] > settings.bridge_s:
+            pieces.append([])
+        pieces[-1].append(int(k))
+    return [(p[0], p[-1]) for p in pieces if len(p) >= settings.shortest]
+
+
+def track_path(
+    detections: Sequence[Detections], times_s: FloatArray, width: int, height: int, config: TrackConfig | None = None,
+    *, scorer: Scorer = DEFAULT, frames: Sequence[int] | None = None,
+    camera: Sequence[CameraMotion | None] | None = None, repeated: Sequence[bool] | None = None,
+    gaps: Sequence[bool] | None = None, lag_s: float | None = None, settings: PathSettings | None = None,
+) -> list[BallState]:  # fmt: skip
+    """Tracks recorded detections, a state per frame: :class:`PathTracker` over sequences.
+
+    Raises:
+        ValueError: as many times as frames are needed.
+    """
+    n = len(detections)
+    if len(times_s) != n:
+        raise ValueError(f"{n} frames of detections but {len(times_s)} times")
+    tracker = PathTracker(width, height, config, scorer, lag_s=lag_s, settings=settings)
+
+    def fed() -> Iterator[BallState]:
+        for i in range(n):
+            yield from tracker.add(
+                i if frames is None else int(frames[i]), float(times_s[i]), detections[i],
+                camera=None if camera is None else camera[i], repeated=repeated is not None and bool(repeated[i]),
+                gap=gaps is not None and bool(gaps[i]),
+            )  # fmt: skip
+        yield from tracker.finish()
+
+    return list(fed())
