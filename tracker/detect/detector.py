@@ -14,9 +14,12 @@ from tracker.core.errors import TrackerError
 from tracker.core.types import REFERENCE_WIDTH, Detections, FloatArray, Image, Region
 from tracker.detect.model import BallModel
 from tracker.detect.tiles import Tile, counting, full_pass_tiles, tile_views
-from tracker.detect.views import CUTS_KEPT, History, View, full_view, roi_view
+from tracker.detect.views import CUTS_KEPT, History, View, ball_scale, full_view, roi_view
 
 SAME_BALL_PX = 12.0  # two detections nearer than this (at 1280 wide) are one
+ONE_BALL_RADII = 1.3  # and nearer than so many radii
+# of the full width: full passes take these sizes in turn, for balls of any size (benchmarks/results/scale.md)
+FULL_SIZES = (1.0, 1.43, 0.71)
 SCORE_FLOOR = 0.005  # detections below this are not handed on: the path decides (benchmarks/results/decide.md)
 FULL_TILES = 4  # a full pass is spread over so many frames while the track is sure (benchmarks/results/second_ball.md)
 TILE_SIZE = (704, 416)  # network px (benchmarks/results/slices.md)
@@ -46,12 +49,15 @@ class Detector:
         self.roi_passes = config.roi_passes and info.extra.get("roi_passes", True) is not False
         self.refines = self.roi_passes and not (self._tiles and config.tile_scale >= AS_CLOSE)
         self.history = History(info.frames, cuts=max(CUTS_KEPT, min(len(self._tiles), TILE_CUTS_KEPT)))
-        self._full = full_view(width, height, self._full_width(), info.multiple)
+        longer = max(width, height)
+        self.usual_scale = info.working_width / longer
+        self.scale = self.usual_scale
+        self._fulls = [full_view(width, height, round(k * self._full_width()), info.multiple) for k in FULL_SIZES]
         n = 1 if self._tiles else min(FULL_TILES, config.full_every)
-        self._parts = full_pass_tiles(self._full, n, info.multiple)
+        self._parts = full_pass_tiles(self._fulls[0], n, info.multiple)
         self._roi_size = (model.round_up(config.roi_width), model.round_up(config.roi_height))
         self._inputs: dict[tuple[int, ...], Image] = {}  # one buffer per kind of pass, used again and again
-        self._fine = full_view(width, height, min(info.working_width, max(width, height)), info.multiple)
+        self._fine = full_view(width, height, min(info.working_width, longer), info.multiple)
 
     def _full_width(self) -> int:
         """The configured width, or, where that is the default, the one the model asks for."""
@@ -60,11 +66,15 @@ class Detector:
             return own
         return self.config.full_width
 
-    def full_pass(self, *, fine: bool = False) -> Detections:
-        """The whole picture (at the working scale with ``fine``: costly, for stills; or in tiles)."""
+    def full_pass(self, size: int = 0, *, fine: bool = False) -> Detections:
+        """The whole picture, at the usual scale with ``fine`` (costly, for stills), or in tiles.
+
+        Args:
+            size: which of ``FULL_SIZES``, counted round and round.
+        """
         if self._tiles:
             return self._all_tiles()
-        return self._pass([self._fine if fine else self._full], None)
+        return self._pass([self._fine if fine else self._fulls[size % len(self._fulls)]], None)
 
     @property
     def tiles(self) -> int:
@@ -80,20 +90,27 @@ class Detector:
         own = counting(part.counts, places[0])
         return self._finish(places[0][own], score[0][own], radii[0][own], None)
 
+    def follow_size(self, radius_px: float) -> None:
+        """ROI passes show a ball of this radius (source px, NaN unknown) at the scale that suits it."""
+        self.scale = ball_scale(radius_px, self.usual_scale)
+
     def roi_pass(self, xy: FloatArray) -> Detections:
-        """The region around a place, float64 [2] in source px, at the working scale; ``region`` says which."""
-        view = self._roi_at(xy)
+        """The region around a place, float64 [2] in source px, at ``scale``; ``region`` says which."""
+        view = self._roi_at(xy, self.scale)
         return self._pass([view], view.region)
 
-    def refine(self, places: FloatArray, limit: int, rest: Detections) -> Detections:
-        """``rest`` with ROI passes, ``limit`` at most and in one call, around places that no earlier one shows."""
+    def refine(self, found: Detections, limit: int, above: float) -> Detections:
+        """``found`` with ROI passes, ``limit`` at most and in one call, around its best places scored ``above``.
+
+        Each is shown at the scale that its own radius asks for; no place is shown twice.
+        """
         views: list[View] = []
-        for xy in places:
-            if len(views) == limit:
+        for xy, score, radius in zip(found.xy, found.score, found.radius_px, strict=True):
+            if len(views) == limit or score < above:
                 break
             if not any(v.region.contains(*xy) for v in views):
-                views.append(self._roi_at(xy))
-        return self.merge(self._pass(views, None), [v.region for v in views], rest) if views else rest
+                views.append(self._roi_at(xy, ball_scale(float(radius), self.usual_scale)))
+        return self.merge(self._pass(views, None), [v.region for v in views], found) if views else found
 
     def merge(self, roi: Detections, regions: Sequence[Region], rest: Detections) -> Detections:
         """One list out of the ROI passes of ``regions`` and the rest, which counts only outside them."""
@@ -105,8 +122,8 @@ class Detector:
             None,
         )
 
-    def _roi_at(self, xy: FloatArray) -> View:
-        return roi_view(self.width, self.height, xy, self._roi_size, self.model.info.working_width)
+    def _roi_at(self, xy: FloatArray, scale: float) -> View:
+        return roi_view(self.width, self.height, xy, self._roi_size, scale)
 
     def _tiled(self) -> list[Tile]:
         size = (self.model.round_up(TILE_SIZE[0]), self.model.round_up(TILE_SIZE[1]))
@@ -155,7 +172,8 @@ class Detector:
             if s >= floor and -0.5 < x < right and -0.5 < y < below
         ]
         found.sort(key=_falling)
-        rows = distinct([(x, y) for _, x, y, _ in found], SAME_BALL_PX * self.width / REFERENCE_WIDTH)
+        near = SAME_BALL_PX * self.width / REFERENCE_WIDTH
+        rows = distinct([(x, y, r) for _, x, y, r in found], near)
         best = np.array([found[i] for i in rows], dtype=np.float64).reshape(-1, 4)
         return Detections(
             np.ascontiguousarray(best[:, 1:3]), best[:, 0].copy(), best[:, 3].copy(), region,
@@ -167,16 +185,19 @@ def _falling(detection: tuple[float, ...]) -> float:
     return -detection[0]
 
 
-def distinct(xy: Sequence[tuple[float, float]], apart: float) -> list[int]:
-    """Indices of detections, best first, that lie at least ``apart`` px from every better one."""
+def distinct(found: Sequence[tuple[float, float, float]], apart: float) -> list[int]:
+    """Indices of detections (x, y, radius in px, best first) that lie outside every better one.
+
+    Outside is farther than ``apart`` px and than its radius: a large ball may have two peaks, on its two patches.
+    """
     chosen: list[int] = []
-    kept: list[tuple[float, float]] = []
-    near = apart * apart
-    for i, (x, y) in enumerate(xy):
-        for a, b in kept:
-            if (x - a) ** 2 + (y - b) ** 2 <= near:
+    kept: list[tuple[float, float, float]] = []
+    for i, (x, y, radius) in enumerate(found):
+        for a, b, near2 in kept:
+            if (x - a) ** 2 + (y - b) ** 2 <= near2:
                 break
         else:
             chosen.append(i)
-            kept.append((x, y))
+            reach = max(apart, ONE_BALL_RADII * radius) if radius == radius else apart  # NaN: unknown
+            kept.append((x, y, reach * reach))
     return chosen

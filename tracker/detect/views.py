@@ -1,7 +1,8 @@
 """Which part of the picture the network is shown, at which scale: all of it, or a region of interest (ROI).
 
-The working scale shows the longer side of the picture at ``working_width`` px: a ball then has about the same size
-whatever the source, and every view is cut from the source's own pixels, not from a shrunken copy.
+The usual scale shows the longer side of the picture at the model's ``working_width``: a broadcast's ball then has about
+the same size whatever the source. From there the scale follows the ball (:func:`ball_scale`): a close camera's is shown
+smaller. Every view is cut from the source's own pixels, not from a shrunken copy.
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ from tracker.core.types import (
 )
 
 EVEN_ABOVE = 1.3  # source px per network px from which an ROI begins at an even px
+RADIUS_AS_USUAL = (1.2, 5.0)  # network px: a ball this large at the usual scale is shown at it
+RADIUS_SHOWN = 3.0  # network px: and any other at this size (benchmarks/results/scale.md)
+SMALLEST_SCALE = 0.1  # of the usual one
+LARGEST_SCALE = 1.6  # network px per source px, where the usual scale is less: more shows nothing new
 CUTS_KEPT = 3  # cuts remembered of each picture: a full pass and two ROI passes
 
 
@@ -59,10 +64,21 @@ def full_view(width: int, height: int, full_width: int, multiple: int) -> View:
     return View(Region(-0.5, -0.5, 2.0 * round(out_w / k / 2), 2.0 * round(out_h / k / 2)), out_w, out_h)
 
 
-def roi_view(width: int, height: int, xy: FloatArray, size: tuple[int, int], working_width: int) -> View:
-    """A window of ``size`` network px at the working scale around ``xy`` (source px), kept inside where it fits."""
-    k = working_width / max(width, height)
-    w, h = size[0] / k, size[1] / k
+def ball_scale(radius_px: float, usual: float) -> float:
+    """Network px per source px at which a ball of this radius (source px) is shown: ``usual``, unless the ball would
+    be smaller or larger than the network sees best. An unknown radius (NaN) asks for nothing."""
+    if not RADIUS_AS_USUAL[0] > radius_px * usual and not RADIUS_AS_USUAL[1] < radius_px * usual:
+        return usual
+    return float(min(max(RADIUS_SHOWN / radius_px, usual * SMALLEST_SCALE), max(usual, LARGEST_SCALE)))
+
+
+def roi_view(width: int, height: int, xy: FloatArray, size: tuple[int, int], scale: float) -> View:
+    """A window of ``size`` network px around ``xy`` (source px), kept inside where it fits.
+
+    Args:
+        scale: network px per source px.
+    """
+    w, h = size[0] / scale, size[1] / scale
     x0, y0 = xy[0] + 0.5 - w / 2, xy[1] + 0.5 - h / 2
     x0 = min(max(x0, 0.0), width - w) if w <= width else (width - w) / 2
     y0 = min(max(y0, 0.0), height - h) if h <= height else (height - h) / 2

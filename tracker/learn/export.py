@@ -278,7 +278,9 @@ def parity_views(config: Config, video: str | None = None, count: int = 12) -> t
         if len(history) >= n:
             at = rng.uniform([0, 0], [frame.width, frame.height])
             size = (_up(d.roi_width), _up(d.roi_height))
-            view = roi_view(frame.width, frame.height, at, size, config.data.working_width)
+            view = roi_view(
+                frame.width, frame.height, at, size, config.data.working_width / max(frame.width, frame.height)
+            )
             f, r = history.show(view)
             frames.append(f)
             rois.append(r)

@@ -24,6 +24,7 @@ REFINE_ABOVE = 0.05  # score from which a detection of a full pass is refined
 COMPETING_ABOVE = 0.3  # score from which a detection away from the track is refined
 RECHECK_FRAMES = 8  # the verification window of a new competing detection
 PLACES_KEPT = 8  # places of competing detections that are remembered
+RADIUS_SHARE = 0.15  # of a new radius in the remembered one
 KNOWN_PX = 3.0  # px at 1280 wide: a competing detection this near to a remembered place is a thing of the place
 
 Place = tuple[float, float]  # source px
@@ -44,7 +45,9 @@ class Attention:
         self.reset()
 
     def reset(self) -> None:
-        self._owed = self._weak = self._recheck = self._tile = 0
+        self._owed = self._weak = self._recheck = self._tile = self._search = 0
+        self._log_radius = float("nan")  # of the followed ball, source px
+        self.detector.follow_size(float("nan"))
         self._places: deque[Place] = deque(maxlen=PLACES_KEPT)  # of competing detections, newest last
 
     def detect(self, expected: Prediction | None) -> tuple[Detections, str]:
@@ -62,18 +65,33 @@ class Attention:
         roi: Detections | None = None
         if expected is not None and expected.sd_px <= self._sure_px:
             roi = self.detector.roi_pass(expected.xy)
-            best = roi.score[0] if len(roi) else 0.0
+            best = float(roi.score[0]) if len(roi) else 0.0
+            if best >= self._weak_score:
+                self._follow_size(float(roi.radius_px[0]))
             self._weak = 0 if best >= self._weak_score else self._weak + 1
             if best >= self.detector.keep_threshold and self._weak <= WEAK_PASSES:
                 return self._beside(roi)
         self._owed = 0
-        wide = self.detector.full_pass()
+        wide = self.detector.full_pass(self._search)
+        self._search += 1
         if roi is not None:
             return self._compete(roi, wide), "both"
         if not self.detector.refines:
             return wide, "full"
-        places = wide.xy[wide.score >= REFINE_ABOVE]
-        return self.detector.refine(places, self.config.refine, wide), "full"
+        refined = self.detector.refine(wide, self.config.refine, REFINE_ABOVE)
+        if len(refined) and refined.score[0] >= self.detector.start_threshold:
+            self._log_radius = float("nan")  # perhaps another ball than the one followed before
+            self._follow_size(float(refined.radius_px[0]))
+        return refined, "full"
+
+    def _follow_size(self, radius_px: float) -> None:
+        """Takes in the radius (source px) of the followed ball: the scale of the ROI passes changes as it grows."""
+        if not radius_px > 0:
+            return
+        new = float(np.log(radius_px))
+        old = self._log_radius
+        self._log_radius = new if np.isnan(old) else old + RADIUS_SHARE * (new - old)
+        self.detector.follow_size(float(np.exp(self._log_radius)))
 
     def _beside(self, roi: Detections) -> tuple[Detections, str]:
         """A sure ROI pass, with the next tile pass when it is due and what is being rechecked."""
