@@ -137,5 +137,34 @@ def test_a_track_the_network_hardly_sees_is_given_full_passes_again():
     for _ in range(4):
         model.seen.clear()
         attention.detect(expected)
-        full.append((256, 448) in model.seen)
+        full.append(any(w != 128 for _, w in model.seen))
     assert full == [False, False, True, True]
+
+
+class Growing(Fixed):
+    """One sure detection in the middle of every view, of a ball with the given radius in source px."""
+
+    def __init__(self, detector_scale: list[float], radius_px: list[float]) -> None:
+        super().__init__((64.0, 48.0, 0.95))
+        self.scale, self.radius_px = detector_scale, radius_px
+
+    def run(self, frames, roi):
+        xy, score, radius = super().run(frames, roi)
+        return xy, score, np.full_like(radius, self.radius_px[-1] * self.scale[-1])
+
+
+def test_roi_passes_follow_the_ball_as_it_grows_and_a_new_scene_forgets_its_size():
+    scale, radius = [1.0], [3.0]
+    detector = Detector(Growing(scale, radius), load_config().detect, 1280, 720)  # type: ignore[arg-type]
+    detector.history.push(Frame(0, 0.0, np.zeros((720, 1280, 3), np.uint8)), None)
+    attention = Attention(detector, load_config().detect, 0.3)
+    expected = Prediction(np.array([600.0, 300.0]), 5.0, np.zeros(2))
+    shown = []
+    for i in range(60):
+        radius.append(3.0 + 0.25 * i)  # to 17.75 px: a ball that comes near
+        scale.append(detector.scale)
+        attention.detect(expected)
+        shown.append(detector.scale * radius[-1])
+    assert detector.scale < 0.3 and max(shown) < 7.0 and shown[0] == pytest.approx(3.0)
+    attention.reset()
+    assert detector.scale == 1.0

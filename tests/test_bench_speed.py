@@ -48,7 +48,7 @@ def test_cuts_of_a_moving_view_are_not_hoarded():
     history, frames = History(2), pictures(1, np.random.default_rng(0))
     history.push(frames[0], None)
     for x in range(20, 80):
-        history.show(roi_view(160, 90, np.array([x, 45.0]), (32, 32), 160))
+        history.show(roi_view(160, 90, np.array([x, 45.0]), (32, 32), 1.0))
     assert len(history._kept[0].made) <= 3
 
 
@@ -101,7 +101,7 @@ def test_chroma_read_bilinearly_is_a_few_levels_from_the_average(size, shown, mo
 
 def test_a_roi_pass_of_a_large_picture_begins_at_an_even_px():
     for x, y in np.random.default_rng(5).uniform(0, 1000, (40, 2)):
-        r = roi_view(1920, 1080, np.array([x, y]), (192, 128), 1280).region
+        r = roi_view(1920, 1080, np.array([x, y]), (192, 128), 1280 / 1920).region
         assert (r.x0 + 0.5) % 2 == 0 and (r.y0 + 0.5) % 2 == 0 and (r.width, r.height) == (288, 192)
         assert abs(r.x0 + r.width / 2 - np.clip(x, 143.5, 1775.5)) <= 1.01
 
@@ -116,7 +116,7 @@ def test_detections_are_those_that_arrays_would_choose():
         keep = (score >= np.float32(min(SCORE_FLOOR, detector.keep_threshold))) & (xy > -0.5).all(axis=1)
         keep &= (xy[:, 0] < 639.5) & (xy[:, 1] < 359.5)
         order = np.flatnonzero(keep)[np.argsort(-score[keep], kind="stable")]
-        order = order[distinct(xy[order].tolist(), SAME_BALL_PX / 2)]
+        order = order[distinct([(*xy[i], radius[i]) for i in order], SAME_BALL_PX / 2)]
         assert np.array_equal(d.xy, xy[order]) and np.array_equal(d.score, score[order].astype(float))
         assert np.array_equal(d.radius_px, radius[order].astype(float))
         assert d.n_detections == int((score[order] >= detector.start_threshold).sum())

@@ -20,7 +20,7 @@ from tracker.core.types import (
 )
 from tracker.detect.detector import Detector, distinct
 from tracker.detect.model import BallModel
-from tracker.detect.views import History, full_view, roi_view
+from tracker.detect.views import History, ball_scale, full_view, roi_view
 
 
 def dotted(width: int, height: int, x: int, y: int, size: int = 2) -> np.ndarray:
@@ -52,7 +52,7 @@ def test_a_dot_is_found_where_it_is_in_a_full_pass_and_an_roi(size):
     image = dotted(width, height, x, y, 4)
     for view in (
         full_view(width, height, 512, 16),
-        roi_view(width, height, np.array([x + 30.0, y - 20.0]), (256, 160), 1280),
+        roi_view(width, height, np.array([x + 30.0, y - 20.0]), (256, 160), 1280 / max(size)),
     ):
         assert view.width % 16 == 0 and view.height % 16 == 0
         shown = resample_image(image, view.region, view.width, view.height)
@@ -62,7 +62,7 @@ def test_a_dot_is_found_where_it_is_in_a_full_pass_and_an_roi(size):
 
 
 def test_the_roi_stays_inside_the_picture():
-    v = roi_view(1920, 1080, np.array([3.0, 1075.0]), (256, 160), 1280)
+    v = roi_view(1920, 1080, np.array([3.0, 1075.0]), (256, 160), 1280 / 1920)
     assert v.region.x0 == -0.5 and v.region.y0 + v.region.height == 1079.5
 
 
@@ -73,7 +73,7 @@ def test_history_moves_old_pictures_with_the_camera():
             Frame(i, i / 30, dotted(320, 180, 100 + 6 * i, 90)),
             CameraMotion(np.array([[1.0, 0, 6.0], [0, 1.0, 0]])) if i else None,
         )
-    frames, roi = history.show(roi_view(320, 180, np.array([112.0, 90.0]), (64, 48), 320))
+    frames, roi = history.show(roi_view(320, 180, np.array([112.0, 90.0]), (64, 48), 1.0))
     assert frames.shape == (3, 48, 64, 3)
     assert np.abs(frames[0].astype(int) - frames[2]).max() == 0
     assert np.all((roi >= 0) & (roi <= 1))
@@ -94,8 +94,27 @@ def test_sixty_frames_a_second_are_seen_at_thirty():
 
 
 def test_detections_near_a_better_one_are_the_same_ball():
-    xy = np.array([[0, 0], [5, 0], [20, 0], [20, 13.0]])
-    assert distinct(xy, 12) == [0, 2, 3]
+    small = [(0.0, 0.0, 2.0), (5.0, 0.0, 2.0), (20.0, 0.0, float("nan")), (20.0, 13.0, 2.0)]
+    assert distinct(small, 12) == [0, 2, 3]
+
+
+def test_two_peaks_on_one_large_ball_are_one_ball():
+    assert distinct([(0.0, 0.0, 20.0), (22.0, 0.0, 18.0), (40.0, 0.0, 18.0)], 12) == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("radius", "shown"),
+    [(3.0, 3.0), (1.3, 1.3), (4.9, 4.9), (12.0, 3.0), (25.0, 3.0), (0.8, 1.28), (float("nan"), float("nan"))],
+)
+def test_a_ball_is_shown_at_a_size_the_network_sees_best(radius, shown):
+    scale = ball_scale(radius, 1.0)
+    assert radius * scale == pytest.approx(shown, nan_ok=True)
+    assert 0.1 <= scale <= 1.6 or scale == 1.0
+
+
+def test_a_portrait_picture_is_not_shown_larger_than_its_ball_needs():
+    usual = 1280 / 720  # 406x720
+    assert ball_scale(5.0, usual) == pytest.approx(0.6) and ball_scale(2.0, usual) == usual
 
 
 class TwoBalls:
