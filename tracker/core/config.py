@@ -46,7 +46,7 @@ class DetectConfig:
     roi_passes: bool = True  # a closer view around the prediction and around the best detections of a full pass
     roi_width: int = Field(default=128, ge=64, le=2048)  # network px of an ROI pass at working scale
     roi_height: int = Field(default=96, ge=64, le=2048)  # and its height
-    full_width: int = Field(default=448, ge=64, le=4096)  # network px of the picture's longer side in a full pass
+    full_width: int = Field(default=640, ge=64, le=4096)  # network px of the picture's longer side in a full pass
     full_every: int = Field(default=12, ge=1, le=120)  # frames within which all of the picture is seen while sure
     refine: int = Field(default=2, ge=0, le=8)  # ROI passes at the best detections of a full pass
     competing: int = Field(default=1, ge=0, le=8)  # ROI passes at detections away from a followed ball, per frame

@@ -19,7 +19,8 @@ from tracker.detect.views import CUTS_KEPT, History, View, ball_scale, full_view
 SAME_BALL_PX = 12.0  # two detections nearer than this (at 1280 wide) are one
 ONE_BALL_RADII = 1.3  # and nearer than so many radii
 # of the full width: full passes take these sizes in turn, for balls of any size (benchmarks/results/scale.md)
-FULL_SIZES = (1.0, 1.43, 0.71)
+FULL_SIZES = (1.0, 1.0, 0.5)
+TILED_SIZE = 0.7  # and those that are spread over frames: a second ball is looked for, not the one in play
 SCORE_FLOOR = 0.005  # detections below this are not handed on: the path decides (benchmarks/results/decide.md)
 FULL_TILES = 4  # a full pass is spread over so many frames while the track is sure (benchmarks/results/second_ball.md)
 TILE_SIZE = (704, 416)  # network px (benchmarks/results/slices.md)
@@ -54,7 +55,9 @@ class Detector:
         self.scale = self.usual_scale
         self._fulls = [full_view(width, height, round(k * self._full_width()), info.multiple) for k in FULL_SIZES]
         n = 1 if self._tiles else min(FULL_TILES, config.full_every)
-        self._parts = full_pass_tiles(self._fulls[0], n, info.multiple)
+        self._parts = full_pass_tiles(
+            full_view(width, height, round(TILED_SIZE * self._full_width()), info.multiple), n, info.multiple
+        )
         self._roi_size = (model.round_up(config.roi_width), model.round_up(config.roi_height))
         self._inputs: dict[tuple[int, ...], Image] = {}  # one buffer per kind of pass, used again and again
         self._fine = full_view(width, height, min(info.working_width, longer), info.multiple)
