@@ -228,14 +228,15 @@ class Scene:
         choice, _, _ = self._search.chain(first)
         at = np.array([self._at(k) for k in range(first, self.judged)])
         n = len(choice)
-        xy, odds, resting = np.full((n, 2), np.nan), np.zeros(n), np.zeros(n)
+        xy: FloatArray = np.full((n, 2), np.nan)
+        odds, resting = np.zeros(n), np.zeros(n)
         for j in np.flatnonzero(choice >= 0).tolist():
             m, c = self.moments[first + j], choice[j]
             assert m is not None
             xy[j], odds[j], resting[j] = m.xy[c], m.odds[c], m.inputs[c, 2]
         interval = float(np.median(np.diff(at))) if n > 1 else 1 / 30
-        p = np.zeros(n)
-        inputs = np.zeros((n, 0))
+        p: FloatArray = np.zeros(n)
+        inputs: FloatArray = np.zeros((n, 0))
         if (choice >= 0).any():
             inputs = stretch_inputs(at, xy, odds, resting, interval)
             p = scorer.probability(inputs)
