@@ -39,7 +39,7 @@ def test_every_part_is_reported(result):
     assert set(result["steady"]["stages"]) == set(STAGES)
     cold = result["cold_start"]
     assert 0 < cold["import_s"] < cold["first_state_s"]
-    assert 0 < result["end_to_end"]["peak_mb"] < 1000
+    assert 0 < result["end_to_end"]["peak_mb"] < 4000  # of all that this process has done
     assert result["machine"]["cores_usable"] >= 1
     json.dumps(result)
 

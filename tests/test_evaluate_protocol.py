@@ -57,7 +57,7 @@ def ours(case: dict, folder: Path) -> dict:
 
 def named(figures: dict) -> dict:
     """The reference's figures under our names."""
-    return {"longest_false_track" if k == "longest_false_track" else k: v for k, v in figures.items()}
+    return {"longest_false_track" if k == "wrong_lock" else k: v for k, v in figures.items()}
 
 
 def same(a, b) -> bool:

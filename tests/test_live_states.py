@@ -61,7 +61,7 @@ def test_a_live_source_that_changes_its_size_is_followed_in_its_new_px():
     model = Fixed((100.0, 50.0, 0.9))
     states = list(live_states(Pictures(frames), model, load_config(None, ["detect.roi_passes=false"])))  # type: ignore[arg-type]
     xy = [s.step.state.xy for s in states if s.step is not None]
-    k = 640 / 448
+    k = 640 / load_config().detect.full_width
     assert np.allclose(xy[0], [100.5 * k - 0.5, 50.5 * k - 0.5], atol=0.6)
     assert np.allclose(xy[2], [100.5 * 2 * k - 0.5, 50.5 * 2 * k - 0.5], atol=0.6)
 
@@ -70,5 +70,6 @@ def test_a_run_counts_frames_states_cuts_and_multi_ball_frames():
     counts = Counts()
     for n, cut in ((0, False), (1, True), (2, False), (3, False)):
         counts.add(step_of(state(n), cut=cut))
+        counts.say(state(n))
     assert (counts.frames, counts.multi, counts.cuts) == (4, 2, [7])
     assert counts.status == {"detected": 4, "predicted": 0, "lost": 0} and counts.passes == {"roi": 4}

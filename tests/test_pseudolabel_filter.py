@@ -79,7 +79,7 @@ def test_frames_without_a_detection_get_no_row_and_are_not_called_absent(model):
 
 def test_weak_detections_are_left_out(model):
     ball = flight()
-    record = record_of([[(*p, 0.95 if i < 30 else 0.2)] for i, p in enumerate(ball)])
+    record = record_of([[(*p, 0.95 if i < 30 else 0.02)] for i, p in enumerate(ball)])
     table = labels_of(record, model, min_confidence=0.6)
     assert (table.frame < 32).all() and len(table) > 20
 

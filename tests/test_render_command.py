@@ -78,7 +78,7 @@ def test_ending_infer_leaves_valid_files(sign, code, tennis_frames, tmp_path):
         cv2.imwrite(str(folder / f"{i:04d}.jpg"), np.ascontiguousarray(tennis_frames[0][i % 30][::2, ::2, ::-1]))
     out = tmp_path / "o"
     process = subprocess.Popen(
-        [sys.executable, "-m", "tracker", "infer", str(folder), "--overlay", "--highlight", "--out", str(out)],
+        [sys.executable, "-m", "tracker", "infer", str(folder), "--causal", "--overlay", "--highlight", "--out", out],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )  # fmt: skip
     deadline = time.monotonic() + 500

@@ -69,9 +69,9 @@ def test_keys_of_stored_configurations_are_translated():
 def test_the_bundled_model_keeps_the_settings_of_its_training():
     stored = BallModel().info.extra["config"]
     config = stored_config(stored, "oneball.onnx")
-    assert config.data.no_history_prob_slow == stored["data"]["alone_share_slow"] == 0.3
-    assert config.data.mining_frames == stored["data"]["mine_looks"] == 150
-    assert config.train.unimodality_weight == stored["train"]["single_weight"]
+    assert config.data.no_history_prob_slow == stored["data"]["no_history_prob_slow"] == 0.25
+    assert config.data.mining_frames == stored["data"]["mining_frames"] == 150
+    assert config.train.unimodality_weight == stored["train"]["unimodality_weight"]
 
 
 def test_the_bundled_checkpoint_loads_with_the_settings_of_its_training():
@@ -80,5 +80,5 @@ def test_the_bundled_checkpoint_loads_with_the_settings_of_its_training():
 
     path = bundled_model().with_suffix(".pt")
     network, config = model_from(load_checkpoint(path), path)
-    assert (config.data.hard_negative_prob, config.data.full_pass_scale) == (0.25, (0.33, 0.6))
+    assert (config.data.hard_negative_prob, config.data.full_pass_scale) == (0.22, (0.33, 0.75))
     assert not network.training

@@ -94,7 +94,7 @@ def test_the_detector_makes_full_passes_at_the_width_the_file_asks_for_and_never
     )
     model = BallModel(tmp_path / "m.onnx")
     look = Detector(model, Config().detect, 640, 360)
-    assert look._full.width == W and not look.roi_passes
+    assert look._fulls[0].width == W and not look.roi_passes
     told = Detector(model, load_config(None, ["detect.full_width=256"]).detect, 640, 360)
     assert told._full.width == 256
     image = np.zeros((360, 640, 3), np.uint8)
