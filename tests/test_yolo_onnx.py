@@ -96,7 +96,7 @@ def test_the_detector_makes_full_passes_at_the_width_the_file_asks_for_and_never
     look = Detector(model, Config().detect, 640, 360)
     assert look._fulls[0].width == W and not look.roi_passes
     told = Detector(model, load_config(None, ["detect.full_width=256"]).detect, 640, 360)
-    assert told._full.width == 256
+    assert told._fulls[0].width == 256
     image = np.zeros((360, 640, 3), np.uint8)
     image[100:120, 300:320] = 255
     look.history.push(Frame(0, 0.0, image), None)
