@@ -22,9 +22,12 @@ for seed in ${SEEDS:-${SEED:-0}}; do
   nice python -m tracker.train oneball_fourth "train.seed=$((seed + 3))" --data "$TRACKER_DATA" \
     --data "$more" --out "$run-fourth" --from "$run-third/last.pt" --resume --no-export
   nice python -m tracker.train oneball "train.seed=$((seed + 4))" --data "$TRACKER_DATA" --data "$more" \
-    --out "$run" --from "$run-fourth/last.pt" --resume --no-export
-  tracker export "$run/last.pt" --out "$run/model.onnx" --threshold "${THRESHOLD:-0.8}" --keep-threshold "${KEEP:-0.15}" \
-    --rule "${RULE:-unseen tennis venues, F1@10}"
+    --out "$run-fifth" --from "$run-fourth/last.pt" --resume --no-export
+  nice python -m tracker.train oneball_sixth "train.seed=$((seed + 5))" --data "$TRACKER_DATA" \
+    --out "$run" --from "$run-fifth/last.pt" --resume --no-export
+  tracker export "$run/last.pt" --out "$run/model.onnx" --threshold "${THRESHOLD:-0.6}" --keep-threshold "${KEEP:-0.15}" \
+    --rule "${RULE:-causal start of a track, not tuned}"
+  python scripts/stamp_scorer.py "$run/model.onnx" benchmarks/results/scorer.json "$run/model.onnx"
   echo "seed $seed:"
   tracker eval "$TRACKER_DATA" --split val --model "$run/model.onnx" --quiet
   [ -n "$first" ] || { first="$run/model.onnx"; cp "$first" tracker/weights/oneball.onnx; }

@@ -1,0 +1,38 @@
+"""Writes a fitted scorer into a model file's metadata; weights and graph stay as they were.
+
+    python scripts/stamp_scorer.py MODEL.onnx benchmarks/results/scorer.json OUT.onnx
+
+The scorer is what benchmarks/fit_scorer.py writes; its thresholds may be edited before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import onnx
+
+from tracker.core.files import atomic_write, read_text
+from tracker.detect.model import METADATA_KEY, BallModel
+from tracker.track.scorer import KEY, Scorer
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("model", "scorer", "out"):
+        parser.add_argument(name, type=Path)
+    args = parser.parse_args()
+    data = json.loads(read_text(args.scorer, max_bytes=1 << 20))
+    data.pop("folds", None)
+    Scorer.of_model({KEY: data}, str(args.scorer))  # held to its contract
+    extra = {**BallModel(args.model).info.extra, KEY: data}
+    proto = onnx.load_model_from_string(args.model.read_bytes())
+    kept = {p.key: p.value for p in proto.metadata_props}
+    onnx.helper.set_model_props(proto, {**kept, METADATA_KEY: json.dumps(extra, sort_keys=True)})
+    with atomic_write(args.out, "wb") as f:
+        f.write(proto.SerializeToString())
+
+
+if __name__ == "__main__":
+    main()
