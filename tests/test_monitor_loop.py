@@ -59,7 +59,7 @@ def loss_on(weights: Path, video: Path, folder: Path) -> float:
     batch = collate([sampler.draw() for _ in range(96)])
     with torch.no_grad():
         maps = net(batch.frames.float() / 255, batch.roi)
-    return float(one_ball_loss(maps, batch.targets, single=0.3, offset=0.2, radius=0.05)["loss"])
+    return float(one_ball_loss(maps, batch.targets, unimodality=0.3, offset=0.2, radius=0.05)["loss"])
 
 
 def test_labels_that_the_monitor_asked_for_make_the_model_better(tmp_path):
