@@ -181,7 +181,7 @@ def test_frames_come_by_range_at_the_width_of_the_window(client: TestClient) -> 
 
 
 def test_labels_become_a_path_that_can_be_accepted_and_exported(client: TestClient, project: Project) -> None:
-    from tracker.labels.formats import FORMATS, OWN
+    from tracker.labels.formats import OWN, WRITABLE
 
     clip = project.clip(0)
     truth = {r.frame: r for r in read_labels(clip.spec.video.with_name("rally.labels.csv"))}
@@ -198,7 +198,7 @@ def test_labels_become_a_path_that_can_be_accepted_and_exported(client: TestClie
     clip.save()
     sources = [r.source for r in read_labels(clip.spec.labels)]
     assert sources[:8] == ["human", *["checked"] * 5, "human", "propagated"]
-    for name in (OWN, *FORMATS):
+    for name in (OWN, *WRITABLE):
         answer = client.get(f"/api/clips/0/export?format={name}")
         assert answer.status_code == 200 and len(answer.content) > 50, name
     own = client.get(f"/api/clips/0/export?format={OWN}&rows=own").text
