@@ -1,7 +1,7 @@
 """Fits the scorer (tracker/track/scorer.py) on recorded candidates and measures it on venues it was not fitted on.
 
     python benchmarks/record_candidates.py $TRACKER_DATA --out recorded --model fold.onnx --venue ...
-    python benchmarks/fit_scorer.py $TRACKER_DATA recorded --out scorer.json
+    python benchmarks/fit_scorer.py $TRACKER_DATA recorded --out scorer.json   # needs scikit-learn
 
 Every clip is used twice: as it is, and with the ball's own candidates taken out for 40 of every 90 frames. That is
 ball-less footage with true clutter. The stretch model is fitted on paths that were found with candidate weights of the
