@@ -11,10 +11,9 @@ import argparse
 import json
 from pathlib import Path
 
-import onnx
-
-from tracker.core.files import atomic_write, read_text
-from tracker.detect.model import METADATA_KEY, BallModel
+from tracker.core.files import read_text
+from tracker.detect.model import BallModel
+from tracker.detect.stamp import with_metadata
 from tracker.track.scorer import KEY, Scorer
 
 
@@ -26,12 +25,7 @@ def main() -> None:
     data = json.loads(read_text(args.scorer, max_bytes=1 << 20))
     data.pop("folds", None)
     Scorer.of_model({KEY: data}, str(args.scorer))  # held to its contract
-    extra = {**BallModel(args.model).info.extra, KEY: data}
-    proto = onnx.load_model_from_string(args.model.read_bytes())
-    kept = {p.key: p.value for p in proto.metadata_props}
-    onnx.helper.set_model_props(proto, {**kept, METADATA_KEY: json.dumps(extra, sort_keys=True)})
-    with atomic_write(args.out, "wb") as f:
-        f.write(proto.SerializeToString())
+    with_metadata(BallModel(args.model), args.out, {KEY: data})
 
 
 if __name__ == "__main__":

@@ -11,6 +11,27 @@ from tracker.core.files import atomic_write
 from tracker.detect.model import METADATA_KEY, BallModel
 
 
+def with_metadata(model: BallModel, out: str | Path, changes: dict[str, Any]) -> None:
+    """A copy of the model with ``changes`` in its metadata; graph and weights stay to the byte as they were.
+
+    Args:
+        model: the opened file. out: where the copy goes; may be the same path.
+
+    Raises:
+        TrackerError: the extra is missing, or ``out`` cannot be written.
+    """
+    try:
+        import onnx
+    except ImportError as e:
+        raise missing_extra("onnx", "train", "writing a model file") from e
+    proto = onnx.load_model_from_string(model.path.read_bytes())
+    kept = {p.key: p.value for p in proto.metadata_props}
+    extra = {**model.info.extra, **changes}
+    onnx.helper.set_model_props(proto, {**kept, METADATA_KEY: json.dumps(extra, sort_keys=True)})
+    with atomic_write(out, "wb") as f:
+        f.write(proto.SerializeToString())
+
+
 def stamp(model: BallModel, out: str | Path, point: dict[str, Any]) -> dict[str, Any]:
     """A copy of the model with ``point`` (threshold, rule, expected rates ...) as its operating point.
 
@@ -23,16 +44,7 @@ def stamp(model: BallModel, out: str | Path, point: dict[str, Any]) -> dict[str,
     Raises:
         TrackerError: the extra is missing, or ``out`` cannot be written.
     """
-    try:
-        import onnx
-    except ImportError as e:
-        raise missing_extra("onnx", "train", "writing a model file") from e
     point = dict(point)
     point.setdefault("keep_threshold", min(model.info.keep_threshold, point["threshold"]))
-    proto = onnx.load_model_from_string(model.path.read_bytes())
-    extra = {**model.info.extra, "operating_point": point}
-    kept = {p.key: p.value for p in proto.metadata_props}
-    onnx.helper.set_model_props(proto, {**kept, METADATA_KEY: json.dumps(extra, sort_keys=True)})
-    with atomic_write(out, "wb") as f:
-        f.write(proto.SerializeToString())
+    with_metadata(model, out, {"operating_point": point})
     return point

@@ -6,7 +6,6 @@ training clips as the model itself sees them.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -16,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from tracker.core.config import Config
-from tracker.core.errors import TrackerError, missing_extra
-from tracker.core.files import atomic_write
+from tracker.core.errors import TrackerError
 from tracker.core.types import FloatArray, Image, Visibility, reference_scale
-from tracker.detect.model import METADATA_KEY, BallModel
+from tracker.detect.model import BallModel
+from tracker.detect.stamp import with_metadata
 from tracker.labels.dataset import Clip
 from tracker.labels.schema import LabelTable
 from tracker.monitor.confidence import KEY, Confidence, fit_confidence
@@ -144,17 +143,8 @@ def write_monitor_data(model: str | Path, out: str | Path, data: dict[str, Any])
     Raises:
         TrackerError: no model of this program, the extra is missing, or ``out`` cannot be written.
     """
-    try:
-        import onnx
-    except ImportError as e:
-        raise missing_extra("onnx", "train", "writing a model file") from e
     opened = BallModel(model)
     Confidence.from_dict(data.get("confidence"), "the data to write")
     old = opened.info.extra.get(KEY)
     merged = {**(old if isinstance(old, dict) else {}), **{k: v for k, v in data.items() if v}}
-    proto = onnx.load_model_from_string(opened.path.read_bytes())
-    kept = {p.key: p.value for p in proto.metadata_props}
-    extra = {**opened.info.extra, KEY: merged}
-    onnx.helper.set_model_props(proto, {**kept, METADATA_KEY: json.dumps(extra, sort_keys=True)})
-    with atomic_write(out, "wb") as f:
-        f.write(proto.SerializeToString())
+    with_metadata(opened, out, {KEY: merged})
