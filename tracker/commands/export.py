@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 
@@ -9,18 +11,16 @@ import click
 @click.argument("checkpoint", required=False)
 @click.option("--out", default="model.onnx", show_default=True, metavar="FILE", help="Where to write the model.")
 @click.option(
-    "--threshold", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Score that may start a track."
+    "--threshold",
+    type=click.FloatRange(0, 1),
+    help="Score that may start a track (default: its own, or 0.5).",
 )
 @click.option(
     "--keep-threshold",
     type=click.FloatRange(0, 1),
-    default=0.15,
-    show_default=True,
-    help="Score that may continue one.",
+    help="Score that may continue one (default: its own, or 0.15).",
 )
-@click.option(
-    "--rule", default="given by hand", show_default=True, help="How the threshold was chosen, for the record."
-)
+@click.option("--rule", metavar="TEXT", help="How the threshold was chosen, for the record.")
 @click.option("--name", default="oneball", show_default=True, help="Name kept in the metadata.")
 @click.option(
     "--check",
@@ -39,7 +39,8 @@ import click
 @click.option("--trust", is_flag=True, help="With --from-yolo: open a .pt that runs code of its maker.")
 @click.option("--allow-download", is_flag=True, help="With --from-yolo: fetch official weights that are not here.")
 def command(
-    checkpoint: str | None, out: str, threshold: float, keep_threshold: float, rule: str, name: str,
+    checkpoint: str | None, out: str, threshold: float | None, keep_threshold: float | None,
+    rule: str | None, name: str,
     check_video: str | None, fp16: bool, int8: bool, calibrate: tuple[str, ...], from_yolo: str | None,
     wanted: str | None, imgsz: int | None, trust: bool, allow_download: bool,
 ) -> None:  # fmt: skip
@@ -57,12 +58,10 @@ def command(
 
     if (checkpoint is None) == (from_yolo is None):
         raise TrackerError("give either a CHECKPOINT of this program or --from-yolo FILE")
-    if keep_threshold > threshold:
-        raise TrackerError(f"--keep-threshold {keep_threshold} is above --threshold {threshold}; it cannot be")
     if from_yolo is not None:
         from tracker.commands.export_yolo import export_from_yolo
 
-        point = {"threshold": threshold, "keep_threshold": keep_threshold, "rule": rule}
+        point = _point({}, threshold, keep_threshold, rule)
         export_from_yolo(
             from_yolo, out, wanted=wanted, point=point, name=name, trust=trust, allow_download=allow_download,
             imgsz=imgsz,
@@ -83,18 +82,19 @@ def command(
         return
     try:
         from tracker.core.config import DetectConfig
-        from tracker.learn.checkpoint import load_checkpoint, model_from
+        from tracker.learn.checkpoint import carried, load_checkpoint, model_from
         from tracker.learn.export import export_onnx, parity, parity_views
     except ModuleNotFoundError as e:
         raise missing_extra(e.name or "torch", "train", "tracker export") from e
     state = load_checkpoint(checkpoint)
     if state.get("kind") == "yolo":
-        _export_trained_yolo(state, checkpoint, out, threshold, keep_threshold, rule, name)
+        _export_trained_yolo(state, checkpoint, out, _point({}, threshold, keep_threshold, rule), name)
         return
     model, config = model_from(state, checkpoint)
     config.detect = DetectConfig()  # views, and so costs, are those of today, not of the training
-    point = {"threshold": threshold, "keep_threshold": keep_threshold, "rule": rule}
-    extra = {"data_digest": state.get("data_digest", ""), "steps": state["step"]}
+    known = carried(state)
+    point = _point(known.pop("operating_point", {}), threshold, keep_threshold, rule)
+    extra = {"data_digest": state.get("data_digest", ""), "steps": state["step"], **known}
     meta = export_onnx(model, config, out, operating_point=point, extra=extra, name=name)
     frames, roi = parity_views(config, check_video)
     d = parity(model, out, frames, roi)
@@ -109,13 +109,28 @@ def command(
         _shrink(out, out, int8, calibrate, check_video)
 
 
-def _export_trained_yolo(
-    state: dict, checkpoint: str, out: str, threshold: float, keep_threshold: float, rule: str, name: str
-) -> None:
+def _point(own: dict, threshold: float | None, keep: float | None, rule: str | None) -> dict[str, Any]:
+    """The operating point: what is given, else the checkpoint's own, else 0.5 and 0.15."""
+    from tracker.core.errors import TrackerError
+
+    given = {"threshold": threshold, "keep_threshold": keep, "rule": rule}
+    point = {"threshold": 0.5, "keep_threshold": 0.15, "rule": "given by hand", **own}
+    point |= {k: v for k, v in given.items() if v is not None}
+    if threshold is not None and rule is None:
+        point["rule"] = "given by hand"
+    if threshold is not None and keep is None:
+        point["keep_threshold"] = min(point["keep_threshold"], threshold)
+    if point["keep_threshold"] > point["threshold"]:
+        raise TrackerError(
+            f"--keep-threshold {point['keep_threshold']} is above --threshold {point['threshold']}; it cannot be"
+        )
+    return point
+
+
+def _export_trained_yolo(state: dict, checkpoint: str, out: str, point: dict[str, Any], name: str) -> None:
     """A checkpoint of ``tracker train`` with a YOLO network."""
     from tracker.learn.yolo_train import export_checkpoint
 
-    point = {"threshold": threshold, "keep_threshold": keep_threshold, "rule": rule}
     meta = export_checkpoint(state, out, operating_point=point, name=name, where=checkpoint)
     click.echo(f"{out}: {meta['parameters']:,} parameters, {meta['macs_full_pass'] / 1e9:.3f} GMAC a full pass")
 

@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "events": ("tracker.commands.events", "Hits, bounces and other contacts, from the path."),
     "convert": ("tracker.commands.convert", "Write a trajectory as JSON lines, Parquet, MOT or in a label format."),
     "train": ("tracker.commands.train", "Train a network on labelled and synthetic clips."),
+    "teach": ("tracker.commands.teach", "Teach it a court: a few dozen labels, ten minutes, a better model or none."),
     "export": ("tracker.commands.export", "Write a checkpoint as one ONNX file and check it against torch."),
     "calibrate": ("tracker.commands.calibrate", "Write what --monitor needs to know into a model file."),
     "eval": ("tracker.commands.eval", "Score a model or trajectories against labels: table, JSON, HTML report."),

@@ -10,11 +10,11 @@ from typing import Any
 import click
 import numpy as np
 
-from tracker.commands.common import progress
+from tracker.commands.common import bar
 from tracker.core.errors import TrackerError
 from tracker.core.files import atomic_write, prepare_folder
 from tracker.core.types import Label
-from tracker.synth import SPORTS, VIEWS, SynthConfig, render_clip
+from tracker.synth import SPORTS, VIEWS, SynthConfig
 
 INDEX_COLUMNS = (
     "clip", "sport", "kind", "split", "venue", "media", "labels", "width", "height", "fps", "frames",
@@ -94,6 +94,8 @@ def command(
       tracker synth --sport tennis --seconds 4 --seed 1 rally.mp4
       tracker synth --sport all --clips 12 --seed 7 synthetic/
     """
+    from tracker.app.rendered import write_clip
+
     sports = SPORTS if sport == "all" else (sport,)
     configs = [SynthConfig(sport=s, width=size[0], height=size[1], compression="none", **given) for s in sports]
     if out.suffix.lower() in _VIDEO:
@@ -101,7 +103,7 @@ def command(
             raise TrackerError(f"{out} is one video; for {clips} clips give a folder")
         if out.exists() and not overwrite:
             raise TrackerError(f"{out} is already there; choose another name or add --overwrite")
-        labels = write_clip(configs[0], [seed, 0], out, crf=crf, quiet=quiet)
+        labels = write_clip(configs[0], [seed, 0], out, crf=crf, progress=bar(quiet))
         if not quiet:
             click.echo(f"{out}: {len(labels)} frames, {_counts(labels)}")
         return
@@ -116,34 +118,11 @@ def command(
     for i in range(clips or 1):
         config = configs[i % len(configs)]
         name = f"{config.sport}_{seed}_{i:04d}"
-        labels = write_clip(config, [seed, i], folder / f"{name}.mp4", crf=crf, quiet=quiet)
+        labels = write_clip(config, [seed, i], folder / f"{name}.mp4", crf=crf, progress=bar(quiet))
         rows.append(_row(name, split, config, labels))
         _write_index(folder / "index.csv", rows)  # after every clip: an interrupted run leaves a valid data set
         if not quiet:
             click.echo(f"{name}: {len(labels)} frames, {_counts(labels)}")
-
-
-def write_clip(config: SynthConfig, seed: list[int], path: Path, *, crf: int = 23, quiet: bool = True) -> list[Label]:
-    """Renders one clip into a video file and ``NAME.labels.csv`` beside it; returns the labels.
-
-    After Ctrl-C both files hold the frames done so far.
-    """
-    from tracker.labels.schema import write_labels
-    from tracker.video import VideoWriter
-
-    clip = render_clip(config, np.random.default_rng(seed))
-    labels: list[Label] = []
-    target = path.with_name(path.stem + ".labels.csv")
-    try:
-        with VideoWriter(path, config.width, config.height, config.fps, crf=crf) as video:
-            for image, label in progress(clip, total=len(clip), quiet=quiet, desc=path.name):
-                video.write(image)
-                labels.append(label)
-    except KeyboardInterrupt:
-        write_labels(target, labels)
-        raise
-    write_labels(target, labels)
-    return labels
 
 
 def _counts(labels: list[Label]) -> str:

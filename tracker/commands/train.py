@@ -20,7 +20,7 @@ import click
 @click.option(
     "--out", metavar="DIR", help="Folder for checkpoints, log and curves (default: runs/train-<config name>)."
 )
-@click.option("--from", "start", metavar="FILE", help="Checkpoint to start from (fine-tuning).")
+@click.option("--from", "start", metavar="FILE", help="Checkpoint to start from; bundled: the program's own.")
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint in DIR.")
 @click.option("--overwrite", is_flag=True, help="Begin anew where DIR holds a run.")
 @click.option("--export/--no-export", "do_export", default=True, show_default=True, help="Write model.onnx at the end.")
@@ -46,8 +46,7 @@ def command(
     \b
     Examples:
       python -m tracker.train tennis train.epochs=3
-      python -m tracker.train tennis --data my_court/ --from weights.pt
-      python -m tracker.train --from weights.pt --data lessons/ --data courts/
+      python -m tracker.train --from bundled --data lessons/ --data courts/
       torchrun --nproc_per_node=2 -m tracker.train tennis
     """
     from tracker.core.config import load_config

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from tracker.core.errors import TrackerError
-from tracker.core.types import Frame, Visibility, scaled, whole
+from tracker.core.types import Frame, Visibility, reference_scale, scaled, whole
 from tracker.labels.dataset import Clip
 from tracker.labels.schema import LabelTable
 from tracker.learn.radius import ball_radii
@@ -23,6 +23,7 @@ from tracker.motion.camera import CameraMotionEstimator, small_picture
 from tracker.video import open_video
 
 CACHE_VERSION = 5
+SURE_PX = 4.0  # px at 1280 wide: a label with a larger standard deviation weighs less, by its square
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,12 +95,13 @@ class CachedClip:
 
 def cache_clips(
     clips: Sequence[Clip], folder: str | Path, working_width: int, model_trust: float, quiet: bool = False,
-    *, unlabelled: bool = False,
+    *, unlabelled: bool = False, part: Callable[[Iterable[Frame]], Iterable[Frame]] | None = None,
 ) -> list[CachedClip]:  # fmt: skip
     """Opens the cached form of every clip, making what is missing.
 
     Args:
         unlabelled: take clips without labels too; nobody looked at any of their frames.
+        part: passes on the frames that are wanted, of clips that are not in the cache yet (default: all).
 
     Raises:
         TrackerError: a clip or its labels cannot be read; nothing half-made is left.
@@ -109,16 +111,19 @@ def cache_clips(
     for clip in tqdm(list(clips), desc="cache", unit="clip", disable=quiet or None, leave=False):
         if clip.labels is None and not unlabelled:
             raise TrackerError(f"clip {clip.name} has no labels; training needs them (tracker propagate makes some)")
-        out.append(_open_or_make(clip, folder, working_width, model_trust))
+        out.append(_open_or_make(clip, folder, working_width, model_trust, part))
     return out
 
 
-def _open_or_make(clip: Clip, folder: Path, working_width: int, model_trust: float) -> CachedClip:
+def _open_or_make(
+    clip: Clip, folder: Path, working_width: int, model_trust: float,
+    part: Callable[[Iterable[Frame]], Iterable[Frame]] | None,
+) -> CachedClip:  # fmt: skip
     stamp = [CACHE_VERSION, working_width, str(clip.media.resolve()), _mtime(clip.media)]
     key = hashlib.sha256(json.dumps(stamp).encode()).hexdigest()[:10]
     home = folder / f"{clip.name}-{key}"
     if not (home / "meta.npz").exists():
-        _make(clip, home, working_width)
+        _make(clip, home, working_width, part)
     try:
         meta = np.load(home / "meta.npz", allow_pickle=False)
         frames = np.load(home / "frames.npy", mmap_mode="r", allow_pickle=False)
@@ -126,7 +131,7 @@ def _open_or_make(clip: Clip, folder: Path, working_width: int, model_trust: flo
         raise TrackerError(f"the cache {home} is damaged; delete it and run again") from e
     scale = float(meta["scale"])
     labels = LabelTable.read(clip.labels) if clip.labels is not None else LabelTable.from_labels([])
-    n = len(meta["number"])
+    n, width = len(meta["number"]), frames.shape[2] / scale
     row_of = {int(f): i for i, f in enumerate(meta["number"])}
     visibility = np.full(n, int(Visibility.NOT_JUDGED))
     xy, wh, trust = np.full((n, 2), np.nan), np.full((n, 2), np.nan), np.zeros(n)
@@ -138,6 +143,8 @@ def _open_or_make(clip: Clip, folder: Path, working_width: int, model_trust: flo
         xy[row] = scaled(labels.xy[k], scale)
         wh[row] = labels.wh[k] * scale
         trust[row] = model_trust if labels.source[k] in ("model", "propagated") else 1.0
+        unsure = labels.sd_px[k] * reference_scale(width) / SURE_PX  # NaN: nothing is stated
+        trust[row] /= max(1.0, unsure * unsure) if unsure == unsure else 1.0
     radius = _radii(home, frames, visibility, xy, meta["repeated"], stills=clip.kind == "stills")
     return CachedClip(
         clip.name, clip.sport, clip.venue, clip.split, clip.kind, frames, meta["number"], meta["time_s"],
@@ -167,13 +174,15 @@ def _mtime(path: Path) -> float:
     return path.stat().st_mtime
 
 
-def _make(clip: Clip, home: Path, working_width: int) -> None:
+def _make(
+    clip: Clip, home: Path, working_width: int, wanted: Callable[[Iterable[Frame]], Iterable[Frame]] | None
+) -> None:
     part = home.with_name(f".{home.name}.{os.getpid()}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     try:
         with open_video(clip.media, stills=clip.kind == "stills") as video:
-            _store(video, part, clip.kind == "stills", working_width)
+            _store(wanted(video) if wanted else video, part, clip.kind == "stills", working_width)
         if home.exists() and not (home / "meta.npz").exists():
             shutil.rmtree(home)
         move_in(part, home)

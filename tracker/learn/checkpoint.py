@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,24 @@ from tracker.learn.backbones import build
 from tracker.learn.network import OneBall
 
 FORMAT = "oneball-checkpoint-1"
+BUNDLED = "bundled"  # stands for the checkpoint that comes with the package
+CARRIED = (
+    "operating_point",
+    "scorer",
+    "monitor",
+    "taught",
+)  # what a model file knows beside its weights; training keeps it
+
+
+def checkpoint_path(name: str | Path) -> Path:
+    """The file that is meant: ``bundled`` or a path."""
+    return Path(str(resources.files("tracker.weights") / "oneball.pt")) if str(name) == BUNDLED else Path(name)
+
+
+def carried(state: dict[str, Any]) -> dict[str, Any]:
+    """Operating point, scorer and what monitoring compares with, as far as the checkpoint has them."""
+    kept = state.get("carried")
+    return {k: v for k, v in kept.items() if k in CARRIED} if isinstance(kept, dict) else {}
 
 
 def save_checkpoint(path: str | Path, state: dict[str, Any]) -> None:
@@ -23,7 +42,8 @@ def save_checkpoint(path: str | Path, state: dict[str, Any]) -> None:
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Raises TrackerError when the file is missing, damaged or of another program."""
+    """Raises TrackerError when the file is missing, damaged or of another program. ``bundled`` is the package's own."""
+    path = checkpoint_path(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as e:

@@ -179,7 +179,7 @@ def export_onnx(
     config: Config,
     path: str | Path,
     *,
-    operating_point: dict[str, Any],
+    operating_point: dict[str, Any] | None = None,
     extra: dict[str, Any] | None = None,
     name: str = "oneball",
 ) -> dict[str, Any]:
@@ -187,7 +187,7 @@ def export_onnx(
 
     Args:
         model: in evaluation mode; it is not changed.
-        operating_point: ``threshold``, ``keep_threshold`` and how they were chosen.
+        operating_point: ``threshold``, ``keep_threshold`` and how they were chosen; None: the one in ``extra``.
     """
     try:
         import onnx  # noqa: F401 - said here, before the work
@@ -204,9 +204,9 @@ def export_onnx(
         "macs_full_pass": count_macs(model, _up(d.full_width * 9 / 16), d.full_width, n),
         "config": public_config(config), **(extra or {}),
     }  # fmt: skip
-    return write_contract(
-        trace(peak, n), path, config, name=name, frames=n, operating_point=operating_point, extra=about
-    )
+    point = operating_point or about["operating_point"]
+    about.pop("operating_point", None)
+    return write_contract(trace(peak, n), path, config, name=name, frames=n, operating_point=point, extra=about)
 
 
 def write_contract(

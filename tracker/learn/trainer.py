@@ -23,7 +23,7 @@ from tracker.core.config import Config, stored_config
 from tracker.core.errors import TrackerError
 from tracker.learn.backbones import build
 from tracker.learn.cache import CachedClip
-from tracker.learn.checkpoint import load_checkpoint, save_checkpoint
+from tracker.learn.checkpoint import carried, load_checkpoint, save_checkpoint
 from tracker.learn.mining import HardPlaces, mine
 from tracker.learn.network import OneBall, count_parameters
 from tracker.learn.synthetic import synthetic_clips
@@ -117,6 +117,7 @@ def train(
         ema.state = state["ema"]
         step = state["step"]
         rows = [{RENAMED_PARTS.get(k, k): v for k, v in row.items()} for row in state["log"]]
+    known = carried(load_checkpoint(cfg.init_from)) if cfg.init_from else {}
     wrapped: nn.Module = DistributedDataParallel(trained) if world > 1 else trained
     hard = HardPlaces(out / "hard.npy")
     hard.refresh()
@@ -132,7 +133,7 @@ def train(
         if rank == 0:
             save_checkpoint(last, {
                 "config": config.to_dict(), "model": model.state_dict(), "ema": ema.state, "log": rows,
-                "optimiser": optimiser.state_dict(), "step": step, "data_digest": data_digest,
+                "optimiser": optimiser.state_dict(), "step": step, "data_digest": data_digest, "carried": known,
             })  # fmt: skip
             _write_log(out, rows, task.parts)
 

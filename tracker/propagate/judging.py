@@ -153,6 +153,8 @@ class Judge:
                 reasons.append("beyond the last keyframe" if at > have[-1] else "before the first keyframe")
             elif sd > config.unsure_px * unit:
                 reasons.append("possible contact" if estimate.turn[k] > 0.5 else "far from keyframes")
+            if sd > config.unsure_px * unit:  # inferred, not seen
+                visibility = Visibility.OCCLUDED
         picture = self.view.picture(at, here)
         w, h = self.size
         sd_picture = sd * self.view.zoom(at)

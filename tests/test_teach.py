@@ -1,0 +1,153 @@
+"""Teaching a court: what is taught, what is compared, what is kept, and that nothing travels less far than before."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+torch = pytest.importorskip("torch")
+
+from tracker.app import teach as lesson  # noqa: E402
+from tracker.app.rendered import write_clip  # noqa: E402
+from tracker.app.teach import Attempt, Score, choose, near  # noqa: E402
+from tracker.commands.main import group  # noqa: E402
+from tracker.core.errors import TrackerError  # noqa: E402
+from tracker.core.types import Label  # noqa: E402
+from tracker.detect.model import BallModel  # noqa: E402
+from tracker.labels.schema import read_labels, write_labels  # noqa: E402
+from tracker.learn.checkpoint import carried, load_checkpoint  # noqa: E402
+from tracker.synth import SynthConfig  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def court(tmp_path_factory):
+    """A rendered clip with a label in every third frame."""
+    folder = tmp_path_factory.mktemp("court")
+    video = folder / "court.mp4"
+    labels = write_clip(SynthConfig(sport="tennis", width=320, height=180, seconds=2.0, fps=25), [1, 0], video)
+    keys = folder / "keys.csv"
+    write_labels(keys, [k for k in labels[::3] if k.visibility in (1, 2)])
+    return video, keys
+
+
+def attempt(share, here, elsewhere):
+    return Attempt(share, Score(here, here, here, 9), Score(elsewhere, elsewhere, elsewhere, 100))
+
+
+def test_what_is_better_here_and_no_worse_elsewhere_is_kept():
+    before = attempt(0.0, 0.5, 0.9)
+    best, kept = choose([before, attempt(1.0, 0.9, 0.7), attempt(0.6, 0.8, 0.895), attempt(0.3, 0.8, 0.9)], 0.01)
+    assert kept and best.share == 0.3  # as good as 0.6, and nearer to the weights from before; 1.0 forgets
+    best, kept = choose([before, attempt(1.0, 0.9, 0.7), attempt(0.3, 0.5, 0.9)], 0.01)
+    assert not kept and best.share == 0.3  # no better
+    best, kept = choose([before, attempt(1.0, 0.9, 0.7)], 0.01)
+    assert not kept and "lost elsewhere" in lesson._words(before, best, kept, 0.01)
+    assert choose([before, attempt(1.0, 0.9, 0.7)], 0.3)[1]
+
+
+def test_only_frames_near_a_label_and_before_the_later_part_are_read():
+    frames = [SimpleNamespace(index=i, gap=False, repeated=i == 61) for i in range(200)]
+    part = near([Label(10, 1, 0, 0), Label(70, 1, 0, 0), Label(100, 1, 0, 0)], 25.0, 105)
+    seen = list(part(frames))
+    assert [f.index for f in seen] == [*range(23), *range(58, 83), *range(88, 105)]
+    assert [f.index for f in seen if f.gap] == [58, 88] and frames[61].repeated
+
+
+def small(monkeypatch):
+    for name, value in {
+        "STEPS": (2, 2), "SHARES": (1.0,), "RENDERED_S": 0.2, "RENDERED": (("tennis", 301),), "SYNTHETIC_SHARE": 0.0,
+    }.items():  # fmt: skip
+        monkeypatch.setattr(lesson, name, value)
+
+
+def test_the_new_file_knows_all_that_the_old_one_knew_and_who_taught_it(court, tmp_path, monkeypatch):
+    small(monkeypatch)
+    monkeypatch.setattr(lesson, "choose", lambda attempts, margin: (attempts[1], True))
+    out = tmp_path / "new" / "court.onnx"
+    fast = ["train.batch=2", "train.workers=0"]
+    done = lesson.teach(court[0], court[1], out, overrides=fast)
+    assert done.kept and [a.share for a in done.attempts] == [0.0, 1.0]
+    assert done.not_taught == 5 and done.taught + done.not_taught == len(read_labels(court[1]))
+    assert done.attempts[0].here.frames == 5
+    old, new = BallModel().info, BallModel(out).info
+    assert (new.threshold, new.keep_threshold) == (old.threshold, old.keep_threshold) != (0.5, 0.15)
+    for key in ("scorer", "monitor", "operating_point"):
+        assert new.extra[key] == old.extra[key]
+    assert new.extra["taught"][0]["taught"] == done.taught and new.extra["steps"] == old.extra["steps"] + 2
+    before, after = load_checkpoint("bundled"), load_checkpoint(out.with_suffix(".pt"))
+    assert carried(after)["scorer"] == carried(before)["scorer"]
+    changed = [k for k, v in after["ema"].items() if not torch.equal(v, before["ema"][k])]
+    assert len(changed) > 10 and sorted(p.name for p in out.parent.iterdir()) == ["court.onnx", "court.pt"]
+    with pytest.raises(TrackerError, match="already there"):
+        lesson.teach(court[0], court[1], out, overrides=fast)
+
+
+def test_what_is_not_better_and_what_is_interrupted_leaves_nothing(court, tmp_path, monkeypatch):
+    small(monkeypatch)
+    monkeypatch.setattr(lesson, "choose", lambda attempts, margin: (attempts[1], False))
+    args = ["teach", str(court[0]), "--labels", str(court[1]), "--out", str(tmp_path / "m.onnx"), "--quiet"]
+    fast = ["--set", "train.batch=2", "--set", "train.workers=0"]
+    result = CliRunner().invoke(group, [*args, *fast])
+    assert result.exit_code == 1 and result.output.startswith("Not kept") and not list(tmp_path.iterdir())
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(lesson, "train", stop)
+    with pytest.raises(KeyboardInterrupt):
+        lesson.teach(court[0], court[1], tmp_path / "m.onnx", overrides=["train.batch=2"])
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda keys: keys[:4], "teaching needs 10"),
+        (lambda keys: [Label(k.frame, 1, k.x + 500, k.y) for k in keys], "does not fit"),
+        (lambda keys: [Label(k.frame + 40, 1, k.x, k.y) for k in keys], "does not fit"),
+    ],
+)
+def test_labels_that_cannot_teach_are_refused(court, tmp_path, change, said):
+    path = tmp_path / "keys.csv"
+    write_labels(path, change(read_labels(court[1])))
+    with pytest.raises(TrackerError, match=said):
+        lesson.teach(court[0], path, tmp_path / "m.onnx")
+    assert [p.name for p in tmp_path.iterdir()] == ["keys.csv"]
+
+
+def test_training_goes_on_with_what_a_model_knows_beside_its_weights(court, tmp_path):
+    from tracker.app.train import fine_tuning_config, run_training
+
+    short = ["train.epochs=1", "train.steps_per_epoch=1", "train.batch=2", "train.workers=0", "data.mining_every=0",
+             "data.synthetic_share=0", f"data.cache_dir={tmp_path / 'cache'}"]  # fmt: skip
+    folder = tmp_path / "set"
+    folder.mkdir()
+    (folder / "court.mp4").write_bytes(court[0].read_bytes())
+    (folder / "court.labels.csv").write_bytes(court[1].read_bytes())
+    config = fine_tuning_config("bundled", [*short, "data.splits=[train,val]"])
+    list(run_training(config, [str(folder)], tmp_path / "run", resume=False, do_export=True, quiet=True))
+    old, new = BallModel().info, BallModel(tmp_path / "run" / "model.onnx").info
+    assert new.extra["operating_point"] == old.extra["operating_point"] and new.extra["scorer"] == old.extra["scorer"]
+    out = tmp_path / "again.onnx"
+    result = CliRunner().invoke(group, ["export", str(tmp_path / "run" / "last.pt"), "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    assert BallModel(out).info.extra["monitor"] == old.extra["monitor"]
+    result = CliRunner().invoke(
+        group, ["export", str(tmp_path / "run" / "last.pt"), "--out", str(out), "--threshold", "0.1"]
+    )
+    point = BallModel(out).info.extra["operating_point"]
+    assert (point["threshold"], point["rule"]) == (0.1, "given by hand") and point["keep_threshold"] <= 0.1
+
+
+def test_a_label_with_a_wide_spread_weighs_little(court, tmp_path):
+    from tracker.labels.dataset import load_dataset
+    from tracker.learn.cache import cache_clips
+
+    folder = tmp_path / "set"
+    folder.mkdir()
+    (folder / "court.mp4").write_bytes(court[0].read_bytes())
+    sd = [float("nan"), 0.5, 1.0, 2.0, 20.0]  # px at 320 wide: four times that at 1280
+    write_labels(folder / "court.labels.csv", [Label(i, 1, 50, 50, source="human", sd_px=s) for i, s in enumerate(sd)])
+    clip = cache_clips(load_dataset(folder), tmp_path / "cache", 320, 0.5, True)[0]
+    np.testing.assert_allclose(clip.trust[:5], [1, 1, 1, 0.25, 0.0025])

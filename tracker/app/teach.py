@@ -1,0 +1,380 @@
+"""Teaching a court: a few dozen labelled frames of it, ten minutes, a better model file or none.
+
+The labelled frames are divided in time. The earlier ones are filled (:mod:`tracker.propagate`) and trained on, together
+with rendered clips, from weights that work elsewhere. The later ones are not taught: on them, and on a replay set that
+stands for every other court, the tracker runs with the weights from before, with the new ones, and with averages of
+both (Wortsman et al., "Robust fine-tuning of zero-shot models", 2022): an average keeps most of what was gained and
+forgets little. The best of them is kept if it is better on this court and no worse than a margin elsewhere.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from tracker.app.rendered import write_clip
+from tracker.app.train import fine_tuning_config
+from tracker.core.config import Config, load_config
+from tracker.core.errors import TrackerError
+from tracker.core.files import prepare_folder
+from tracker.core.progress import Progress, silent
+from tracker.core.trajectory import Trajectory
+from tracker.core.types import Frame, Label, Visibility
+from tracker.detect.model import BallModel
+from tracker.evaluate.protocol import pool_protocol
+from tracker.evaluate.reading import ClipRun
+from tracker.evaluate.run import evaluate
+from tracker.labels.check import check_table
+from tracker.labels.dataset import Clip, load_dataset
+from tracker.labels.schema import LabelTable, read_labels, write_labels
+from tracker.learn.cache import cache_clips
+from tracker.learn.checkpoint import BUNDLED, carried, checkpoint_path, load_checkpoint, model_from, save_checkpoint
+from tracker.learn.export import export_onnx
+from tracker.learn.trainer import train
+from tracker.propagate.evidence import build_evidence
+from tracker.propagate.keyframes import fill
+from tracker.synth import SynthConfig
+from tracker.track.pipeline import Hindsight, SizedPipeline
+from tracker.video import open_video
+
+FEWEST = 10  # labelled frames with the ball in sight
+HELD_SHARE = 0.3  # of them, the last in time, are not taught
+SHARES = (1.0, 0.6, 0.3)  # of the new weights in the averages that are tried
+MARGIN = 0.01  # F1 that may be lost on the replay set
+SYNTHETIC_SHARE = 0.3  # of the crops; unmeasured
+STEPS = (40, 600)  # of training, at least and at most
+TRAINING_SHARE = 0.5  # of the time; the rest looks at the video and compares
+RENDERED = (("tennis", 301), ("football", 302))  # sport and seed of the replay set's clips
+RENDERED_S = 2.0
+LOOKED_AT_S = 10.0  # of the part that is not taught, at most
+NEAR_S = 0.5  # of video around a label that is filled and taught
+LEAD_S = 1.0  # of video before it: a track needs a beginning
+DEFAULT_MINUTES = 8.0
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How good a model is on some clips. Rates 0..1, within 10 px of a 1280-wide picture."""
+
+    f1: float
+    recall: float
+    precision: float
+    frames: int
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One set of weights: ``share`` of the new ones (0: those from before), scores here and elsewhere."""
+
+    share: float
+    here: Score
+    elsewhere: Score
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What came of it.
+
+    Attributes:
+        kept: a file was written. model: where, None without one.
+        attempts: before first, then every average.
+        chosen: the one that was kept, or the best that was not.
+        words: one paragraph for people.
+    """
+
+    kept: bool
+    model: str | None
+    attempts: list[Attempt]
+    chosen: Attempt
+    taught: int
+    not_taught: int
+    steps: int
+    seconds: float
+    words: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def teach(
+    video: str | Path, labels: str | Path, out: str | Path, *, start: str | Path = BUNDLED,
+    replay: str | Path | None = None, minutes: float = DEFAULT_MINUTES, margin: float = MARGIN, seed: int = 0,
+    overrides: Sequence[str] = (), overwrite: bool = False, progress: Progress = silent, say: Say = lambda _: None,
+) -> Lesson:  # fmt: skip
+    """Teaches a network the court of a video.
+
+    Args:
+        video: the footage. labels: keyframes of it (``tracker label``); rows a program made are not counted.
+        out: the model file to write; its checkpoint goes beside it (.pt), so that it can be taught again.
+        start: checkpoint to begin with; ``bundled``: the program's own.
+        replay: labelled clips that must not get worse (default: rendered ones).
+        minutes: of this machine for all of it; training takes what is left beside looking and comparing.
+        margin: F1 that may be lost on the replay set.
+        overrides: settings of the training, ``section.key=value``.
+
+    Raises:
+        TrackerError: too few labels, labels of another video, or ``out`` is there and ``overwrite`` is not given.
+            Nothing is written then, and nothing after Ctrl-C.
+    """
+    began = time.monotonic()
+    out = Path(out)
+    if out.suffix.lower() != ".onnx":
+        raise TrackerError(f"{out}: the model is written as one ONNX file; give a name that ends in .onnx")
+    if out.exists() and not overwrite:
+        raise TrackerError(f"{out} is already there; choose another name or add --overwrite")
+    before = load_checkpoint(start)
+    model_from(before, start)
+    keys = [k for k in read_labels(labels) if k.source != "propagated"]
+    prepare_folder(out.parent)
+    work = out.with_name(f".{out.stem}.teach")
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir()
+    try:
+        clip, taught, held = _divided(video, labels, keys, work)
+        say(f"{len(taught)} labelled frames are taught, {len(held)} later ones are kept to compare")
+        part = near(taught, clip.fps, held[0].frame)
+        filled = _filled(clip, taught, part, work, progress)
+        others = _replay(replay, work, progress)
+        config, steps = _plan(start, began, minutes, seed, work, overrides)
+        data = config.data
+        cached = cache_clips([filled], data.cache_dir, data.working_width, data.model_weight, True, part=part)
+        say(f"training: {steps} steps")
+        last = train(cached, [], config, work / "run", quiet=True)
+        attempts, files = [], {}
+        here = _later_part(clip, held, work)
+        states = {share: _averaged(before, load_checkpoint(last), share) for share in (0.0, *SHARES)}
+        for share in progress((0.0, *SHARES), total=1 + len(SHARES), desc="compare"):
+            files[share] = _export(states[share], work / f"{share}.onnx", out.stem)
+            net = BallModel(files[share], threads=config.train.threads)
+            attempts.append(Attempt(share, _score(here, net), _score(others, net)))
+        chosen, kept = choose(attempts, margin)
+        words = _words(attempts[0], chosen, kept, margin)
+        lesson = Lesson(
+            kept, str(out) if kept else None, attempts, chosen, len(taught), len(held), steps,
+            round(time.monotonic() - began, 1), words,
+        )  # fmt: skip
+        if kept:
+            state = states[chosen.share]
+            state["carried"]["taught"] = [
+                *state["carried"].get("taught", []), {k: v for k, v in lesson.to_dict().items() if k != "model"}
+            ]  # fmt: skip
+            save_checkpoint(work / "taught.pt", state)
+            _export(state, work / "taught.onnx", out.stem)
+            (work / "taught.pt").replace(out.with_suffix(".pt"))
+            (work / "taught.onnx").replace(out)
+        return lesson
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def choose(attempts: Sequence[Attempt], margin: float) -> tuple[Attempt, bool]:
+    """The attempt to keep, and whether it is good enough: better here, elsewhere at most ``margin`` of F1 worse.
+
+    Args:
+        attempts: the weights from before first. Of equally good ones the one nearest to them wins.
+    """
+    before, rest = attempts[0], sorted(attempts[1:], key=lambda a: a.share)
+    fit = [a for a in rest if a.elsewhere.f1 >= before.elsewhere.f1 - margin]
+    best = max(fit or rest, key=lambda a: a.here.f1)
+    return best, bool(fit) and best.here.f1 > before.here.f1
+
+
+def _divided(
+    video: str | Path, labels: str | Path, keys: Sequence[Label], work: Path
+) -> tuple[Clip, list[Label], list[Label]]:
+    """The video as a clip, the labels to teach, and those of the last part that is not taught."""
+    seen = [k for k in keys if k.visibility in (Visibility.VISIBLE, Visibility.HARD)]
+    if len(seen) < FEWEST:
+        raise TrackerError(
+            f"{labels} has {len(seen)} labelled frames with the ball in sight, teaching needs {FEWEST}; "
+            f"label more: tracker label {video}"
+        )
+    with open_video(video) as source:
+        info = source.info
+        if info.is_live:
+            raise TrackerError(f"{video} is live; record it first, teaching needs a file")
+    clip = Clip(
+        Path(video).stem, "any", "frames" if Path(video).is_dir() else "clip", "train", "taught", Path(video),
+        Path(labels), info.width, info.height, info.fps, info.frames_hint or 0,
+    )  # fmt: skip
+    wrong = [
+        f for f in check_table(
+            LabelTable.from_labels(list(keys)), width=info.width, height=info.height, fps=info.fps,
+            frames=info.frames_hint or 0,
+        ) if f.kind in ("off_picture", "beyond_end")
+    ]  # fmt: skip
+    if wrong:
+        raise TrackerError(f"{labels} does not fit {video}: {wrong[0].message}; tracker labels check shows all")
+    seen.sort(key=lambda k: k.frame)
+    first = seen[len(seen) - max(3, round(HELD_SHARE * len(seen)))].frame
+    return clip, [k for k in keys if k.frame < first], sorted((k for k in keys if k.frame >= first), key=_number)
+
+
+def _number(label: Label) -> int:
+    return label.frame
+
+
+def near(keys: Sequence[Label], fps: float, until: int) -> Callable[[Iterable[Frame]], Iterator[Frame]]:
+    """Passes on the frames before ``until`` that are within NEAR_S of a label: of an hour nobody reads all."""
+    numbers = np.array(sorted(k.frame for k in keys))
+    reach = NEAR_S * (fps or 25.0)
+
+    def part(frames: Iterable[Frame]) -> Iterator[Frame]:
+        skipped = False
+        for frame in frames:
+            if frame.index >= until:
+                return
+            if np.abs(numbers - frame.index).min() > reach:
+                skipped = True
+                continue
+            if skipped:
+                frame.gap, frame.repeated, skipped = True, False, False
+            yield frame
+
+    return part
+
+
+def _filled(clip: Clip, taught: Sequence[Label], part: Any, work: Path, progress: Progress) -> Clip:
+    """The clip with labels for the frames around those that are taught."""
+    with open_video(clip.media, fps=clip.fps or None) as source:
+        evidence = build_evidence(progress(part(source), desc="fill"))
+    rows = fill(
+        taught, evidence.time_s, width=clip.width, height=clip.height, frames=evidence.frame.tolist(), evidence=evidence
+    )
+    path = work / "filled.labels.csv"
+    write_labels(path, rows.labels())
+    return replace(clip, labels=path)
+
+
+def _replay(replay: str | Path | None, work: Path, progress: Progress) -> list[Clip]:
+    """What must not get worse: given clips, or rendered ones."""
+    if replay is not None:
+        clips = [c for c in load_dataset(replay) if c.labels is not None and c.kind in ("clip", "frames")]
+        if not clips:
+            raise TrackerError(f"{replay}: no labelled clips to compare on")
+        return clips
+    folder = work / "replay"
+    folder.mkdir()
+    for sport, seed in RENDERED:
+        config = SynthConfig(sport=sport, width=1280, height=720, seconds=RENDERED_S)
+        write_clip(config, [seed, 0], folder / f"{sport}.mp4", progress=progress)
+    return [c for c in load_dataset(folder) if c.labels is not None]
+
+
+def _plan(
+    start: str | Path, began: float, minutes: float, seed: int, work: Path, overrides: Sequence[str]
+) -> tuple[Config, int]:
+    """The settings, with as many steps as the time allows."""
+    base = [
+        f"train.seed={seed}", "train.epochs=1", f"data.synthetic_share={SYNTHETIC_SHARE}", "data.synthetic_clips=2",
+        "data.synthetic_seconds=1", f"data.cache_dir={work / 'cache'}", "train.workers=1", "data.mining_every=0",
+    ]  # fmt: skip
+    config = fine_tuning_config(checkpoint_path(start), [*base, *overrides])
+    left = max(0.0, minutes * 60 - (time.monotonic() - began))
+    steps = int(min(max(TRAINING_SHARE * left / _step_s(config), STEPS[0]), STEPS[1]))
+    if not any(o.startswith("train.steps_per_epoch") for o in overrides):
+        config = load_config(None, [f"train.steps_per_epoch={steps}"], base=config.to_dict())
+    return config, config.train.steps_per_epoch * config.train.epochs
+
+
+def _step_s(config: Config) -> float:
+    """Seconds of a training step on this machine."""
+    from tracker.learn.backbones import build
+
+    torch.set_num_threads(config.train.threads)
+    model = build(config.model).train()
+    t = config.train
+    frames = torch.rand(t.batch, config.model.frames, 3, t.crop_height, t.crop_width)
+    roi = torch.tensor([[0.0, 0.0, 1.0, 1.0]]).repeat(t.batch, 1)
+    took = math.inf
+    for _ in range(2):
+        began = time.perf_counter()
+        with torch.autocast("cpu", torch.bfloat16, enabled=t.precision == "bf16"):
+            maps = model(frames, roi)
+        (maps.heat.float().mean() + maps.offset.float().mean()).backward()
+        took = min(took, time.perf_counter() - began)
+    return 1.5 * took  # crops are made by the other core
+
+
+def _averaged(before: dict[str, Any], after: dict[str, Any], share: float) -> dict[str, Any]:
+    """A checkpoint's state: ``share`` of the new weights, the rest from before. What travels with a model travels."""
+    old, new = before["ema"], after["ema"]
+    ema = {
+        k: torch.lerp(v.float(), new[k].float(), share).to(v.dtype) if v.dtype.is_floating_point else new[k]
+        for k, v in old.items()
+    }
+    steps = before["step"] + (after["step"] if share else 0)
+    return {
+        "config": before["config"], "ema": ema, "step": steps, "log": [],
+        "data_digest": before.get("data_digest", ""), "carried": carried(before),
+    }  # fmt: skip
+
+
+def _export(state: dict[str, Any], path: Path, name: str) -> Path:
+    model, config = model_from(state, path)
+    known = {"operating_point": {"threshold": 0.5, "keep_threshold": 0.15, "rule": "default"}, **carried(state)}
+    export_onnx(
+        model, config, path, extra={"data_digest": state["data_digest"], "steps": state["step"], **known}, name=name
+    )
+    return path
+
+
+def _later_part(clip: Clip, held: Sequence[Label], work: Path) -> list[Clip]:
+    """The part that is not taught, as a clip with the labels of people alone."""
+    last = held[0].frame + round(LOOKED_AT_S * (clip.fps or 25.0))
+    path = work / "later.labels.csv"
+    write_labels(path, [k for k in held if k.frame <= last])
+    return [replace(clip, labels=path)]
+
+
+def _score(clips: Sequence[Clip], net: BallModel) -> Score:
+    """The default way of ``tracker infer`` on the labelled part of each clip."""
+    config = load_config(None, [])
+
+    def run(clip: Clip) -> ClipRun:
+        labelled = LabelTable.read(clip.labels or "").frame
+        lead = round(LEAD_S * (clip.fps or 25.0))
+        first, last = int(labelled.min()) - lead, int(labelled.max()) + lead
+        pipeline, path = SizedPipeline(net, config), Hindsight(net, config)
+        states = []
+        with open_video(clip.media, config=config.video, fps=clip.fps or None) as source:
+            for frame in source:
+                if frame.index > last:
+                    break
+                if frame.index >= first:
+                    states += path.add(pipeline.step(frame))
+        return ClipRun(Trajectory.from_states(states + path.finish()), True)
+
+    done = evaluate(clips, run, system=net.info.name, partial=True, indexed=False)
+    total = pool_protocol([c.protocol for c in done.clips])
+    at = total["@10"]
+    return Score(round(at["f1"], 4), round(at["recall"], 4), round(at["precision"], 4), total["frames"])
+
+
+def _words(before: Attempt, chosen: Attempt, kept: bool, margin: float) -> str:
+    here = f"{before.here.f1:.3f} before, {chosen.here.f1:.3f} after ({before.here.frames} labelled frames not taught)"
+    there = f"{before.elsewhere.f1:.3f} before, {chosen.elsewhere.f1:.3f} after"
+    said = f"F1 within 10 px on this court: {here}; on the replay set: {there}."
+    if kept:
+        return f"Kept: it is better here and not worse elsewhere by more than {margin}. {said}"
+    if chosen.here.f1 <= before.here.f1:
+        why = "it finds no more of the labelled frames than before"
+        if before.here.f1 >= 0.995:
+            why = "this court is known already: the program finds every labelled frame without being taught"
+        return f"Not kept: {why}. {said}"
+    return f"Not kept: what is gained here is lost elsewhere. {said}"
+
+
+def to_json(lesson: Lesson) -> str:
+    return json.dumps(lesson.to_dict(), indent=1)
