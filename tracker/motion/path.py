@@ -48,10 +48,6 @@ class PathCosts:
     birth: float = 9.0  # the path starts anew somewhere
     slow: float = 0.0  # per step, for a path that hardly moves: clutter mostly does not, a ball in play mostly does
     slow_speed: float = 120.0  # px/s
-    # share of a frame's interval by which the moment of a picture may be off its stamp: frame-rate conversions show
-    # the ball ahead or behind along its own way, never sideways; interval_s is the usual interval
-    moment_sd: float = 0.0
-    interval_s: float = 1 / 30
     fan: int = 12  # edges kept per candidate
     beam: float = 45.0  # nats above the best at which an edge is given up
 
@@ -66,6 +62,8 @@ class Step:
         cost: float64 [N] nats: minus the log-likelihood ratio of ball against clutter.
         sd: float64 [N] px, the candidate's own standard deviation.
         kind: FREE, ANCHOR (exactly one candidate, the path must pass it) or ABSENT (no path here).
+        moment_sd_s: how far the moment may be off ``time_s``, s: frame-rate conversions show the ball ahead or behind
+            along its own way, never sideways.
     """
 
     time_s: float
@@ -73,6 +71,7 @@ class Step:
     cost: FloatArray
     sd: FloatArray
     kind: int = FREE
+    moment_sd_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -257,7 +256,7 @@ def _edges_between(
         return None
     delta = gap[start, end]
     rows = into.table[start]  # [E, I] edges that end where this one starts
-    turn = _turn_cost(into, rows, delta, dt, before.sd[start], step.sd[end], costs)
+    turn = _turn_cost(into, rows, delta, dt, before.sd[start], step.sd[end], costs, step.moment_sd_s)
     turn[rows < 0] = np.inf
     total = into.best[rows] + turn
     pick = np.argmin(total, axis=1)
@@ -274,7 +273,7 @@ def _edges_between(
 
 def _turn_cost(
     into: _Edges, rows: np.ndarray, delta: FloatArray, dt: float, sd_here: FloatArray,
-    sd_next: FloatArray, costs: PathCosts,
+    sd_next: FloatArray, costs: PathCosts, moment_sd_s: float = 0.0,
 ) -> FloatArray:  # fmt: skip
     """Cost [E, I] of going on by ``delta`` [E, 2] after each of the edges ``rows`` [E, I]."""
     unit = costs.unit
@@ -292,12 +291,12 @@ def _turn_cost(
     flight = noise + costs.speed_sd**2 * speed2 * dt**2 + (costs.acceleration_sd * unit * dt * dt) ** 2
     hit = noise + (costs.contact_speed_sd * unit * dt) ** 2
     p = min(0.5, costs.contact)
-    if costs.moment_sd:  # the same variance in space as the moments' own, along the chord of both edges
+    if moment_sd_s:  # the same variance in space as the moments' own, along the chord of both edges
         chord = delta[:, None] + np.where(born, 0.0, dt_before)[..., None] * velocity
         length2 = np.maximum((chord**2).sum(axis=2), 1e-9)
         along2 = (off * chord).sum(axis=2) ** 2 / length2
         fastest2 = np.maximum(speed2, ((delta**2).sum(axis=1) / max(dt, 1e-9) ** 2)[:, None])
-        slack = (costs.moment_sd * costs.interval_s) ** 2 * fastest2 * (1 + (1 + ratio) ** 2 + ratio**2)
+        slack = moment_sd_s**2 * fastest2 * (1 + (1 + ratio) ** 2 + ratio**2)
         log_flight = -along2 / (2 * (flight + slack)) - (miss2 - along2) / (2 * flight)
         log_flight = math.log(1 - p) + log_flight - 0.5 * np.log(flight * (flight + slack))
     else:

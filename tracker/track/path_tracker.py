@@ -22,6 +22,7 @@ from tracker.motion.contacts import FlightPrior, between_keyframes
 from tracker.motion.imm import BallMotion
 from tracker.motion.path import FREE, PathCosts, PathSearch, Step
 from tracker.motion.smooth import smooth_imm
+from tracker.track.cadence import Cadence, retimed
 from tracker.track.clock import PictureClock
 from tracker.track.scorer import DEFAULT, REST_S, WIDE_S, Moment, Scorer, candidate_inputs, stretch_inputs
 
@@ -68,6 +69,7 @@ class PathTracker:
         self._scorer, self._lag_s = scorer, lag_s
         self._threshold = scorer.threshold(self.config.false_rate)
         self._scene: Scene | None = None
+        self._cadence = Cadence()
         self._last_s = 0.0
 
     def add(
@@ -89,7 +91,8 @@ class PathTracker:
         out: list[BallState] = []
         if self._scene is None or gap or time_s - self._last_s > self.config.gap_s:
             out = self.finish()
-            self._scene = Scene(self._unit, self.config, self.settings)
+            self._cadence.break_off()
+            self._scene = Scene(self._unit, self.config, self.settings, self._cadence)
         self._last_s = time_s
         scene = self._scene
         assert scene is not None
@@ -128,9 +131,12 @@ class _Shown:
 class Scene:
     """Frames without a break. Lists run from the scene's first moment; what is settled is None in them."""
 
-    def __init__(self, unit: float, config: TrackConfig, settings: PathSettings) -> None:
+    def __init__(
+        self, unit: float, config: TrackConfig, settings: PathSettings, cadence: Cadence | None = None
+    ) -> None:
         self._unit, self.settings = unit, settings
         self._clock, self._now, self._view = PictureClock(), 0.0, np.eye(3)
+        self._cadence, self._interval_s = cadence or Cadence(), 1 / 30
         self._costs = replace(settings.costs, max_speed=config.max_speed_px_s * 1.5)
         self._search = PathSearch(self._costs)
         self._waiting: list[_Shown] = []
@@ -150,12 +156,15 @@ class Scene:
         if repeated:
             self._clock.repeat(time_s)
         else:
-            self._now += self._clock.advance(time_s)
+            step_s = self._clock.advance(time_s)
+            self._interval_s += 0.1 * (step_s - self._interval_s) if self.moments else 0.0
+            self._now += step_s
             m = min(len(detections), self.settings.candidates)
             back = np.linalg.inv(self._view)
             xy = (detections.xy[:m] @ back[:2, :2].T + back[:2, 2]) / self._unit
             p = np.clip(detections.score[:m], 1e-6, 1 - 1e-6)
             self.moments.append(Moment(self._now, xy, np.log(p / (1 - p))))
+            self._cadence.add(self._now, xy[0] if m else None)
             self.found.append(detections)
             self._views.append(self._view)
         self._waiting.append(_Shown(frame, time_s, len(self.moments) - 1, repeated, detections.n_detections))
@@ -174,9 +183,11 @@ class Scene:
             m = self.moments[self.judged]
             assert m is not None
             if len(m.inputs) != len(m.xy):
+                m.moment_sd = self._cadence.moment_sd
                 m.inputs = candidate_inputs(self.moments, self.judged, self._forgotten)
             m.odds = scorer.odds(m.inputs)
-            self._search.add(Step(m.time_s, m.xy, -m.odds - s.bonus, np.zeros(len(m.xy)), FREE))
+            late_s = m.moment_sd * self._interval_s
+            self._search.add(Step(m.time_s, m.xy, -m.odds - s.bonus, np.zeros(len(m.xy)), FREE, late_s))
             self.judged += 1
 
     def restart(self) -> None:
@@ -251,9 +262,11 @@ class Scene:
                 continue
             span = np.arange(a, b + 1)
             z, sd = path.xy[span], np.full(len(span), s.measurement_sd)
-            smooth = smooth_imm(at[span], z, sd, s.motion)
+            late_s = self._interval_s * max(self.moments[first + k].moment_sd for k in span)  # type: ignore[union-attr]
+            t = retimed(at[span], z, late_s)
+            smooth = smooth_imm(t, z, sd, s.motion)
             have = np.isfinite(z[:, 0])
-            bridge = between_keyframes(at[span][have], z[have], at[span][~have], s.flight, sd[have])
+            bridge = between_keyframes(t[have], z[have], t[~have], s.flight, sd[have])
             filled = {int(k): j for j, k in enumerate(span[~have])}
             seen = span[have]
             for j, k in enumerate(span.tolist()):

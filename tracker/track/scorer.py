@@ -21,6 +21,7 @@ import numpy as np
 
 from tracker.core.errors import TrackerError
 from tracker.core.types import FloatArray
+from tracker.track.cadence import PER_SHARE
 
 KEY, FORMAT = "scorer", 1  # in the model's metadata
 CANDIDATE = ("score", "moving", "resting")
@@ -42,6 +43,7 @@ class Moment:
     Attributes:
         time_s: of the motion. xy: float64 [N, 2]. logit: float64 [N] of the scores.
         inputs: float64 [N, 3], see :data:`CANDIDATE`; odds: float64 [N]. Both empty until they are known.
+        moment_sd: how far the moment may be off ``time_s``, in usual intervals (tracker/track/cadence.py).
     """
 
     time_s: float
@@ -49,6 +51,7 @@ class Moment:
     logit: FloatArray
     inputs: FloatArray = field(default_factory=lambda: np.zeros((0, len(CANDIDATE))))
     odds: FloatArray = field(default_factory=lambda: np.zeros(0))
+    moment_sd: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -175,6 +178,10 @@ def _straight(a: Moment, here: Moment, b: Moment) -> FloatArray:
     length = np.hypot(way[..., 0], way[..., 1])
     off = here.xy[:, None, None] - middle[None]
     miss = np.hypot(off[..., 0], off[..., 1])
+    if here.moment_sd:  # a picture taken early or late has the ball on its way, elsewhere
+        along = np.abs((off * way[None]).sum(axis=3)) / np.maximum(length, 1e-9)
+        spare = np.minimum(along, here.moment_sd / PER_SHARE * length)
+        miss = np.sqrt(np.maximum(miss**2 - along**2 + (along - spare) ** 2, 0.0))
     good = np.exp(-miss / (2 + 0.06 * length)) * ((length > SLOWEST_PX) & (length < 4500 * max(span, 1e-3)))
     out: FloatArray = good.max(axis=(1, 2))
     return out
