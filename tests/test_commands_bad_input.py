@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 from pathlib import Path
 
+import click
 import pytest
 
-from tracker.commands.main import main
+from tracker.commands.common import ending_in_order
+from tracker.commands.main import main, run
 
 # how each command is called; {bad} is the input that is wrong
 CALLS = {
@@ -81,3 +85,16 @@ def test_one_line_and_exit_code_2(name, kind, good, tmp_path, capsys, monkeypatc
     assert left.value.code == 2, lines
     assert len(lines) == 1 and lines[0].startswith("error: ") and "Traceback" not in lines[0], lines
     assert len(lines[0]) < 500 and not list((tmp_path / "out").rglob("*.csv"))
+
+
+@pytest.mark.parametrize(("sign", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize("ended_by", ["command", "nested"])
+def test_a_signal_gives_every_command_the_same_exit_code(sign, code, ended_by, capsys):
+    def waits() -> None:
+        with ending_in_order() if ended_by == "nested" else contextlib.nullcontext():
+            signal.raise_signal(sign)
+
+    with pytest.raises(SystemExit) as done:
+        run(click.Command("waits", callback=waits), [])
+    assert done.value.code == code and capsys.readouterr().err.strip() == "interrupted"
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL

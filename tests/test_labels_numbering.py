@@ -132,6 +132,19 @@ def test_names_are_those_of_the_pictures_they_lie_beside(tmp_path: Path, form: s
     assert read_format(path, form, options).frame.tolist() == [1, 4, 9]
 
 
+@pytest.mark.parametrize("form", ["coco", "tracknet", "cvat"])
+def test_longer_names_with_a_gap_go_with_their_pictures(tmp_path: Path, form: str) -> None:
+    pictures(tmp_path / "clip", (1, 2, 5, 6, 9))
+    for p in (tmp_path / "clip").iterdir():
+        p.rename(p.with_name(f"frame_{p.name}"))
+    options = replace(SIZE, clip=Media(tmp_path / "clip"), notes=[])
+    path = MAKERS[form](tmp_path, [f"frame_{n:06d}.jpg" for n in (2, 5, 9)])
+    assert read_format(path, form, options).frame.tolist() == [1, 2, 4]
+    path = MAKERS[form](tmp_path, [f"frame_{n:06d}.jpg" for n in (2, 4, 9)])
+    with pytest.raises(TrackerError, match="no picture 4"):
+        read_format(path, form, options)
+
+
 @pytest.mark.parametrize("form", MAKERS)
 def test_labels_beyond_the_last_frame_are_refused(tmp_path: Path, form: str) -> None:
     options = video(SIZE, tmp_path, 8)

@@ -447,7 +447,8 @@ def command(*args: object) -> list[str]:
     return [sys.executable, "-m", "tracker", "live", *map(str, args), *(w for q in QUICK for w in ("--set", q))]
 
 
-def test_ctrl_c_ends_cleanly_with_whole_lines(clip, tmp_path):
+@pytest.mark.parametrize(("sign", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_cleanly_with_whole_lines(clip, tmp_path, sign, code):
     long = tmp_path / "pictures"
     long.mkdir()
     import cv2
@@ -461,9 +462,9 @@ def test_ctrl_c_ends_cleanly_with_whole_lines(clip, tmp_path):
     end = time.monotonic() + PATIENCE_S
     while not ((tmp_path / "s.jsonl").exists() and (tmp_path / "s.jsonl").stat().st_size) and time.monotonic() < end:
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(sign)
     _, err = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 0, err
+    assert process.returncode == code, err
     assert "preview at http://127.0.0.1:" in err and "states in" in err and "Traceback" not in err
     assert 0 < len(Trajectory.load(tmp_path / "s.jsonl")) < 300
 

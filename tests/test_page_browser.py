@@ -151,6 +151,12 @@ def test_everything_can_be_done_with_the_keyboard_alone(clip: Path, tab: Any) ->
             t.key("Tab")
             focused.append(t.js("(({ id, dataset, tagName }) => id || dataset.key || tagName)(document.activeElement)"))
         assert {"timeline", "play", "hint", "ball", "accept", "loupe-toggle", "SUMMARY"} <= set(focused)
+        t.js(  # a move ends the play that would carry it on
+            "oneball.go(5), oneball.commands.play(), document.getElementById('timeline')"
+            ".dispatchEvent(new KeyboardEvent('keydown', { key: 'Home' }))"
+        )
+        t.until("document.getElementById('play').getAttribute('aria-pressed') === 'false'")
+        assert t.js("oneball.state.row") == 0
         t.page.focus("#timeline")
         t.key("Home", "PageUp", "ArrowRight")
         t.until("oneball.state.row === 11")
@@ -235,10 +241,11 @@ def test_it_works_in_the_window_of_a_phone(clip: Path, truth: dict[int, Label], 
         box = t.page.locator("#viewer").bounding_box()
         t.page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
         t.until("oneball.state.own.size === 1")
+        t.until("oneball.state.row === 10 && oneball.state.shown === 10")  # on by itself
         t.page.tap("[data-key=next]")
-        t.until("oneball.state.row === 1 && oneball.state.shown === 1")
+        t.until("oneball.state.row === 11 && oneball.state.shown === 11")
         t.page.tap("[data-key=absent]")
-        t.until("oneball.state.own.get(1)?.v === 0")
+        t.until("oneball.state.own.get(11)?.v === 0")
         low = "Math.min(...[...document.querySelectorAll('#side .row button')].map((b) => b.offsetHeight || 99))"
         assert t.js(low) >= 40, "buttons are large enough for a thumb"
         t.answered()

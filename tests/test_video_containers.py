@@ -276,6 +276,7 @@ def test_a_stream_without_times_is_counted_at_the_given_rate(tmp_path, form, cod
     frames, video = read(path, fps=50)
     assert [f.time_s for f in frames] == pytest.approx([i / 50 for i in range(len(frames))], abs=1e-6)
     assert len(frames) == 12 and any("50 a second" in n for n in video.stats.notes)
+    assert open_reader(path, fps=50).time_s == pytest.approx([f.time_s for f in frames], abs=1e-6)
 
 
 def test_a_clock_that_is_set_back_is_bridged_and_said(tmp_path):

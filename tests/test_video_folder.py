@@ -3,12 +3,13 @@
 import cv2
 import numpy as np
 import pytest
-from video_clips import scene
+from video_clips import encode, scene
 
 from tracker.core.config import VideoConfig
 from tracker.core.errors import TrackerError
 from tracker.video import open_video
 from tracker.video.picture_header import is_complete, picture_size
+from tracker.video.seek import open_reader
 
 
 def put(folder, *names, size=(96, 64)):
@@ -59,11 +60,47 @@ def test_stills_stand_alone_in_their_own_size(tmp_path):
     assert (frames[2].width, frames[2].height) == (48, 80) and video.info.kind == "stills"
 
 
-def test_a_change_of_size_in_a_sequence_is_scaled(tmp_path):
+@pytest.mark.parametrize(("w", "h", "black"), [(192, 128, 0), (64, 96, 53), (128, 64, 16)])
+def test_a_change_of_size_in_a_sequence_is_fitted_never_squeezed_and_told(tmp_path, w, h, black):
+    """``black``: columns or rows of the 96x64 picture beside a white one of another shape."""
     put(tmp_path / "f", "1.png", "2.png")
-    put(tmp_path / "f", "3.png", size=(192, 128))
+    cv2.imwrite(str(tmp_path / "f" / "3.png"), np.full((h, w, 3), 255, np.uint8))
     frames, video = read(tmp_path / "f")
     assert {(f.width, f.height) for f in frames} == {(96, 64)} and video.stats.resized == 1
+    assert video.stats.size_changes == [(3, (96, 64), (w, h))] and "size changes" in video.stats.notes[0]
+    lit = frames[2].image[:, :, 0] > 127
+    assert abs((~lit).all(0).sum() + (~lit).all(1).sum() - black) <= 2
+    reader = open_reader(tmp_path / "f")
+    assert np.array_equal(reader.read(2).image, frames[2].image)
+
+
+def moving(path, pictures):
+    """One picture file of several pictures, by its ending."""
+    if path.suffix == ".tif":
+        cv2.imwritemulti(str(path), [p[:, :, ::-1] for p in pictures])
+    elif path.suffix == ".webp":
+        film = cv2.Animation()
+        film.frames, film.durations = [p[:, :, ::-1].copy() for p in pictures], [40] * len(pictures)
+        cv2.imwriteanimation(str(path), film, [cv2.IMWRITE_WEBP_QUALITY, 100])
+    else:
+        codec, form, pix_fmt = {".png": ("apng", "apng", "rgb24"), ".gif": ("gif", "gif", "rgb8")}[path.suffix]
+        encode(path, pictures, codec=codec, form=form, pix_fmt=pix_fmt)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".webp", ".png", ".gif"])
+def test_a_picture_file_of_many_pictures_is_a_video(tmp_path, suffix):
+    pictures = [scene(i, 96, 64) for i in range(20)]
+    path = moving(tmp_path / f"a{suffix}", pictures)
+    frames, _ = read(path)
+    assert [f.index for f in frames] == list(range(20))
+    assert [f.time_s for f in frames] == pytest.approx([i / 25 for i in range(20)], abs=0.011)
+    for frame, picture in zip(frames, pictures, strict=True):
+        yellow = [(q[:, :, 1] > 200) & (q[:, :, 0] > 200) for q in (frame.image, picture)]
+        assert np.argwhere(yellow[0]).mean(0) == pytest.approx(np.argwhere(yellow[1]).mean(0), abs=0.5)
+    reader = open_reader(path)
+    assert len(reader.frame) == 20 and np.array_equal(reader.read(13).image, frames[13].image)
+    assert len(read(put(tmp_path / "one", "b.png") / "b.png")[0]) == 1
 
 
 def test_broken_pictures_are_skipped_and_counted(tmp_path):

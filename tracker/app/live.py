@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import signal
-import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tracker.app.live_sinks import Sink, open_sink
 from tracker.core.config import Config
@@ -128,15 +125,14 @@ def live(
     net = BallModel(model, threads=config.detect.threads)
     totals, interrupted, began = Totals(), False, time.monotonic()
     run = LiveRun(source, net, config, to=to, **options)
-    with _terminable():
-        try:
-            with contextlib.closing(iter(run)) as states:
-                for state in states:
-                    totals.add(state)
-                    if totals.states == max_frames or (seconds and time.monotonic() - began >= seconds):
-                        break
-        except KeyboardInterrupt:
-            interrupted = True
+    try:
+        with contextlib.closing(iter(run)) as states:
+            for state in states:
+                totals.add(state)
+                if totals.states == max_frames or (seconds and time.monotonic() - began >= seconds):
+                    break
+    except KeyboardInterrupt:
+        interrupted = True
     return {
         "states": totals.states, "stalls": totals.stalls, "reconnects": run.capture.reconnects,
         "dropped": run.capture.dropped, "missed": run.missed,
@@ -145,20 +141,3 @@ def live(
         "problem": run.capture.problem, "notes": run.capture.notes, "interrupted": interrupted,
         **({"monitor": run.watched} if run.watched else {}),
     }  # fmt: skip
-
-
-@contextlib.contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM, as service managers send it, ends a run as Ctrl-C does."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def end(number: int, frame: FrameType | None) -> NoReturn:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -91,10 +91,16 @@ class Ended:
 
 @contextlib.contextmanager
 def ending_in_order() -> Iterator[Ended]:
-    """Within the block SIGTERM does what Ctrl-C does, once: files are finished, then the program ends."""
-    ended = Ended()
+    """Within the block SIGTERM does what Ctrl-C does, once: files are finished, then the program ends.
+
+    Every command runs in such a block; one that goes on to finish its files after a signal opens its own, to learn the
+    exit code.
+    """
+    ended, mine = Ended(), os.getpid()
 
     def end(*_: object) -> None:
+        if os.getpid() != mine:  # a forked worker: it has nothing to finish
+            os._exit(128 + signal.SIGTERM)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # whoever asks twice must not spoil the files being finished
         ended.code = 128 + signal.SIGTERM
         raise KeyboardInterrupt
@@ -105,9 +111,10 @@ def ending_in_order() -> Iterator[Ended]:
     before = signal.signal(signal.SIGTERM, end)
     try:
         yield ended
-    except KeyboardInterrupt:  # before anything was written
+    except (KeyboardInterrupt, click.Abort):  # before anything was written; click makes the one of the other
         if ended.code == 130:
             raise
+        click.echo("interrupted", err=True)
         sys.exit(ended.code)
     finally:
         signal.signal(signal.SIGTERM, before if before is not None else signal.SIG_DFL)

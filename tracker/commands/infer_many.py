@@ -11,6 +11,7 @@ import click
 
 from tracker.app.batch import Runner, find_videos, infer_many
 from tracker.app.job import DONE, FAILED, SKIPPED, Outcome, to_dict
+from tracker.commands.common import ending_in_order
 from tracker.core.config import Config
 
 
@@ -18,14 +19,15 @@ def infer_many_command(
     arguments: tuple[str, ...], config: Config, options: dict[str, Any], *, out: str | None, model: str | None,
     jobs: int, ray: str | None, force: bool, as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
-    """Runs many videos; exits with 1 when some failed, 130 after Ctrl-C."""
+    """Runs many videos; exits with 1 when some failed, 130 or 143 after a signal."""
     videos = find_videos(arguments)
     runner = _runner(jobs, ray, config)
     bar = _bar(len(videos), quiet or as_json)
-    outcomes, interrupted = infer_many(
-        videos, config, out=out or "runs", model=model, options=options, runner=runner, force=force,
-        report=lambda o: _show(bar, o),
-    )  # fmt: skip
+    with ending_in_order() as ended:
+        outcomes, interrupted = infer_many(
+            videos, config, out=out or "runs", model=model, options=options, runner=runner, force=force,
+            report=lambda o: _show(bar, o),
+        )  # fmt: skip
     if bar is not None:
         bar.close()
     if as_json:
@@ -33,7 +35,7 @@ def infer_many_command(
     elif not quiet:
         click.echo(table(outcomes))
     if interrupted:
-        sys.exit(130)
+        sys.exit(ended.code)
     if any(o.state == FAILED for o in outcomes):
         sys.exit(1)
 

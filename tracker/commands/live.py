@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tracker.commands.common import choosing, config_options, note_unused, stream_option
+from tracker.commands.common import choosing, config_options, ending_in_order, note_unused, stream_option
 from tracker.core.errors import without_secrets
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def command(
     note_unused(overrides, "video detect track live monitor")
     config = load_config(config_path, choosing(stream, overrides))
     tell = (lambda text: None) if quiet else _say
-    with contextlib.ExitStack() as stack:
+    with ending_in_order() as ended, contextlib.ExitStack() as stack:
         page, metrics, targets = _servers(
             stack, config.live, to or ("-",), _address(preview, "--preview"), _address(metrics_port, "--metrics-port"),
             tell,
@@ -93,6 +93,8 @@ def command(
             _say(f"the footage changed: {line}")
         if watched:
             _say(f"{watched['flagged']} doubtful frames, {watched['pictures']} pictures kept; see tracker review")
+    if totals["interrupted"]:
+        raise click.exceptions.Exit(ended.code)
 
 
 def _servers(

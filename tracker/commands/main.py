@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import click
 
+from tracker.commands.common import ending_in_order
 from tracker.core.errors import TrackerError, without_secrets
 from tracker.core.files import keep_apart
 from tracker.core.version import __version__
@@ -112,7 +113,8 @@ def group() -> None:
 def run(command: click.Command, argv: Sequence[str] | None = None, prog_name: str | None = None) -> NoReturn:
     """Runs a click command; every foreseeable failure becomes one line on stderr and exit code 2."""
     try:
-        code = command.main(args=argv, prog_name=prog_name, standalone_mode=False)
+        with ending_in_order():
+            code = command.main(args=argv, prog_name=prog_name, standalone_mode=False)
         sys.stdout.flush()
     except TrackerError as e:
         _fail(str(e))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from tracker.commands.common import config_options, note_unused, progress
+from tracker.commands.common import config_options, ending_in_order, note_unused, progress
 from tracker.core.errors import TrackerError
 
 
@@ -69,7 +69,7 @@ def command(
     net = BallModel(model, threads=config.detect.threads)
     record = ClipRecord()
     interrupted = False
-    with open_video(video, config=config.video) as opened:
+    with ending_in_order() as ended, open_video(video, config=config.video) as opened:
         info = opened.info
         if info.is_live or info.kind == "stdin":
             raise TrackerError(f"{info.name}: labels need a file that can be looked at again; record it first")
@@ -104,4 +104,4 @@ def command(
         if not kept:
             click.echo("no frame is sure enough; try another --teacher, --scale 1.25, or a lower --min-confidence")
     if interrupted:
-        raise click.exceptions.Exit(130)
+        raise click.exceptions.Exit(ended.code)

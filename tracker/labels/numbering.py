@@ -59,6 +59,21 @@ class Media:
         return sorted(map(int, stems))
 
     @cached_property
+    def numbers_in_names(self) -> dict[int, int]:
+        """Frame of each number in the pictures' names where these are more than numbers; else, or ambiguous, empty."""
+        if not self.path.is_dir() or self.numbered:
+            return {}
+        from tracker.video.folder import natural
+
+        there = [p.name for p in self.path.iterdir() if p.suffix.lower() in PICTURES and p.name[0] != "."]
+        try:
+            numbers = frames_in_names(sorted(there, key=natural), str(self.path))
+        except TrackerError:  # names without numbers
+            return {}
+        known = {n: i for i, n in enumerate(numbers) if n is not None}
+        return known if len(known) == len(there) else {}
+
+    @cached_property
     def _index(self) -> tuple[IntArray, FloatArray]:
         from tracker.video.seek import open_reader
 
@@ -230,6 +245,16 @@ def placed(
             if base != counts_from:
                 options.note(f"{where}: numbered from {counts_from}; the pictures of {media.path.name} are from {base}")
             return {n: int(media.frame[n - counts_from]) for n in wanted}
+    known = media.numbers_in_names if names and media is not None and options.first_frame is None else {}
+    if known and min(known) <= low and high <= max(known):
+        if missing := [n for n in wanted if n not in known]:
+            raise TrackerError(
+                f"{where}: there is no picture {missing[0]} in {options.clip and options.clip.path}; say with "
+                "--first-frame N what number its first picture has in the file, if it is counted otherwise"
+            )
+        if any(known[n] != n for n in wanted):
+            options.note(f"{where}: numbered by the names of the pictures; the first, {min(known)}, is frame 0 here")
+        return {n: known[n] for n in wanted}
     count = len(media.frame) if media is not None else length
     if options.first_frame is not None:
         origin = options.first_frame

@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 # Demuxers that read one file and nothing else: no playlists (hls, concat, dash), no image sequences, no devices.
 FORMATS = (
-    "3g2,3gp,asf,av1,avi,dirac,dv,f4v,flv,gif,h261,h263,h264,hevc,ivf,m4v,m4a,matroska,mj2,mjpeg,mov,mp4,mpeg,mpegts,"
+    "3g2,3gp,apng,asf,av1,avi,dirac,dv,f4v,flv,gif,h261,h263,h264,hevc,ivf,m4v,m4a,matroska,mj2,mjpeg,mov,mp4,mpeg,mpegts,"
     "mpegtsraw,mpegvideo,mpjpeg,mxf,nut,obu,ogg,rm,swf,vc1,vvc,webm,wtv,yuv4mpegpipe"
 )
 _NETWORK_PROTOCOLS = "rtsp,rtsps,http,https,httpproxy,tls,tcp,udp,rtp,srtp,rtmp,srt,crypto"

@@ -18,7 +18,9 @@ from tracker.core.types import Frame, Image
 from tracker.video.levels import eight_bit, over_black
 from tracker.video.picture_header import exif_orientation, is_complete, picture_size
 from tracker.video.repeats import RepeatDetector
+from tracker.video.shape import Shape
 from tracker.video.source import VideoInfo, VideoSource, VideoStats, sane_fps
+from tracker.video.streams import check_size
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 MAX_BYTES = 512 << 20  # of one picture file
@@ -40,14 +42,14 @@ def open_folder(path: Path, config: VideoConfig, fps: float | None, stills: bool
         videos = sorted(n for n in names if os.path.splitext(n)[1].lower() in (".mp4", ".mov", ".mkv", ".avi", ".webm"))
         hint = f"; give one of its videos, for example {path / videos[0]}" if videos else ""
         raise TrackerError(f"the folder {path} holds no pictures ({', '.join(sorted(SUFFIXES))}){hint}")
-    pictures.sort(key=_natural)
+    pictures.sort(key=natural)
     name = safe_name(path.resolve().name)
     return open_pictures([path / n for n in pictures], name, config, fps, stills)
 
 
 def open_pictures(files: list[Path], name: str, config: VideoConfig, fps: float | None, stills: bool) -> VideoSource:
     """Pictures in the order given; see :func:`open_folder`."""
-    numbers = _frame_numbers(files)
+    numbers = frame_numbers(files)
     rate = sane_fps(fps)
     stats = VideoStats()
     frames = _read(files, numbers, rate, stills, config, stats)
@@ -57,20 +59,20 @@ def open_pictures(files: list[Path], name: str, config: VideoConfig, fps: float 
         what = f"{files[0]} is" if len(files) == 1 else f"none of the {len(files)} pictures in {files[0].parent} is"
         raise TrackerError(f"{what} a readable picture; every one is damaged or empty") from None
     info = VideoInfo(name, first.width, first.height, rate, len(files), False, "stills" if stills else "folder")
-    return VideoSource(info, _chain(first, frames), stats)
+    return VideoSource(info, chain(first, frames), stats)
 
 
-def _chain(first: Frame, rest: Iterator[Frame]) -> Iterator[Frame]:
+def chain(first: Frame, rest: Iterator[Frame]) -> Iterator[Frame]:
     yield first
     del first
     yield from rest
 
 
-def _natural(name: str) -> list:
+def natural(name: str) -> list:
     return [(1, int(t), t) if t.isdigit() else (0, 0, t.lower()) for t in re.split(r"([0-9]+)", name)]
 
 
-def _frame_numbers(files: list[Path]) -> list[int]:
+def frame_numbers(files: list[Path]) -> list[int]:
     """Frame numbers from the names if all of them are numbers, else 0, 1, 2 ..."""
     if len(files) == 1 or not all(re.fullmatch(r"[0-9]{1,12}", f.stem) for f in files):
         return list(range(len(files)))
@@ -85,21 +87,24 @@ def _read(
     files: list[Path], numbers: list[int], fps: float, stills: bool, config: VideoConfig, stats: VideoStats
 ) -> Iterator[Frame]:
     repeats = RepeatDetector(0.0 if stills else config.repeat_threshold)
-    size: tuple[int, int] | None = None
+    shape: Shape | None = None
+    stored = (0, 0)
     last = origin = None
     for file, number in zip(files, numbers, strict=True):
-        image = _load(file, config)
+        image = load(file, config)
         if image is None:
             stats.damaged += 1
             continue
         h, w = image.shape[:2]
         gap = last is not None and (stills or number != last + 1)
-        if size is None:
-            size, origin = (w, h), number
-        elif (w, h) != size and not stills:
-            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-            stats.resized += 1
-            gap = True
+        if shape is None:
+            shape, stored, origin = Shape(w, h), (w, h), number
+        elif not stills:
+            if (w, h) != stored:
+                stats.size_changed(number, stored, (w, h))
+                stored, gap = (w, h), True
+            stats.resized += (w, h) != (shape.width, shape.height)
+            image = shape.fit(image)
         if gap:
             repeats.reset()
         repeated = repeats.feed(image[:, :, 1])
@@ -108,30 +113,35 @@ def _read(
         last = number
 
 
-def _load(file: Path, config: VideoConfig) -> Image | None:
+def load(file: Path, config: VideoConfig) -> Image | None:
     """A picture file as RGB, or None when it is damaged.
 
     Raises:
         TrackerError: it may not be read, or has too many pixels.
     """
-    try:
-        if file.stat().st_size > MAX_BYTES:
-            raise TrackerError(f"{file} is larger than {MAX_BYTES >> 20} MiB; that is no picture of a video")
-        data = file.read_bytes()
-    except OSError as e:
-        raise TrackerError(f"cannot read {file}: {(e.strerror or str(e)).lower()}") from e
+    data = read_picture(file)
     size = picture_size(data)
     if size is None or not is_complete(data):
         return None
-    if size[0] * size[1] > config.max_pixels:
-        raise TrackerError(
-            f"{file}: {size[0]} x {size[1]} pixels are more than video.max_pixels = {config.max_pixels}; "
-            "make it smaller or raise that limit"
-        )
+    check_size(*size, str(file), config)
     try:
         return decode_picture(data)
     except cv2.error:
         return None
+
+
+def read_picture(file: Path) -> bytes:
+    """The bytes of a picture file.
+
+    Raises:
+        TrackerError: it may not be read, or is too large for a picture.
+    """
+    try:
+        if file.stat().st_size > MAX_BYTES:
+            raise TrackerError(f"{file} is larger than {MAX_BYTES >> 20} MiB; that is no picture of a video")
+        return file.read_bytes()
+    except OSError as e:
+        raise TrackerError(f"cannot read {file}: {(e.strerror or str(e)).lower()}") from e
 
 
 def decode_picture(data: bytes) -> Image | None:
@@ -147,8 +157,11 @@ def decode_picture(data: bytes) -> Image | None:
         alpha = _upright_alpha(raw) if data[:3] != b"\xff\xd8\xff" else None
         if alpha is not None and picture is not None and alpha.shape == picture.shape[:2]:
             picture = over_black(picture, alpha.astype(picture.dtype))
-    if picture is None or picture.size == 0:
-        return None
+    return None if picture is None or picture.size == 0 else as_rgb(picture)
+
+
+def as_rgb(picture: NDArray) -> Image:
+    """A picture as OpenCV decodes it (grey, BGR, BGRA, any depth) as RGB of 8 bits."""
     if picture.ndim == 2 or picture.shape[2] == 1:
         return cv2.cvtColor(eight_bit(picture.reshape(picture.shape[:2])), cv2.COLOR_GRAY2RGB)
     if picture.shape[2] == 4:

@@ -43,7 +43,7 @@ def open_video(
     Raises:
         TrackerError: one line saying what is wrong with the source.
     """
-    from tracker.video import container, folder
+    from tracker.video import container, folder, pages
 
     config = config or VideoConfig()
     text = os.fspath(source)
@@ -85,5 +85,7 @@ def open_video(
     if not stat.S_ISREG(mode):
         raise TrackerError(f"{path} is neither a file nor a folder; give a video")
     if path.suffix.lower() in folder.SUFFIXES:
+        if (moving := pages.open_moving(path, config, fps)) is not None:
+            return moving
         return folder.open_pictures([path], path.stem, config, fps, stills=True)
     return container.open_file(path, config, fps)

@@ -65,6 +65,8 @@ def open_reader(path: str | Path, *, config: VideoConfig | None = None, fps: flo
         info = source.info
     if info.kind in ("folder", "stills"):
         return FolderReader(path, config, fps, info)
+    if info.kind == "pages":
+        return SequentialReader(path, config, info)
     if info.kind != "file":
         raise TrackerError(f"{path} is no file or folder that can be read at any place; save it to a file first")
     index = _index(path, config)
@@ -226,7 +228,7 @@ class SequentialReader:
 
     def __init__(self, path: Path, config: VideoConfig, info: VideoInfo) -> None:
         self.info, self._path, self._config = info, path, config
-        with open_video(path, config=config) as source:
+        with open_video(path, config=config, fps=info.fps) as source:
             seen = [(f.index, f.time_s) for f in source]
         self.frame: IntArray = np.array([i for i, _ in seen], dtype=np.int64)
         self.time_s: FloatArray = np.array([t for _, t in seen], dtype=np.float64)
@@ -236,7 +238,7 @@ class SequentialReader:
     def read(self, row: int, passing: Passing | None = None) -> Frame:
         if self._source is None or row <= self._at:
             self.close()
-            self._source, self._at = open_video(self._path, config=self._config), -1
+            self._source, self._at = open_video(self._path, config=self._config, fps=self.info.fps), -1
         for frame in self._source:
             self._at += 1
             if self._at == row:
@@ -259,21 +261,17 @@ class FolderReader:
         files = [path]
         if path.is_dir():
             names = [p for p in path.iterdir() if p.suffix.lower() in folder.SUFFIXES and not p.name.startswith(".")]
-            files = sorted(names, key=lambda p: folder._natural(p.name))
-        numbers = folder._frame_numbers(files)
+            files = sorted(names, key=lambda p: folder.natural(p.name))
+        numbers = folder.frame_numbers(files)
         self._files = files
         self.frame: IntArray = np.array(numbers, dtype=np.int64)
         self.time_s: FloatArray = (self.frame - self.frame[0]) / (fps or info.fps)
 
     def read(self, row: int, passing: Passing | None = None) -> Frame:
-        image = folder._load(self._files[row], self._config)
+        image = folder.load(self._files[row], self._config)
         if image is None:
             raise TrackerError(f"{self._files[row]} is damaged")
-        size = (self.info.width, self.info.height)
-        if image.shape[1::-1] != size:
-            import cv2
-
-            image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+        image = Shape(self.info.width, self.info.height).fit(image)
         return Frame(int(self.frame[row]), float(self.time_s[row]), image)
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tracker.core.types import Frame, Image, Region
+from tracker.core.types import Frame, Image, Region, resample_image
 from tracker.video.planes import Planes
 
 _SAME = 0.005  # relative difference of two shapes that rounding explains
@@ -35,6 +35,13 @@ class Shape:
         shown = max(wide, tall)  # of the other picture's display px per one of this
         w, h = self.width * shown * self.pixel_aspect / pixel_aspect, self.height * shown
         return Region((width - w) / 2 - 0.5, (height - h) / 2 - 0.5, w, h)
+
+    def fit(self, image: Image) -> Image:
+        """A picture of square pixels and any size, uint8 [h, w, 3], whole within this shape."""
+        h, w = image.shape[:2]
+        if (w, h) == (self.width, self.height):
+            return image
+        return resample_image(image, self.whole_in(w, h, 1.0), self.width, self.height)
 
     def frame(
         self, planes: Planes, index: int, time_s: float, pixel_aspect: float | None = None, *,

@@ -25,7 +25,7 @@ class VideoInfo:
         fps: nominal frames per second, for display; the exact time is each frame's ``time_s``.
         frames_hint: number of frames the container states, for a progress bar only. None when unknown.
         is_live: frames arrive by the clock (camera, network): they cannot wait.
-        kind: file, folder, stills, camera, stream, stdin.
+        kind: file, folder, stills, pages (of one picture file), camera, stream, stdin.
         pixel_aspect: width of a pixel as shown, divided by its height (4/3: 960x720 is shown as 1280x720).
             Coordinates are in stored pixels all the same.
         stream: number of the stream that is read, as FFmpeg counts; None where there is nothing to choose.

@@ -1,4 +1,5 @@
-// Playing at the clip's own speed; where a picture has not come yet it waits, it does not skip.
+// Playing at the clip's own speed; where a picture has not come yet it waits, it does not skip. Whoever goes to another
+// frame meanwhile, by whatever way, ends it.
 
 import { state, emit, on } from "./state.js";
 import { bitmap } from "./pictures.js";
@@ -13,7 +14,8 @@ export function stop() { if (running) { running = false; emit("playing", false);
 
 function start() {
   running = true;
-  row = state.row >= state.clip.count - 1 ? 0 : state.row;
+  if (state.row >= state.clip.count - 1) emit("go", 0);
+  row = state.row;
   from = performance.now() - 1000 / state.clip.fps;
   state.direction = 1;
   emit("playing", true);
@@ -22,6 +24,7 @@ function start() {
 
 function tick(now) {
   if (!running) return;
+  if (state.row !== row) { stop(); return; }
   const step = 1000 / state.clip.fps;
   if (now - from >= step) {
     const next = state.row + Math.max(1, Math.min(2, Math.floor((now - from) / step)));
