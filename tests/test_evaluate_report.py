@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 
+import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -13,6 +14,7 @@ from evaluate_data import H, W, make_dataset, make_trajectory
 from tracker.commands.eval import command
 from tracker.core.errors import TrackerError
 from tracker.evaluate import sheets
+from tracker.evaluate.attributes import measure
 from tracker.evaluate.reading import read_run
 from tracker.evaluate.run import evaluate
 from tracker.labels.dataset import load_dataset
@@ -124,3 +126,57 @@ def test_charts_bear_empty_and_constant_data():
 def test_bad_requests_are_reported_in_one_line(stage, args, line):
     error = call(stage / "data", *args, ok=False).exception
     assert isinstance(error, TrackerError) and line in str(error)
+
+
+def test_errors_are_grouped_by_what_the_frames_have_in_common(stage, tmp_path):
+    """Two clips, every second quarter dark; the system sees no ball in the dark. The worst group is the dark."""
+    root = make_dataset(tmp_path / "data", {"one": ("val", "a"), "two": ("val", "b")})
+    for name in ("one", "two"):
+        for i in range(10, 20):
+            file = root / name / f"{i:04d}.png"
+            cv2.imwrite(str(file), cv2.imread(str(file)) // 4)
+        path = make_trajectory(tmp_path / "runs", name, seed=3)
+        rows = path.read_text().splitlines()
+        path.write_text("\n".join(f"{r.split(',')[0]},{r.split(',')[1]},,,lost,,0" if 11 <= n < 21 else r
+                                  for n, r in enumerate(rows)) + "\n")  # fmt: skip
+    args = (root, "--trajectories", tmp_path / "runs", "--groups", "--html", tmp_path / "r.html", "--json")
+    data = json.loads(call(*args).stdout)
+    by = {(g["attribute"], g["name"]): g for g in data["attributes"]}
+    dark = by["light", "dark"]
+    assert (dark["frames"], dark["errors"], dark["rate"], dark["clips"]) == (20, 20, 1.0, 2)
+    assert dark["stands_out"] and dark["elsewhere"] < 0.3 and dark["ratio"] > 1.5
+    assert [g["stands_out"] for g in data["attributes"]] == sorted((g["stands_out"] for g in by.values()), reverse=True)
+    assert by["court colour", "green"]["frames"] == 80
+    assert by["picture width", "under 800 px"]["ratio"] == pytest.approx(1)  # all frames: as much as the clips expect
+    page = (tmp_path / "r.html").read_text()
+    assert "Error groups, worst first" in page and "light: dark" in page
+
+
+def test_attributes_of_a_painted_clip_are_what_was_painted(tmp_path):
+    """A ball of radius 3 in a picture 320 wide flies at 4 px a frame over a white line and past a large mover."""
+    root = tmp_path / "data"
+    make_dataset(root, {"one": ("val", "a")})
+    for i in range(40):
+        file = root / "one" / f"{i:04d}.png"
+        picture = cv2.imread(str(file))
+        clean = picture.copy()
+        cv2.rectangle(picture, (80 - 4, 0), (80 - 3, H), (250, 250, 250), -1)  # a line at x = 76.5
+        cv2.rectangle(picture, (200 + i % 2 * 6, 60), (212 + i % 2 * 6, 130), (30, 30, 30), -1)  # a person at 206
+        ball = np.abs(clean.astype(int) - (60, 120, 60)).sum(2) > 60
+        picture[ball] = clean[ball]
+        cv2.imwrite(str(file), picture)
+    make_trajectory(tmp_path / "runs", "one")
+    (c,) = evaluate(load_dataset(root), lambda c: read_run(tmp_path / "runs", c), system="s").clips
+    m = measure(c)
+    x = c.table.truth[:, 0]
+    inside = np.arange(2, 33)
+    expected = 4 * 25 * np.hypot(4, 40 / 7 * np.cos(np.arange(40) / 7))
+    assert np.abs(m["speed"][inside] / expected[inside] - 1).max() < 0.1
+    assert (m["camera"][1:] < 0.3).all() and (m["court colour"] == 0).all()
+    assert np.nanmedian(m["ball size"][inside]) == pytest.approx(4 * 7, rel=0.25)
+    assert np.nanmedian(m["contrast of the ball"][inside]) > 60
+    far = np.abs(x - 76.5) > 30
+    assert (m["line"][inside][~far[inside] & (np.abs(x[inside] - 76.5) < 2)] <= 8).all()
+    assert (m["line"][inside][far[inside]] > 60).all()
+    off = np.abs(x - 206) > 60
+    assert (m["person"][inside][off[inside]] > 120).all() and np.isnan(m["speed"][35:]).all()

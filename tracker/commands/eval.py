@@ -51,6 +51,7 @@ from tracker.core.errors import TrackerError
     "--cost-fp", type=click.FloatRange(0), help="Cost of a frame with a false detection (finds the cheapest)."
 )
 @click.option("--cost-fn", type=click.FloatRange(0), help="Cost of a frame whose visible ball is not found.")
+@click.option("--groups", is_flag=True, help="Group the errors by light, size, speed ... (reads the videos again).")
 @click.option("--html", "html_path", type=click.Path(path_type=Path), metavar="FILE", help="Write the report.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON instead of a table.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write the figures as JSON to a file.")
@@ -83,6 +84,7 @@ def command(
     at_multi_ball: tuple[float, ...],
     cost_fp: float | None,
     cost_fn: float | None,
+    groups: bool,
     html_path: Path | None,
     as_json: bool,
     out: Path | None,
@@ -102,6 +104,7 @@ def command(
     \b
     Examples:
       tracker eval data/courts --split val --html report.html
+      tracker eval data/courts --trajectories runs --groups
       tracker eval data/courts --trajectories runs --against other_runs
       tracker eval data/courts --split train --at-fpr 0.01 --cost-fp 5 --cost-fn 1
     """
@@ -146,6 +149,10 @@ def command(
         rules.append(("min-cost", {"cost_fp": 1.0 if cost_fp is None else cost_fp,
                                    "cost_fn": 1.0 if cost_fn is None else cost_fn}))  # fmt: skip
     data = ev.summarise(first, against=second, rules=rules, seed=seed)
+    group_failures: list[Any] = []
+    if groups or (html_path is not None and not no_pictures):
+        found, group_failures = _grouped(first, seed)
+        data["attributes"] = [g.to_dict() for g in found]
     machine = json.dumps(ev.jsonable(data), indent=1, ensure_ascii=False, allow_nan=False)
     if out is not None:
         with atomic_write(out) as f:
@@ -162,7 +169,7 @@ def command(
         from tracker.evaluate import sheets
         from tracker.report import evaluation as html
 
-        failures = sheets.pick_failures(first)
+        failures = [*sheets.pick_failures(first), *group_failures]
         if not no_pictures:
             failures = sheets.add_pictures(failures, lambda text: click.echo(f"note: {text}", err=True))
         page = html.render(first, data, failures, dataset=dataset.name or str(dataset))
@@ -176,6 +183,24 @@ def command(
         click.echo(table(data))
         if html_path is not None:
             click.echo(f"report: {html_path}", err=True)
+
+
+def _grouped(e: Any, seed: int) -> tuple[list[Any], list[Any]]:
+    """Error groups and examples of them; a clip whose video cannot be read is left out and named."""
+    import numpy as np
+
+    from tracker.evaluate.attributes import measure
+    from tracker.evaluate.error_groups import error_groups, failures_of
+
+    clips, measured = [], []
+    for c in e.clips:
+        try:
+            measured.append(measure(c))
+            clips.append(c)
+        except (TrackerError, OSError) as error:
+            click.echo(f"note: {c.clip.name}: not in the error groups: {error}", err=True)
+    found = error_groups(clips, measured, np.random.default_rng(seed))
+    return found, failures_of(found, clips, measured)
 
 
 def _choose(dataset: Path, split: str | None, sport: str | None, only: tuple[str, ...]) -> list[Any]:

@@ -129,6 +129,12 @@ def _failure(kind: str, c: ClipEvaluation, f: _Found) -> Failure:
     return Failure(kind, c.clip, frame, f.run, truth, f.places, f.severity, f.note, regions)
 
 
+def failure_at(kind: str, c: ClipEvaluation, at: int, *, run: int, note: str) -> Failure:
+    """A failure to show: row ``at`` of the clip's table, which stands for ``run`` frames."""
+    place = c.table.report_xy[at : at + 1]
+    return _failure(kind, c, _Found(at, run, place[np.isfinite(place).all(1)], float(run), note))
+
+
 def views(points: NDArray[np.float64], clip: Clip) -> tuple[Region, ...]:
     """Parts of the picture, each large enough to see a ball, that show the points float64 [P, 2] (NaN are ignored).
 

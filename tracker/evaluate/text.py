@@ -11,6 +11,7 @@ HEAD = (
 )
 
 
+MOST_GROUPS = 12
 INTERVALS = ("f1", "precision", "recall", "false_track_rate")
 
 
@@ -41,6 +42,11 @@ def table(data: dict[str, Any]) -> str:
         )
     for sport, g in data.get("gap", {}).items():
         lines.append(f"train-val gap, {sport}: {g['train']:.3f} - {g['val']:.3f} = {g['gap']:+.3f}: {g['suggests']}")
+    if data.get("attributes"):
+        lines.append(
+            "error groups (within 10 px; * above the rest for sure; x: against what the same clips let expect):"
+        )
+        lines += [_group(g) for g in data["attributes"] if g["stands_out"] or g["errors"]][:MOST_GROUPS]
     if "comparison" in data:
         c = data["comparison"]
         lines.append(f"against {c['b']} on {c['clips']} clips:")
@@ -62,6 +68,15 @@ def _line(name: str, p: dict[str, Any], r: dict[str, Any], t: dict[str, Any], er
         f"{_v(r['recall_legacy'], 6)} {_v(b['f1'], 6)} {_v(hard, 5, 2)} {_v(occluded, 5, 2)} {_v(alarm, 6)} "
         f"{_v(p['multi_ball'], 6)} {_v(r['false_track_rate'], 6)} {p['longest_false_track']:5d} "
         f"{_v(t['completeness'], 6)} {_v(err['p50'], 6, 2)} {_v(err['p90'], 6, 1)}"
+    )
+
+
+def _group(g: dict[str, Any]) -> str:
+    mark, name = "*" if g["stands_out"] else " ", f"{g['attribute']}: {g['name']}"
+    return (
+        f"  {mark} {name:38s} {g['errors']:5d} of {g['frames']:6d}"
+        f" = {_v(g['rate'], 5)} ({_v(g['low'], 5)}..{_v(g['high'], 5).strip()}), elsewhere {_v(g['elsewhere'], 5)},"
+        f" x{_v(g['ratio'], 4, 1).strip()}, {g['clips']} clips"
     )
 
 

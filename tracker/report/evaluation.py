@@ -48,8 +48,8 @@ def render(e: Evaluation, data: dict[str, Any], failures: Sequence[Failure], *, 
     """The page.
 
     Args:
-        data: what :func:`tracker.evaluate.run.summarise` made of ``e``.
-        failures: from ``pick_failures`` and, for their pictures, ``add_pictures``.
+        data: what :func:`tracker.evaluate.run.summarise` made of ``e``; with ``attributes`` where errors were grouped.
+        failures: from ``pick_failures``, ``failures_of`` and, for their pictures, ``add_pictures``.
         dataset: how to call the data set.
     """
     parts = [
@@ -61,7 +61,8 @@ def render(e: Evaluation, data: dict[str, Any], failures: Sequence[Failure], *, 
         parts.append("<p>No labelled clips.</p>")
     else:
         whole = data["groups"]["all"]
-        parts += [_cards(whole), _comparison(data.get("comparison")), _clips(e, data), _groups(data)]
+        parts += [_cards(whole), _comparison(data.get("comparison")), _clips(e, data)]
+        parts += [_attributes(data.get("attributes"), failures), _groups(data)]
         parts += [_curves(data), _operating(data), _gaps(data.get("gap")), _timelines(e), _sheets(failures)]
     parts.append(_words())
     body = "\n".join(p for p in parts if p)
@@ -153,6 +154,29 @@ def _row(
     )  # fmt: skip
     tds = "".join(f"<td>{c}</td>" for c in cells)
     return f'<tr class="{css}"><td>{escape(name)} <span class="soft">{escape(sub)}</span></td>{tds}</tr>'
+
+
+def _attributes(groups: Sequence[dict[str, Any]] | None, failures: Sequence[Failure]) -> str:
+    if not groups:
+        return ""
+    rows = "".join(
+        f"<tr><td>{'<b>' if g['stands_out'] else ''}{escape(g['attribute'])}: {escape(g['name'])}"
+        f"{'</b>' if g['stands_out'] else ''}</td><td>{g['frames']}</td><td>{g['errors']}</td><td>{_f(g['rate'])}</td>"
+        f"<td>{_span((g['low'], g['high']))}</td><td>{_f(g['elsewhere'])}</td><td>{_f(g['ratio'], 1)}</td>"
+        f"<td>{g['clips']}</td></tr>"
+        for g in groups
+    )
+    heads = ("group", "frames", "errors", "error rate", "95 %", "elsewhere", "against expected", "clips")
+    tiles = ""
+    for title in dict.fromkeys(f.kind for f in failures if f.kind not in KINDS):
+        shown = "".join(_tile(f) for f in failures if f.kind == title)
+        tiles += f"<h3>{escape(title)}</h3><div class='tiles'>{shown}</div>"
+    return (
+        "<h2>Error groups, worst first</h2><p class='soft'>An error: a visible ball that is not reported within 10 px, "
+        "or a report without a ball. Bold: worse than the other groups of the attribute beyond chance. Against "
+        "expected: errors over what the error rates of the same clips let expect; near 1, the clip is hard and not the "
+        f"attribute.</p><table><tr>{''.join(f'<th>{h}</th>' for h in heads)}</tr>{rows}</table>{tiles}"
+    )
 
 
 def _groups(data: dict[str, Any]) -> str:
