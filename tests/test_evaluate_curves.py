@@ -227,7 +227,26 @@ def test_equal_systems_and_noise_are_not_called_different():
     [(0.98, 0.7, "overfits"), (0.6, 0.6, "underfits"), (0.95, 0.945, "little gap"), (0.85, 1.0, "easier")],
 )
 def test_the_gap_suggests_what_to_do(train, val, words):
-    rng = np.random.default_rng(0)
-    g = train_val_gap(units(np.full(20, train)), units(np.full(20, val)), rng, shared_venues=("x",))
+    g = train_val_gap(units(np.full(20, train)), units(np.full(20, val)), shared_venues=("x",))
     assert words in g["suggests"] and "x" in g["suggests"]
     assert g["gap"] == pytest.approx(g["train"] - g["val"])
+
+
+def test_two_unseen_clips_are_no_proof_of_overfitting():
+    """Two validation clips, one of them hard; then many clips that scatter; then many that agree."""
+    train = units(np.linspace(0.95, 1.0, 20))
+    few = train_val_gap(train, units([0.95, 0.6]))
+    assert few["gap"] > 0.1 and "too few clips" in few["suggests"] and few["low"] < 0 < few["high"]
+    scattered = train_val_gap(train, units([1.0, 0.99, 0.98, 0.97, 0.97, 0.5]))
+    assert scattered["gap"] > 0.05 and "too much among themselves" in scattered["suggests"]
+    agreed = train_val_gap(train, units([0.8, 0.85, 0.82, 0.78, 0.84, 0.8]))
+    assert "overfits" in agreed["suggests"] and agreed["low"] > 0.05
+
+
+def test_the_gap_seldom_cries_where_there_is_none():
+    cried = 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        a, b = (units(np.clip(rng.normal(0.93, 0.08, n), 0, 1)) for n in (25, 6))
+        cried += "overfits" in train_val_gap(a, b)["suggests"]
+    assert cried <= 6  # 2.5 % expected

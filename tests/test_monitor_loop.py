@@ -71,7 +71,8 @@ def test_labels_that_the_monitor_asked_for_make_the_model_better(tmp_path):
     (tmp_path / "small.yaml").write_text("sport: tennis\n")
     tracker("train", "small.yaml", "train.epochs=1", "train.steps_per_epoch=30", *SMALL, "data.splits=[train,val]",
             "--data", "first", "--out", "base", "--quiet", cwd=tmp_path)  # fmt: skip
-    tracker("infer", new, "--model", "base/model.onnx", "--monitor", "watched", "--sample-rate", 0.1, "--out", "out",
+    tracker("infer", new, "--model", "base/model.onnx", "--monitor", "watched",
+            "--set", "monitor.hide_people=false", "--sample-rate", 0.1, "--out", "out",
             "--quiet", "--set", "monitor.keep_every_s=0", "--set", "monitor.same_below=0", "--set",
             "monitor.merge_s=0.05", "--set", "monitor.flag_above=0.2", cwd=tmp_path)  # fmt: skip
     queue = json.loads(tracker("review", "watched", "--count", 12, "--json", cwd=tmp_path))

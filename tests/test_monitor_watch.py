@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import time
 
+import cv2
+import numpy as np
 import pytest
+from click.testing import CliRunner
 from monitor_steps import Scene, monitor
 
+from tracker.commands.review import command as review
 from tracker.core.types import Status
 from tracker.monitor import pictures
 from tracker.monitor.log import connect, read_events, read_runs
@@ -120,7 +126,7 @@ def test_a_log_that_cannot_be_written_costs_rows_and_nothing_else(tmp_path):
 
 
 def test_the_budget_is_kept_and_the_least_useful_go_first(tmp_path):
-    watch, scene = monitor(tmp_path, disk_mb=1, keep_every_s=0.0, same_below=0.0), Scene()
+    watch, scene = monitor(tmp_path, disk_mb=1, keep_every_s=0.0, same_below=0.0, hide_people=False), Scene()
     for i in range(500):
         doubtful = i % 10 == 5
         watch.observe(scene.step(score=(0.05 if i % 100 == 55 else 0.4) if doubtful else 0.9))
@@ -141,6 +147,42 @@ def test_hiding_people_leaves_only_the_surroundings_of_detections_sharp():
     far = hidden[:, 200:].astype(float)
     assert far.std() < 0.5 * picture[:, 200:].astype(float).std()
     assert (pictures.hide_people(picture, [])[85:95, 95:105] != picture[85:95, 95:105]).any()
+
+
+def test_people_are_hidden_by_default_and_pictures_go_after_their_time(tmp_path):
+    watch, scene = monitor(tmp_path), Scene()
+    for i in range(40):
+        watch.observe(scene.step(score=0.2 if i == 20 else 0.9))
+    watch.close()
+    (event,) = events(tmp_path, "doubt")
+    folder = tmp_path / event.pictures
+    kept = cv2.imread(str(folder / f"{event.frame:08d}.jpg"))[..., ::-1].astype(float)
+    clear = scene.base.astype(float)
+    h, w = clear.shape[:2]
+    far = np.hypot(*(np.mgrid[:h, :w] - np.array([event.y, event.x])[:, None, None])) > 60
+    assert (kept[far].std(0) < 0.6 * clear[far].std(0)).all()
+    mine = folder / "holiday.jpg"
+    mine.write_bytes(b"of somebody else")
+    old = time.time() - 31 * 86_400
+    for path in folder.iterdir():
+        os.utime(path, (old, old))
+    monitor(tmp_path, keep_days=32).close()
+    assert len(list(folder.iterdir())) == 5  # two before, one after, and what the monitor did not write
+    monitor(tmp_path).close()  # the next run's beginning is the end of their 30 days
+    assert list(folder.iterdir()) == [mine]
+    assert [(e.pictures, e.embedding) for e in events(tmp_path, "doubt")] == [(None, None)]
+
+
+def test_kept_pictures_are_deleted_on_request(tmp_path):
+    watch, scene = monitor(tmp_path), Scene()
+    for i in range(40):
+        watch.observe(scene.step(score=0.2 if i == 20 else 0.9))
+    watch.close()
+    run = CliRunner().invoke(review, [str(tmp_path), "--delete-older", "1"])
+    assert "0 pictures deleted" in run.output and len(list(tmp_path.glob("pictures/*/*.jpg"))) == 4
+    run = CliRunner().invoke(review, [str(tmp_path), "--delete-older", "0"])
+    assert run.exit_code == 0 and "4 pictures deleted" in run.output
+    assert not list(tmp_path.glob("pictures/*/*.jpg")) and events(tmp_path, "doubt")[0].pictures is None
 
 
 def test_a_fault_of_the_monitor_is_reported_and_not_raised(tmp_path, monkeypatch):

@@ -26,13 +26,17 @@ import click
     "--run", type=int, metavar="N", help="With --transcript, --speech: the run it belongs to (default: last)."
 )
 @click.option("--offset", type=float, default=0.0, metavar="S", help="Time of the video at which the talk begins [0].")
+@click.option(
+    "--delete-older", type=click.FloatRange(min=0), metavar="DAYS", help="Delete kept pictures as old (0: all)."
+)
 @click.option("--report", metavar="FILE", help="Write a self-contained HTML report.")
 @click.option("--json", "as_json", is_flag=True, help="Print the queue and what was done as JSON.")
 @click.option("--quiet", is_flag=True, help="Print nothing.")
 def command(
     folder: Path, count: int | None, form: str | None, out: str | None, files: tuple[str, ...], accept: bool,
     into: str | None, sport: str | None, venue: str | None, transcript: str | None, speech: str | None,
-    speech_model: str | None, cues: str | None, run: int | None, offset: float, report: str | None,
+    speech_model: str | None, cues: str | None, run: int | None, offset: float,
+    delete_older: float | None, report: str | None,
     as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Rank what tracker infer --monitor DIR has kept, by what a label of each frame is worth.
@@ -49,6 +53,7 @@ def command(
       tracker review watched/ --import job/0001-match.xml --into lessons/
       python -m tracker.train --from weights.pt --data lessons/
       tracker review watched/ --transcript match.srt --report day.html
+      tracker review watched/ --delete-older 0
     """
     from tracker.core.errors import TrackerError
     from tracker.monitor.estimate import error_rate
@@ -56,6 +61,10 @@ def command(
     from tracker.monitor.queue import review_queue, write_queue
 
     done: dict[str, Any] = {}
+    if delete_older is not None:
+        from tracker.monitor.pictures import delete_kept
+
+        done["deleted"] = delete_kept(folder, delete_older)
     if transcript or speech:
         from tracker.monitor.commentary import mark_commentary
 
@@ -96,7 +105,7 @@ def command(
 
 
 def _lines(done: dict[str, Any], items: list[Any], rate: Any) -> list[str]:
-    lines = []
+    lines = [f"{done['deleted']} pictures deleted"] if "deleted" in done else []
     for cue in done.get("cues", {}).get("marked", []):
         lines.append(f'commentary at {cue["time_s"]:.1f} s, "{cue["text"]}": {cue["why"]}')
     if "imported" in done:

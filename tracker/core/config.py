@@ -112,7 +112,8 @@ class MonitorConfig:
     keep_every_s: float = Field(default=2.0, ge=0)  # of video, on average, between events whose pictures are kept
     merge_s: float = Field(default=1.0, ge=0)  # doubtful frames in a row become one event up to this length
     same_below: float = Field(default=0.12, ge=0, le=1)  # events with embeddings closer than this are one
-    hide_people: bool = False  # keep only the surroundings of detections sharp
+    hide_people: bool = True  # only the surroundings of detections stay sharp; false for pictures to train on
+    keep_days: float = Field(default=30.0, gt=0)  # kept pictures are deleted after so many
 
 
 @dataclass(config=_STRICT)

@@ -221,7 +221,7 @@ def summarise(
             out["operating_points"].append(point.to_dict())
     if against is not None:
         out["comparison"] = compare_systems(e, against, rng)
-    gaps = {sport: g for sport in sorted({c.clip.sport for c in e.clips}) if (g := _gap(e, sport, rng))}
+    gaps = {sport: g for sport in sorted({c.clip.sport for c in e.clips}) if (g := _gap(e, sport))}
     if gaps:
         out["gap"] = gaps
     return out
@@ -248,15 +248,13 @@ def compare_systems(a: Evaluation, b: Evaluation, rng: np.random.Generator) -> d
     return {"a": a.system, "b": b.system, "clips": len(names), "unit": unit, "metrics": rows, "per_clip": per_clip}
 
 
-def _gap(e: Evaluation, sport: str, rng: np.random.Generator) -> dict[str, Any] | None:
+def _gap(e: Evaluation, sport: str) -> dict[str, Any] | None:
     train, val = ([c for c in e.clips if (c.clip.sport, c.clip.split) == (sport, s)] for s in ("train", "val"))
     if not train or not val:
         return None
     shared = sorted({c.clip.venue for c in train} & {c.clip.venue for c in val})
-    a, b = (_blocks(s, MAIN, BLOCKS_S[0]) for s in (train, val))
-    if not len(a) or not len(b):
-        return None
-    return train_val_gap(a, b, rng, shared_venues=tuple(shared))
+    a, b = (np.stack([count(c.table, MAIN) for c in s]) for s in (train, val))
+    return train_val_gap(a, b, shared_venues=tuple(shared))
 
 
 def jsonable(value: Any) -> Any:

@@ -1,7 +1,8 @@
 """Kept pictures: JPEGs at the width that training works at, in a folder of numbered pictures per run.
 
 ``pictures/<run>-<name>/<frame>.jpg`` is what ``tracker label`` and ``tracker train`` take as a clip. The whole folder
-stays within a budget and keeps the most useful events. A full disk ends the storing, not the tracking.
+stays within a budget and keeps the most useful events; what is older than ``monitor.keep_days`` is deleted. A full disk
+ends the storing, not the tracking.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,7 @@ import numpy as np
 from tracker.core.config import MonitorConfig
 from tracker.core.files import replacing
 from tracker.core.types import FloatArray, Frame, Image, Region, scaled, whole
-from tracker.monitor.log import EventLog
+from tracker.monitor.log import FILE, EventLog, connect, guarded
 
 BEFORE, AFTER = 2, 1  # pictures kept around an event's: what the network needs to see it
 JPEG_QUALITY = 85
@@ -31,6 +32,9 @@ FOLDER = "pictures"
 CROPS = "crops"
 CROP = (256, 160)  # source px around a detection, at the resolution of the source
 _RETRY_S = 10.0  # after the disk refused
+_SWEEP_S = 3600.0  # between looks for pictures that are too old
+_KEPT = "SELECT id,frame,pictures FROM events WHERE pictures IS NOT NULL"
+_EMPTY = "UPDATE events SET pictures=NULL, embedding=NULL WHERE id=?"
 _BLUR_SHARE = 1 / 40  # of the picture's width: cells that hide who is there
 _CLEAR_PX = 48  # at 1280 wide: radius around a detection that stays sharp
 
@@ -98,6 +102,7 @@ class PictureStore:
         self.folder = f"{FOLDER}/{log.run:04d}-{name}"
         self._crops = f"{CROPS}/{log.run:04d}-{name}"
         self._not_before = 0.0
+        self._sweep()
         self.bytes = folder_bytes(root)
         self.refused = 0
         self.written = 0
@@ -161,11 +166,20 @@ class PictureStore:
                 return False
         except OSError:
             return False
+        if time.monotonic() - self._swept >= _SWEEP_S:
+            self._sweep()
+            self.bytes = folder_bytes(self._root)
         limit = self._config.disk_mb << 20
         while self.bytes > limit:
             if not self._delete_least(value):
                 return False
         return True
+
+    def _sweep(self) -> None:
+        self._swept = time.monotonic()
+        if delete_older(self._root, self._config.keep_days):
+            for row in _emptied(self._root, self._log.query(_KEPT)):
+                self._log.write(_EMPTY, row)
 
     def _delete_least(self, value: float) -> bool:
         """Deletes the pictures of the least useful event, if it is worth less than ``value``.
@@ -205,6 +219,41 @@ class PictureStore:
             size = path.stat().st_size
             path.unlink()
             self.bytes -= size
+
+
+def delete_kept(folder: str | Path, days: float) -> int:
+    """What ``tracker review DIR --delete-older DAYS`` does: :func:`delete_older`, and the log forgets them.
+
+    Raises:
+        TrackerError: the folder holds no event log.
+    """
+    root = Path(folder)
+    with contextlib.closing(connect(root)) as db:
+        gone = delete_older(root, days)
+        with guarded(root / FILE):
+            db.executemany(_EMPTY, _emptied(root, db.execute(_KEPT).fetchall()))
+    return gone
+
+
+def delete_older(root: Path, days: float) -> int:
+    """Deletes the kept pictures and crops of a monitored folder that are older than so many days (0: all).
+
+    Returns:
+        how many files went. Files that the monitor did not name are left alone.
+    """
+    before, gone = time.time() - days * 86_400, 0
+    for path in (p for base in (FOLDER, CROPS) for p in (root / base).glob("*/*.jpg")):
+        ours = re.fullmatch(r"\d{4,}-.*", path.parent.name) and re.fullmatch(r"\d{8,}(_\d)?\.jpg", path.name)
+        with contextlib.suppress(OSError):
+            if ours and (days == 0 or path.stat().st_mtime < before):
+                path.unlink()
+                gone += 1
+    return gone
+
+
+def _emptied(root: Path, rows: Iterable[tuple[int, int, str]]) -> list[tuple[int]]:
+    """Of (id, frame, folder), the ids whose picture is gone."""
+    return [(id,) for id, frame, folder in rows if not (root / folder / f"{frame:08d}.jpg").exists()]
 
 
 def folder_bytes(root: Path) -> int:
