@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from tracker.commands.main import main
@@ -49,6 +51,9 @@ TRACK = "frame,time_s,x,y,vx,vy,radius_px,sd_px,status,score,candidates\n0,0,10,
         ["propagate", "a.csv", "--labels", "b.csv", "--out", "b.csv", "--no-video"],
         ["propagate", "a.csv", "--labels", "b.csv", "--out", "a.csv", "--no-video"],
         ["events", "t.csv", "--out", "t.csv"],
+        ["events", "events.csv"],
+        ["plot", "t.csv", "--video", "path.png", "--only", "path"],
+        ["render", "path.png", "follow.csv", "--follow"],
     ],
     ids=lambda a: " ".join(a),
 )
@@ -59,11 +64,18 @@ def test_commands_refuse_to_write_to_what_they_read(
     for name, text in (("a.csv", LABELS), ("b.csv", LABELS), ("t.csv", TRACK)):
         (tmp_path / name).write_text(text)
     os.link(tmp_path / "t.csv", tmp_path / "link.csv")
+    for name in ("events.csv", "follow.csv"):
+        (tmp_path / name).write_text(TRACK)
+    cv2.imwrite("path.png", np.zeros((48, 64, 3), np.uint8))
+    picture = Path("path.png").read_bytes()
     with pytest.raises(SystemExit) as e:
         main(arguments)
     lines = capsys.readouterr().err.strip().splitlines()
     assert e.value.code == 2 and len(lines) == 1 and "is also an input" in lines[0]
-    for name, text in (("a.csv", LABELS), ("b.csv", LABELS), ("t.csv", TRACK)):
+    assert Path("path.png").read_bytes() == picture
+    for name, text in (
+        ("a.csv", LABELS), ("b.csv", LABELS), ("t.csv", TRACK), ("events.csv", TRACK), ("follow.csv", TRACK),
+    ):  # fmt: skip
         assert (tmp_path / name).read_text() == text
 
 

@@ -399,3 +399,102 @@ def test_encrypted_files_are_named(tmp_path):
             ts[at + 12 : at + 188] = np.random.default_rng(at).bytes(176)
     (tmp_path / "e.ts").write_bytes(ts)
     assert "scrambled" in refused(tmp_path / "e.ts")
+
+
+def boxed(path, source, clap):
+    """The MP4 ``source`` with a clean aperture: width, height, offsets of the middle in px."""
+    data = bytearray(source.read_bytes())
+    box = struct.pack(">I4s8i", 40, b"clap", *(v for c in clap for v in (c, 1)))
+    at = data.find(b"avcC") - 4
+    at += struct.unpack(">I", data[at : at + 4])[0]
+    data[at:at] = box
+    for kind in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"avc1"):
+        k = data.find(kind) - 4
+        data[k : k + 4] = struct.pack(">I", struct.unpack(">I", data[k : k + 4])[0] + len(box))
+    path.write_bytes(data)
+    return path
+
+
+def cropped_matroska(path, source, edges):
+    """The Matroska ``source`` with PixelCropLeft, Top, Right, Bottom, in the place of what is void or of no account."""
+    data = bytearray(source.read_bytes())
+    at = data.rfind(b"\x16\x54\xae\x6b", 0, data.find(b"V_MPEG4"))
+    video = data.find(b"\xe0", data.find(b"V_MPEG4"))
+    extra = b"".join(bytes([0x54, i, 0x81, v]) for i, v in zip((0xCC, 0xBB, 0xDD, 0xAA), edges, strict=True))
+
+    def grow(where, size_at):
+        length = 9 - data[size_at].bit_length()
+        value = int.from_bytes(data[size_at : size_at + length], "big") + len(extra)
+        data[size_at : size_at + length] = value.to_bytes(length, "big")
+
+    entry = data.find(b"\xae", at + 4)
+    size = 9 - data[video + 1].bit_length()
+    inside = video + 1 + size
+    grow(video, video + 1)
+    grow(entry, entry + 1)
+    grow(at, at + 4)
+    data[inside:inside] = extra
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize("edges", [(8, 4, 16, 12), (0, 0, 6, 2), (1, 3, 0, 0)])
+def test_cropping_that_the_container_asks_for_is_applied(tmp_path, suffix, edges):
+    left, top, right, bottom = edges
+    plain = encode(tmp_path / f"p{suffix}", scenes(12), options={"g": "4"})
+    if suffix == ".mp4":
+        w, h = 96 - left - right, 64 - top - bottom
+        # the offset of the middle, doubled away: the crops here are of even sums
+        path = boxed(tmp_path / "c.mp4", plain, (w, h, (left - right) // 2, (top - bottom) // 2))
+        left, top = (96 - w) // 2 + (left - right) // 2, (64 - h) // 2 + (top - bottom) // 2
+    else:
+        path, (w, h) = cropped_matroska(tmp_path / "c.mkv", plain, edges), (96 - left - right, 64 - top - bottom)
+    whole, (got, video) = read(plain)[0], read(path)
+    assert (video.info.width, video.info.height) == (w, h) and len(got) == 12
+    assert any("cropped as the file asks" in n for n in video.stats.notes)
+    for a, b in zip(whole, got, strict=True):
+        cut = a.image[top : top + h, left : left + w]
+        assert np.abs((cut.astype(int) - b.image) @ [0.299, 0.587, 0.114]).mean() < 3  # colours of odd edges: between
+    same_at_any_place(path)
+
+
+@pytest.mark.parametrize("kind", ["woven", "progressive", "stripes"])
+def test_fields_that_nothing_marks_are_named(tmp_path, kind):
+    if kind == "woven":
+        pictures = woven(30, 96, 64, True)[0]
+    else:
+        pictures = scenes(30)
+        if kind == "stripes":  # lines of the scene itself, which moves
+            for i, p in enumerate(pictures):
+                p[:, :] = np.roll(np.arange(64) % 4 // 2 * 120 + 60, i)[:, None, None]
+    notes = read(encode(tmp_path / "a.mp4", pictures))[1].stats.notes
+    assert any("look interlaced" in n for n in notes) == (kind == "woven")
+
+
+@pytest.mark.parametrize(
+    "unit", [b"\x00\x00\x00\x01\x09\xf0", b"\x00\x00\x00\x01\x0c\xff\xff\x80"], ids=["AUD", "filler"]
+)
+def test_packets_that_are_no_pictures_count_nowhere(tmp_path, unit):
+    plain = encode(tmp_path / "a.nut", scenes(10), options={"bf": "0"})
+    with av.open(str(plain)) as source, av.open(str(tmp_path / "b.nut"), "w") as out:
+        stream = out.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.size:
+                step = packet.duration or round(1 / 25 / packet.time_base)
+                extra = av.Packet(unit)
+                extra.pts = extra.dts = packet.pts + max(1, step // 2)
+                extra.time_base, extra.stream = packet.time_base, stream
+                packet.stream = stream
+                out.mux_one(packet)
+                out.mux_one(extra)
+    frames, _ = read(tmp_path / "b.nut")
+    assert len(frames) == 10
+    same_at_any_place(tmp_path / "b.nut")
+
+
+@pytest.mark.parametrize("head", [b"0&\xb2u\x8ef\xcf\x11" + bytes.fromhex("fbb3112223bdd211b4b700a0c955fc6e"),
+                                  b"\x1aE\xdf\xa3\x80" + b"\x6d\x80\x90\x62\x40\x8d\x50\x33\x81\x01"])  # fmt: skip
+def test_protected_files_of_other_containers_are_named(tmp_path, head):
+    (tmp_path / "a.wmv").write_bytes(head + bytes(range(256)) * 40)
+    assert "encrypted (DRM)" in refused(tmp_path / "a.wmv")

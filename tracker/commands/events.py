@@ -38,6 +38,7 @@ def command(
     import numpy as np
 
     from tracker.core.errors import TrackerError
+    from tracker.core.files import keep_apart
     from tracker.core.trajectory import Trajectory
     from tracker.core.trajectory_formats import ENDINGS
     from tracker.motion.events import find_events, write_events
@@ -59,6 +60,7 @@ def command(
         raise TrackerError(f"{path} has no times, and without them nothing can be told of speeds; use another form")
     found = [e for e in find_events(track, width or 1280, cuts) if e.confidence >= least]
     target = Path(out) if out is not None else path.parent / "events.csv"
+    keep_apart([target], [path])
     write_events(target, found)
     if as_json:
         click.echo(json.dumps([asdict(e) for e in found], indent=1))

@@ -33,6 +33,7 @@ def command(
       tracker plot runs/match/trajectory.csv --only heat --format svg --out figures
     """
     from tracker.core.config import load_config
+    from tracker.core.files import keep_apart
     from tracker.core.trajectory import Trajectory
     from tracker.motion.events import find_events
     from tracker.render.plot import far_frames, picture_of, plot
@@ -48,6 +49,7 @@ def command(
     if far := far_frames(track):
         told = ", ".join(map(str, far[:8])) + (f" and {len(far) - 8} more" if len(far) > 8 else "")
         click.echo(f"note: positions outside any picture are left out: frame {told}", err=True)
+    keep_apart([os.path.join(folder, f"{k}.{form}") for k in kinds], [trajectory, *([video] if video else [])])
     for path in plot(track, folder, kinds=kinds, frame=frame, events=found, form=form):
         if not quiet:
             click.echo(str(path))

@@ -38,6 +38,7 @@ def command(
       tracker render match.mp4 runs/match/trajectory.csv --follow --aspect 9:16 --out reel
     """
     from tracker.core.config import load_config
+    from tracker.core.files import keep_apart
     from tracker.core.trajectory import Trajectory
     from tracker.render.replay import Modes, render
 
@@ -47,6 +48,7 @@ def command(
     )
     modes = Modes(overlay or not (highlight or png_masks or follow), highlight, follow, png_masks)
     folder = out if out is not None else os.path.dirname(trajectory) or "."
+    keep_apart([os.path.join(folder, name) for name in modes.files], [video, trajectory])
     with ending_in_order() as ended:
         frames, interrupted = render(
             video, Trajectory.load(trajectory), config, out=folder, modes=modes, look_ahead=not no_look_ahead, fps=fps,

@@ -25,7 +25,8 @@ from tracker.core.errors import TrackerError
 from tracker.core.files import safe_name
 from tracker.core.types import Frame
 from tracker.video import reasons, streams
-from tracker.video.deinterlace import Deinterlacer
+from tracker.video.cropping import Cropper, crop_of
+from tracker.video.deinterlace import Deinterlacer, Woven
 from tracker.video.ending import Ending
 from tracker.video.planes import Planes
 from tracker.video.repeats import RepeatDetector
@@ -322,6 +323,14 @@ class _Stream:
     def _whole(self, container: Any, stream: Any) -> Iterator[tuple[av.VideoFrame, tuple[int, bool, float]]]:
         """Undamaged, deinterlaced pictures, each with its number, whether the connection was lost before, arrival."""
         deinterlacer, index = Deinterlacer(stream), -1
+        crop = crop_of(self.path, stream) if self.path is not None else None
+        cropper = Cropper(crop) if crop else None
+        woven = Woven()
+        if crop:
+            self._note(
+                f"cropped as the file asks: {crop.left} px left, {crop.top} top, {crop.right} right, "
+                f"{crop.bottom} bottom"
+            )
         for picture, lost in self._pictures(container, stream):
             index += 1
             if picture.is_corrupt:
@@ -329,13 +338,21 @@ class _Stream:
                 continue
             streams.check_size(picture.width, picture.height, self.shown, self.config)
             if lost:
-                yield from deinterlacer.flush()
+                for whole, tag in deinterlacer.flush():
+                    yield (cropper(whole) if cropper else whole), tag
                 deinterlacer.reset()
-            yield from deinterlacer.feed(picture, (index, lost, time.monotonic()))
+            if not deinterlacer.active and woven.feed(picture):
+                self._note(
+                    "the pictures look interlaced and nothing marks them so: make them whole first "
+                    "(ffmpeg -i IN -vf bwdif=send_frame OUT)"
+                )
+            for whole, tag in deinterlacer.feed(picture, (index, lost, time.monotonic())):
+                yield (cropper(whole) if cropper else whole), tag
             if deinterlacer.active and not self.stats.interlaced:
                 self.stats.interlaced = True
                 self._note("interlaced: the first field of each frame is read, at the frame's time")
-        yield from deinterlacer.flush()
+        for whole, tag in deinterlacer.flush():
+            yield (cropper(whole) if cropper else whole), tag
 
     def _frames(self, container: Any, stream: Any, rate: float) -> Iterator[Frame]:
         clock = Clock(rate)

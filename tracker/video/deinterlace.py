@@ -12,6 +12,10 @@ from typing import Any
 import av
 import av.error
 import av.filter
+import numpy as np
+from numpy.typing import NDArray
+
+from tracker.video.planes import LAYOUTS, Planes
 
 # Codecs whose frames say themselves whether they are interlaced; for the others the container decides
 _SELF_TOLD = {"h264", "hevc", "mpeg1video", "mpeg2video", "vc1", "wmv3", "dvvideo", "mpeg4"}
@@ -100,6 +104,50 @@ class Deinterlacer:
             if tag is not None:
                 out.append((picture, tag))
         return out
+
+
+class Woven:
+    """Tells by sight whether pictures that nothing marks are woven of two fields: where something moves, a line then
+    differs from both its neighbours, and less so from the lines of its own field.
+    """
+
+    PICTURES, STEP = 24, 12  # looked at; levels by which a line must differ, and a pixel from the picture before
+    LEAST, RATIO = 200, 3.0  # combed pixels, and how many times as many as lines of one field show
+
+    def __init__(self) -> None:
+        self._left = self.PICTURES
+        self._before: NDArray[np.int16] | None = None
+        self._near = self._far = 0
+
+    def feed(self, picture: av.VideoFrame) -> bool:
+        """Takes the next picture; True once, when enough were seen and they are woven."""
+        if (
+            self._left == 0
+            or picture.format.name not in LAYOUTS
+            or picture.height < 16
+            or picture.planes[0].line_size <= 0
+        ):
+            return False
+        self._left -= 1
+        plane = Planes(picture).plane(0)
+        luma = plane[:, :: max(1, picture.width // 480)].astype(np.int16)  # lines whole, columns a few
+        luma >>= max(0, LAYOUTS[picture.format.name].bits - 8)
+        if self._before is not None and self._before.shape == luma.shape:
+            moves = np.abs(luma - self._before)[2:-2] > self.STEP
+            self._near += int((_combed(luma, 1, self.STEP) & moves).sum())
+            self._far += int((_combed(luma, 2, self.STEP) & moves).sum())
+        self._before = luma
+        if self._left:
+            return False
+        self._before = None
+        return self._near > self.LEAST and self._near > self.RATIO * self._far
+
+
+def _combed(luma: NDArray[np.int16], d: int, step: int) -> NDArray[np.bool_]:
+    """Pixels of lines 2 to h - 3 that lie above, or below, both pixels ``d`` lines off by more than ``step``."""
+    h = len(luma)
+    up, down = luma[2:-2] - luma[2 - d : h - 2 - d], luma[2:-2] - luma[2 + d : h - 2 + d]
+    return ((up > step) & (down > step)) | ((up < -step) & (down < -step))
 
 
 def _kind(picture: av.VideoFrame) -> tuple:

@@ -9,6 +9,8 @@ HEAD = 4096  # bytes of a source that tell what it is
 _PLAYLISTS = (b"#EXTM3U", b"[playlist]", b"ffconcat version", b"<MPD", b"<ASX", b"<asx", b"<playlist", b"<smil")
 _TS, _M2TS = 188, 192
 _NEAR = 1 << 20  # bytes at the beginning, and four times as many at the end, in which names of codecs are looked for
+_WMDRM = bytes.fromhex("fbb3112223bdd211b4b700a0c955fc6e")  # ASF: content encryption object
+_MKV_KEYS = b"\x50\x33\x81\x01"  # Matroska: ContentEncodingType 1, encryption
 _SOUND = {b"mp4a", b"ac-3", b"ec-3", b"sowt", b"twos", b"Opus", b"fLaC", b"alac", b"lpcm", b"samr", b"tmcd", b"text"}
 
 
@@ -29,6 +31,8 @@ def of_head(head: bytes) -> str:
         return "is an archive, not a video; unpack it first"
     if len(head) >= 64 and not any(head):
         return "begins with nothing but zeros (an unfinished download or recording?); copy it again"
+    if _WMDRM in head or (head[:4] == b"\x1aE\xdf\xa3" and _MKV_KEYS in head):
+        return "is encrypted (DRM) and cannot be read; use a copy without protection"
     if is_scrambled(head):
         return "is scrambled (pay TV) and cannot be read; use a copy without protection"
     return ""

@@ -23,6 +23,7 @@ from tracker.core.config import VideoConfig
 from tracker.core.errors import TrackerError
 from tracker.core.types import FloatArray, Frame, IntArray
 from tracker.video import container, folder, reasons, streams
+from tracker.video.cropping import Cropper, crop_of
 from tracker.video.deinterlace import Deinterlacer
 from tracker.video.open import open_video
 from tracker.video.planes import Planes
@@ -30,6 +31,7 @@ from tracker.video.shape import Shape
 from tracker.video.source import Clock, VideoInfo
 
 Passing = Callable[[int, Frame], None]
+_COMPARED = 6  # pictures at the beginning that must be those of the packets
 _MAX_AHEAD = 12  # frames decoded on rather than sought, when a key frame lies between
 _BY_BYTES = {"mpegts", "mpeg", "mpegvideo"}  # containers without an index, in which a place in the file is exact
 
@@ -111,6 +113,7 @@ class SeekingReader:
         self._container: Any = None
         self._pictures: Any = None
         self._deinterlacer: Deinterlacer | None = None
+        self._cropper: Cropper | None = None
         self._last: int | None = None  # time of the last picture given
         self._by_bytes = False  # seeking by time has missed; by place in the file it may not
         self._threads = "AUTO" if index.whole else "SLICE"  # frame threads lose good pictures beside a damaged one
@@ -178,6 +181,8 @@ class SeekingReader:
             self.close()
             self._container, self._stream = _connect(self._path, self._config, self._threads)
             self._deinterlacer = Deinterlacer(self._stream)
+            crop = crop_of(self._path, self._stream)
+            self._cropper = Cropper(crop) if crop else None
         if key < 0:
             self._pictures = _whole(self._container, self._stream, None, self._deinterlacer)
             return True
@@ -212,6 +217,8 @@ class SeekingReader:
             return None
 
     def _frame(self, row: int, picture: av.VideoFrame) -> Frame:
+        if self._cropper is not None:
+            picture = self._cropper(picture)
         turned = streams.orientation(picture)
         aspect = streams.pixel_aspect(self._stream, turned[0])
         return self._shape.frame(Planes(picture, *turned), int(self.frame[row]), float(self.time_s[row]), aspect)
@@ -347,29 +354,33 @@ def _index(path: Path, config: VideoConfig) -> Index | None:
         return None
     first, good = begun
     stamps = stamps[bisect.bisect_left(stamps, first) :]
-    at = bisect.bisect_left(stamps, good)
-    if at == len(stamps) or stamps[at] != good:
+    at = bisect.bisect_left(stamps, good[0])
+    if stamps[at : at + len(good)] != good:  # packets that are no pictures of their own: fields, headers
         return None
     whole = whole and not reasons.is_cut(path)
     return Index(stamps[at:], list(range(at, len(stamps))), sorted(keys), tick, whole)
 
 
-def _beginning(path: Path, config: VideoConfig) -> tuple[int, int] | None:
-    """Presentation times, in ticks, of the first picture that the decoder gives and of the first undamaged one."""
+def _beginning(path: Path, config: VideoConfig) -> tuple[int, list[int]] | None:
+    """Presentation times, in ticks, of the first picture that the decoder gives and of the first undamaged ones."""
     opened, stream = _connect(path, config)
-    first = None
+    first, good = None, list[int]()
     try:
         for picture in _decoded(opened, stream, None):
             if picture.pts is None:
                 return None
             first = picture.pts if first is None else first
             if not picture.is_corrupt:
-                return int(first), int(picture.pts)
+                good.append(int(picture.pts))
+            elif good:
+                break
+            if len(good) == _COMPARED:
+                break
     except (av.error.FFmpegError, OSError, ValueError):
         pass
     finally:
         opened.close()
-    return None
+    return (int(first), good) if first is not None and good else None
 
 
 def agrees(reader: FrameReader, frame: Sequence[int] | IntArray, time_s: FloatArray) -> bool:
