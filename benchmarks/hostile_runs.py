@@ -81,7 +81,7 @@ def work(folder: Path) -> None:
     rows = [Label(f, 1, 3.0 * f % 90 + 2, 32.0, 4.0, 4.0, "human") for f in range(30)]
     write_labels(folder / "a.csv", rows[::5])
     write_labels(folder / "b.csv", rows[::6])
-    write_labels(folder / "many.csv", [Label(f, 1, f % 90 + 0.5, 32.0, 4.0, 4.0, "human") for f in range(20_000)])
+    write_labels(folder / "many.csv", [Label(f, 1, f % 90 + 0.5, 32.0, 4.0, 4.0, "human") for f in range(2_000)])
     options = FormatOptions(width=96, height=64, fps=25.0)
     write_format(folder / "yolo", LabelTable.from_labels(rows[:6]), "yolo", options)
     lines = ["frame,time_s,x,y,vx,vy,radius_px,sd_px,status,score,n_detections"]
@@ -376,7 +376,7 @@ def attacks(rng: random.Random, count: int, port: int) -> Iterator[bytes]:
     key = "A" * 22 + "=="
     upgrade = f"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}"
     names = ["evil.example", "127.0.0.1.nip.io", "localhost.evil.example", "0", "[::ffff:1.2.3.4]", "\u00e4"]
-    act = "/api/clips/0/actions"
+    act, json_head = "/api/clips/0/actions", "X-Oneball: 1\r\nContent-Type: application/json"
     for _ in range(count):
         path, name, odd = rng.choice(paths), rng.choice(names), rng.choice(["-1", "9" * 40, "nan", "%00"])
         method = rng.choice(["TRACE", "CONNECT", "PUT", "DELETE", "BREW"])
@@ -389,8 +389,8 @@ def attacks(rng: random.Random, count: int, port: int) -> Iterator[bytes]:
             (f"GET {path}", f"{own}\r\n{cross}", ""),
             (f"POST {path}", f"{own}\r\n{foreign}\r\nContent-Length: 2", "{}"),
             (f"POST {act}", f"{own}\r\nContent-Type: text/plain\r\nContent-Length: 9", "[" * 9),
-            (f"POST {act}", f"{own}\r\nX-Oneball: 1\r\nContent-Type: application/json\r\nContent-Length: 2", "[]"),
-            (f"POST {act}", f"{own}\r\nX-Oneball: 1\r\nContent-Type: application/json\r\nContent-Length: {10**11}", "{"),
+            (f"POST {act}", f"{own}\r\n{json_head}\r\nContent-Length: 2", "[]"),
+            (f"POST {act}", f"{own}\r\n{json_head}\r\nContent-Length: {10**11}", "{"),
             ("GET /../../../etc/passwd", own, ""),
             ("GET /static/%2e%2e/%2e%2e/%00", own, ""),
             (f"GET /api/clips/{odd}/frames?first=-1&count=1e99", own, ""),
