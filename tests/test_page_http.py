@@ -223,3 +223,63 @@ def test_quick_clicks_while_the_propagator_starts_do_it_no_harm(rally: Path, tmp
     assert live.wait(WAIT_S) and not live.failed
     assert len(live.filled()) == 30 - len(keys)
     live.close()
+
+
+TAUGHT = """import json, sys
+for done in range(3):
+    print(json.dumps({"doing": "train", "done": done, "total": 3}), file=sys.stderr, flush=True)
+print(json.dumps({"kept": True, "words": " ".join(sys.argv[1:]), "model": "/x/rally-2.onnx"}))
+"""
+REFUSED = "import sys; print('error: four labels are too few', file=sys.stderr); sys.exit(2)"
+ENDLESS = "import sys, time; print('{}', file=sys.stderr, flush=True); time.sleep(3600)"
+
+
+def taught(client: TestClient, clip: Any, monkeypatch: pytest.MonkeyPatch, program: str) -> Any:
+    """Starts teaching with a program in the place of ``tracker teach``; what the tabs are told, as it comes."""
+    import queue
+    import sys
+
+    from tracker.web import teaching
+
+    told: queue.Queue = queue.Queue()
+    monkeypatch.setattr(teaching, "COMMAND", (sys.executable, "-c", program))
+    monkeypatch.setattr(clip.teaching, "_tell", told.put)
+    answer = client.post("/api/clips/0/teach", content='{"op": "start"}', headers=JSON)
+    assert answer.status_code == 200 and answer.json()["running"]
+    return told
+
+
+def last(told: Any) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Everything that is told until it ends, and the end."""
+    seen = [told.get(timeout=WAIT_S)]
+    while seen[-1]["running"]:
+        seen.append(told.get(timeout=WAIT_S))
+    return seen, seen[-1]
+
+
+def test_the_button_teaches_shows_how_far_it_is_and_what_came_of_it(
+    client: TestClient, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = project.clip(0)
+    beside = clip.spec.labels.parent
+    (beside / "rally.pt").touch()  # somebody else's: its name is not taken
+    seen, end = last(taught(client, clip, monkeypatch, TAUGHT))
+    assert [s["done"] for s in seen if s["doing"] == "training"] == [0, 1, 2] and seen[-2]["total"] == 3
+    assert end["kept"] and "rally-2.onnx, beside the labels" in end["words"]
+    assert f"--labels {clip.spec.labels} --out {beside / 'rally-2.onnx'} --json" in end["words"]
+    assert client.get("/api/clips/0").json()["teaching"] == end
+    (beside / "rally.pt").unlink()
+    _, end = last(taught(client, clip, monkeypatch, REFUSED))
+    assert not end["kept"] and end["words"] == "error: four labels are too few"
+
+
+def test_teaching_is_one_at_a_time_and_can_be_stopped(
+    client: TestClient, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = taught(client, project.clip(0), monkeypatch, ENDLESS)
+    again = client.post("/api/clips/0/teach", content='{"op": "start"}', headers=JSON)
+    assert again.status_code == 400 and "under way already" in again.json()["error"]
+    assert client.post("/api/clips/0/teach", content='{"op": "x"}', headers=JSON).status_code == 400
+    assert client.post("/api/clips/0/teach", content='{"op": "start"}').status_code == 403
+    assert client.post("/api/clips/0/teach", content='{"op": "stop"}', headers=JSON).status_code == 200
+    assert last(told)[1]["words"] == "Stopped; nothing was taught."

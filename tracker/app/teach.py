@@ -55,9 +55,9 @@ STEPS = (40, 600)  # of training, at least and at most
 TRAINING_SHARE = 0.5  # of the time; the rest looks at the video and compares
 RENDERED = (("tennis", 301), ("football", 302))  # sport and seed of the replay set's clips
 RENDERED_S = 2.0
-LOOKED_AT_S = 10.0  # of the part that is not taught, at most
+LOOKED_AT_S = 20.0  # of the part that is not taught, at most
 NEAR_S = 0.5  # of video around a label that is filled and taught
-LEAD_S = 1.0  # of video before it: a track needs a beginning
+LEAD_S = 1.0  # of video before and after a label that is compared: a track needs a beginning
 DEFAULT_MINUTES = 8.0
 
 Say = Callable[[str], None]
@@ -131,8 +131,9 @@ def teach(
     out = Path(out)
     if out.suffix.lower() != ".onnx":
         raise TrackerError(f"{out}: the model is written as one ONNX file; give a name that ends in .onnx")
-    if out.exists() and not overwrite:
-        raise TrackerError(f"{out} is already there; choose another name or add --overwrite")
+    for there in (out, out.with_suffix(".pt")):
+        if there.exists() and not overwrite:
+            raise TrackerError(f"{there} is already there; choose another name or add --overwrite")
     before = load_checkpoint(start)
     model_from(before, start)
     keys = [k for k in read_labels(labels) if k.source != "propagated"]
@@ -141,23 +142,23 @@ def teach(
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
     try:
-        clip, taught, held = _divided(video, labels, keys, work)
+        clip, taught, held = divided(video, labels, keys, work)
         say(f"{len(taught)} labelled frames are taught, {len(held)} later ones are kept to compare")
         part = near(taught, clip.fps, held[0].frame)
-        filled = _filled(clip, taught, part, work, progress)
+        filled = fill_in(clip, taught, part, work, progress)
         others = _replay(replay, work, progress)
-        config, steps = _plan(start, began, minutes, seed, work, overrides)
+        config, steps = plan(start, began, minutes, seed, work, overrides)
         data = config.data
         cached = cache_clips([filled], data.cache_dir, data.working_width, data.model_weight, True, part=part)
         say(f"training: {steps} steps")
-        last = train(cached, [], config, work / "run", quiet=True)
+        last = train(cached, [], config, work / "run", quiet=True, progress=progress)
         attempts, files = [], {}
         here = _later_part(clip, held, work)
-        states = {share: _averaged(before, load_checkpoint(last), share) for share in (0.0, *SHARES)}
+        states = {share: averaged(before, load_checkpoint(last), share) for share in (0.0, *SHARES)}
         for share in progress((0.0, *SHARES), total=1 + len(SHARES), desc="compare"):
-            files[share] = _export(states[share], work / f"{share}.onnx", out.stem)
+            files[share] = export_state(states[share], work / f"{share}.onnx", out.stem)
             net = BallModel(files[share], threads=config.train.threads)
-            attempts.append(Attempt(share, _score(here, net), _score(others, net)))
+            attempts.append(Attempt(share, score(here, net), score(others, net)))
         chosen, kept = choose(attempts, margin)
         words = _words(attempts[0], chosen, kept, margin)
         lesson = Lesson(
@@ -170,7 +171,7 @@ def teach(
                 *state["carried"].get("taught", []), {k: v for k, v in lesson.to_dict().items() if k != "model"}
             ]  # fmt: skip
             save_checkpoint(work / "taught.pt", state)
-            _export(state, work / "taught.onnx", out.stem)
+            export_state(state, work / "taught.onnx", out.stem)
             (work / "taught.pt").replace(out.with_suffix(".pt"))
             (work / "taught.onnx").replace(out)
         return lesson
@@ -190,7 +191,7 @@ def choose(attempts: Sequence[Attempt], margin: float) -> tuple[Attempt, bool]:
     return best, bool(fit) and best.here.f1 > before.here.f1
 
 
-def _divided(
+def divided(
     video: str | Path, labels: str | Path, keys: Sequence[Label], work: Path
 ) -> tuple[Clip, list[Label], list[Label]]:
     """The video as a clip, the labels to teach, and those of the last part that is not taught."""
@@ -245,7 +246,7 @@ def near(keys: Sequence[Label], fps: float, until: int) -> Callable[[Iterable[Fr
     return part
 
 
-def _filled(clip: Clip, taught: Sequence[Label], part: Any, work: Path, progress: Progress) -> Clip:
+def fill_in(clip: Clip, taught: Sequence[Label], part: Any, work: Path, progress: Progress) -> Clip:
     """The clip with labels for the frames around those that are taught."""
     with open_video(clip.media, fps=clip.fps or None) as source:
         evidence = build_evidence(progress(part(source), desc="fill"))
@@ -272,7 +273,7 @@ def _replay(replay: str | Path | None, work: Path, progress: Progress) -> list[C
     return [c for c in load_dataset(folder) if c.labels is not None]
 
 
-def _plan(
+def plan(
     start: str | Path, began: float, minutes: float, seed: int, work: Path, overrides: Sequence[str]
 ) -> tuple[Config, int]:
     """The settings, with as many steps as the time allows."""
@@ -307,7 +308,7 @@ def _step_s(config: Config) -> float:
     return 1.5 * took  # crops are made by the other core
 
 
-def _averaged(before: dict[str, Any], after: dict[str, Any], share: float) -> dict[str, Any]:
+def averaged(before: dict[str, Any], after: dict[str, Any], share: float) -> dict[str, Any]:
     """A checkpoint's state: ``share`` of the new weights, the rest from before. What travels with a model travels."""
     old, new = before["ema"], after["ema"]
     ema = {
@@ -321,7 +322,7 @@ def _averaged(before: dict[str, Any], after: dict[str, Any], share: float) -> di
     }  # fmt: skip
 
 
-def _export(state: dict[str, Any], path: Path, name: str) -> Path:
+def export_state(state: dict[str, Any], path: Path, name: str) -> Path:
     model, config = model_from(state, path)
     known = {"operating_point": {"threshold": 0.5, "keep_threshold": 0.15, "rule": "default"}, **carried(state)}
     export_onnx(
@@ -332,29 +333,47 @@ def _export(state: dict[str, Any], path: Path, name: str) -> Path:
 
 def _later_part(clip: Clip, held: Sequence[Label], work: Path) -> list[Clip]:
     """The part that is not taught, as a clip with the labels of people alone."""
-    last = held[0].frame + round(LOOKED_AT_S * (clip.fps or 25.0))
+    kept: list[Label] = []
+    for label in held:
+        spans = around([k.frame for k in [*kept, label]], clip.fps)
+        if kept and sum(b - a for a, b in spans) > LOOKED_AT_S * (clip.fps or 25.0):
+            break
+        kept.append(label)
     path = work / "later.labels.csv"
-    write_labels(path, [k for k in held if k.frame <= last])
+    write_labels(path, kept)
     return [replace(clip, labels=path)]
 
 
-def _score(clips: Sequence[Clip], net: BallModel) -> Score:
-    """The default way of ``tracker infer`` on the labelled part of each clip."""
+def around(numbers: Sequence[int], fps: float) -> list[tuple[int, int]]:
+    """Stretches (first, last frame) with LEAD_S of video before and after each of these frames (rising)."""
+    lead = round(LEAD_S * (fps or 25.0))
+    spans: list[tuple[int, int]] = []
+    for n in numbers:
+        if spans and n - lead <= spans[-1][1] + 1:
+            spans[-1] = (spans[-1][0], n + lead)
+        else:
+            spans.append((max(0, n - lead), n + lead))
+    return spans
+
+
+def score(clips: Sequence[Clip], net: BallModel) -> Score:
+    """The default way of ``tracker infer`` on what is labelled of each clip, every stretch from its own beginning."""
     config = load_config(None, [])
 
     def run(clip: Clip) -> ClipRun:
-        labelled = LabelTable.read(clip.labels or "").frame
-        lead = round(LEAD_S * (clip.fps or 25.0))
-        first, last = int(labelled.min()) - lead, int(labelled.max()) + lead
-        pipeline, path = SizedPipeline(net, config), Hindsight(net, config)
+        spans = around(np.unique(LabelTable.read(clip.labels or "").frame).tolist(), clip.fps)
         states = []
         with open_video(clip.media, config=config.video, fps=clip.fps or None) as source:
-            for frame in source:
-                if frame.index > last:
-                    break
-                if frame.index >= first:
-                    states += path.add(pipeline.step(frame))
-        return ClipRun(Trajectory.from_states(states + path.finish()), True)
+            frames = iter(source)
+            for first, last in spans:
+                pipeline, path = SizedPipeline(net, config), Hindsight(net, config)
+                for frame in frames:
+                    if frame.index >= first:
+                        states += path.add(pipeline.step(frame))
+                    if frame.index >= last:
+                        break
+                states += path.finish()
+        return ClipRun(Trajectory.from_states(states), True)
 
     done = evaluate(clips, run, system=net.info.name, partial=True, indexed=False)
     total = pool_protocol([c.protocol for c in done.clips])

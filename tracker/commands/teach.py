@@ -24,10 +24,11 @@ import click
 @click.option("--overwrite", is_flag=True, help="Replace the model that is there.")
 @click.option("--json", "as_json", is_flag=True, help="Print what came of it as JSON on stdout.")
 @click.option("--quiet", is_flag=True, help="No progress.")
+@click.option("--progress-json", is_flag=True, help="Progress as JSON lines on stderr, for other programs.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting of the training.")
 def command(
     video: Path, labels: Path, start: str, out: Path | None, replay: Path | None, minutes: float, margin: float,
-    seed: int, overwrite: bool, as_json: bool, quiet: bool, overrides: tuple[str, ...],
+    seed: int, overwrite: bool, as_json: bool, quiet: bool, progress_json: bool, overrides: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Teach the court of VIDEO: labels are checked and filled in, the network is trained a little, and the new file is
     kept only if it is better on a part that was not taught and not worse elsewhere.
@@ -42,6 +43,7 @@ def command(
       tracker infer next.mp4 --model court.onnx
     """
     from tracker.commands.common import bar, ending_in_order, invocation
+    from tracker.core import progress as shown
     from tracker.core.errors import missing_extra
     from tracker.core.files import safe_name
 
@@ -52,13 +54,13 @@ def command(
     target = out or Path("runs") / "teach" / f"{safe_name(video.stem)}.onnx"
 
     def say(text: str) -> None:
-        if not quiet:
+        if not (quiet or progress_json):
             click.echo(text, err=True)
 
     with ending_in_order():
         lesson = teach(
             video, labels, target, start=start, replay=replay, minutes=minutes, margin=margin, seed=seed,
-            overrides=overrides, overwrite=overwrite, progress=bar(quiet), say=say,
+            overrides=overrides, overwrite=overwrite, progress=shown.lines if progress_json else bar(quiet), say=say,
         )  # fmt: skip
     if as_json:
         click.echo(to_json(lesson))

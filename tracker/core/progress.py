@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from typing import Protocol, TypeVar
 
 T = TypeVar("T")
+LINES_S = 0.3  # between two lines of progress
 
 
 class Progress(Protocol):
@@ -32,3 +35,13 @@ def bar(items: Iterable[T], *, total: int | None = None, desc: str = "", unit: s
     from tqdm import tqdm
 
     yield from tqdm(items, total=total, unit=unit, desc=desc, smoothing=0.1, file=sys.stderr)
+
+
+def lines(items: Iterable[T], *, total: int | None = None, desc: str = "") -> Iterator[T]:
+    """For programs: JSON lines on stderr, ``{"doing": desc, "done": n, "total": total}``, a few a second."""
+    told = -LINES_S
+    for n, item in enumerate(items):
+        if time.monotonic() - told >= LINES_S:
+            told = time.monotonic()
+            print(json.dumps({"doing": desc, "done": n, "total": total}), file=sys.stderr, flush=True)
+        yield item

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from tracker.core.config import Config, stored_config
 from tracker.core.errors import TrackerError
+from tracker.core.progress import Progress, silent
 from tracker.learn.backbones import build
 from tracker.learn.cache import CachedClip
 from tracker.learn.checkpoint import carried, load_checkpoint, save_checkpoint
@@ -65,6 +66,7 @@ def train(
     resume: bool = False,
     quiet: bool = False,
     data_digest: str = "",
+    progress: Progress = silent,
 ) -> Path:
     """Trains a network; returns the path of the checkpoint.
 
@@ -73,6 +75,7 @@ def train(
         held_out: clips of the validation curve (never used to choose).
         out: folder for ``last.pt``, ``log.csv`` and ``curves.png``.
         resume: continue from ``last.pt`` there.
+        progress: shows the steps to whoever is ``quiet`` otherwise.
 
     Interrupting (Ctrl-C) writes a checkpoint first. Equal seeds and one worker give equal weights on one machine.
     """
@@ -139,6 +142,7 @@ def train(
 
     saved = began = time.monotonic()
     bar = tqdm(total=total, initial=step, unit="step", disable=None if show else True, desc="train")
+    ticks = progress(range(step, total), total=total - step, desc="train")
     sums, seen, bad = dict.fromkeys(task.parts, 0.0), 0, 0
     try:
         while step < total:
@@ -160,6 +164,7 @@ def train(
                     sums[k] += float(parts[k].detach())
                 seen += 1
             bar.update()
+            next(ticks, None)
             if step % cfg.steps_per_epoch == 0:
                 epoch = step // cfg.steps_per_epoch
                 row: dict[str, Any] = {"epoch": epoch, "step": step, "seconds": round(time.monotonic() - began, 1)}

@@ -37,6 +37,7 @@ FILES = {
     "page.css": "text/css", "main.js": "text/javascript", "api.js": "text/javascript", "pictures.js": "text/javascript",
     "viewer.js": "text/javascript", "timeline.js": "text/javascript", "keys.js": "text/javascript",
     "state.js": "text/javascript", "review.js": "text/javascript", "play.js": "text/javascript",
+    "teach.js": "text/javascript",
 }  # fmt: skip
 
 
@@ -65,8 +66,9 @@ class Project:
         with self._lock:
             session = self._open.pop(i, None)
             if session is None:
-                while len(self._open) >= MAX_OPEN:
-                    self._open.pop(next(iter(self._open))).close()
+                idle = [k for k, s in self._open.items() if not s.teaching.running]
+                while len(self._open) >= MAX_OPEN and idle:
+                    self._open.pop(idle.pop(0)).close()
                 spec = self.clips[i]
                 session = ClipSession(spec, self.cache, self.config, self.items.get(spec.name, ()))
             self._open[i] = session
@@ -100,6 +102,7 @@ def create_app(project: Project, *, host: str = "127.0.0.1", port: int = 8400, t
         Route("/api/clips/{clip:int}/events", page.events),
         Route("/api/clips/{clip:int}/export", page.export),
         Route("/api/clips/{clip:int}/actions", page.act, methods=["POST"]),
+        Route("/api/clips/{clip:int}/teach", page.teach, methods=["POST"]),
     ]
     handlers: Any = {TrackerError: _refused, StaleError: _stale, ClientDisconnect: _gone, **BODY_HANDLERS}
     return Guard(Starlette(routes=routes, exception_handlers=handlers), host=host, port=port, token=token)
@@ -199,6 +202,14 @@ class _Page:
             raise TrackerError("send JSON with id (8 to 64 characters), revision and action")
         return JSONResponse(await asyncio.to_thread(clip.act, id, revision, action, tab[:64]))
 
+    async def teach(self, request: Request) -> Response:
+        clip = await self._clip(request)
+        try:
+            op = json.loads(await request.body())["op"]
+        except (ValueError, KeyError, TypeError, RecursionError) as e:
+            raise TrackerError("send JSON with op start or stop") from e
+        return JSONResponse(await asyncio.to_thread(clip.teach, op))
+
     async def events(self, request: Request) -> Response:
         """Server-sent events: what changes on this clip, whoever changes it."""
         clip = await self._clip(request)
@@ -207,7 +218,8 @@ class _Page:
 
         def hello() -> dict[str, Any]:
             assert clip.live is not None
-            state = {"version": clip.live.version, "up_to_date": clip.live.up_to_date, "progress": clip.progress()}
+            state = {"version": clip.live.version, "up_to_date": clip.live.up_to_date, "progress": clip.progress(),
+                     "teaching": clip.teaching.state()}  # fmt: skip
             return {"kind": "hello", "instance": self.project.instance} | clip.labels_state() | state
 
         async def stream() -> AsyncIterator[str]:

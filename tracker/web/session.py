@@ -24,6 +24,7 @@ from tracker.web.frames import FrameServer, PictureCache
 from tracker.web.live_path import LivePath
 from tracker.web.model import ModelDetections
 from tracker.web.store import LabelStore
+from tracker.web.teaching import Teaching
 
 INLINE_ROWS = 1500  # of the path that are sent along with the news of its change
 MAX_LISTENERS = 32
@@ -124,6 +125,7 @@ class ClipSession:
             model = Path(spec.model) if spec.model else None
             self.detections = ModelDetections(reader, spec.video, model, config, spec.fps, self._on_model)
         self.found: list[ReviewItem] = []
+        self.teaching = Teaching(spec.video, spec.labels, lambda state: self.hub.tell({"kind": "teach"} | state))
 
     # -- frames -------------------------------------------------------------------------------------------------
 
@@ -290,7 +292,25 @@ class ClipSession:
             "numbers": None if (steps == 1).all() else self.frame.tolist(), "rows": rows, "outside": outside,
             "notice": self.store.notice, "save_error": self.save_error, "failed": self.live.failed,
             "progress": self.progress(), "up_to_date": self.live.up_to_date, "version": self.live.version,
+            "teaching": self.teaching.state(),
         }  # fmt: skip
+
+    def teach(self, op: Any) -> dict[str, Any]:
+        """Starts (``start``) or ends (``stop``) teaching with the labels as they are now; its state.
+
+        Raises:
+            TrackerError: it is under way, or the labels cannot be saved.
+        """
+        if op == "start":
+            self.save()
+            if self.save_error:
+                raise TrackerError(self.save_error)
+            self.teaching.start()
+        elif op == "stop":
+            self.teaching.stop()
+        else:
+            raise TrackerError("send JSON with op start or stop")
+        return self.teaching.state()
 
     def progress(self) -> dict[str, Any]:
         assert self.live is not None
@@ -389,6 +409,7 @@ class ClipSession:
     def close(self) -> None:
         """Saves and frees everything."""
         self._closed = True
+        self.teaching.stop()
         self._dirty.set()
         if self.live is not None:
             self.live.close()

@@ -117,6 +117,7 @@ function news(e) {
     state.upToDate = e.up_to_date;
     emit("connection");
     emit("progress", e.progress);
+    emit("teach", e.teaching);
     if (waitForServer) { waitForServer(); waitForServer = null; }
     const late = !state.pending && e.revision !== state.revision;
     if (late) becomeStale("These labels were changed elsewhere while this tab was not connected.");
@@ -130,6 +131,8 @@ function news(e) {
     emit("trouble", e.text);
   } else if (e.kind === "progress") {
     emit("progress", { [e.task]: e });
+  } else if (e.kind === "teach") {
+    emit("teach", e);
   } else if (e.kind === "reload") {
     loadClip();
   } else if (e.kind === "track") {

@@ -8,6 +8,7 @@ import * as review from "./review.js";
 import * as play from "./play.js";
 import { bind } from "./keys.js";
 import "./timeline.js";
+import "./teach.js";
 
 const $ = (id) => document.getElementById(id);
 

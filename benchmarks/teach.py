@@ -1,0 +1,127 @@
+"""What teaching a court brings there and costs elsewhere: labels of the first half, F1@10 on the second half.
+
+    python benchmarks/teach.py DATA --clip indoor_lesson --from fold.pt --keys 30 --others shanghai --out t.jsonl
+
+``--from`` is a checkpoint that never saw the clip's venue. Every set of weights that ``tracker teach`` would try is
+scored; the last line of a run says which one it keeps. ``--frozen`` trains the heads alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+
+from tracker.app import teach as lesson
+from tracker.detect.model import BallModel
+from tracker.labels.dataset import Clip, load_dataset
+from tracker.labels.schema import read_labels, write_labels
+from tracker.learn import trainer
+from tracker.learn.cache import cache_clips
+from tracker.learn.checkpoint import load_checkpoint, save_checkpoint
+
+OTHER_FRAMES = 100  # of each other clip
+
+
+def known(path: str, work: Path) -> Path:
+    """The checkpoint, with what the bundled one carries where it carries nothing itself."""
+    state = load_checkpoint(path)
+    state.setdefault("carried", load_checkpoint("bundled")["carried"])
+    out = work / "start.pt"
+    save_checkpoint(out, state)
+    return out
+
+
+def part_of(clip: Clip, keep, name: str, work: Path) -> Clip:
+    rows = [k for k in read_labels(clip.labels) if keep(k.frame)]
+    path = work / f"{clip.name}.{name}.csv"
+    write_labels(path, rows)
+    return replace(clip, labels=path)
+
+
+def freeze() -> None:
+    """Lets only the heads learn."""
+    whole = trainer.build
+
+    def build(*args, **kwargs):
+        net = whole(*args, **kwargs)
+        for name, p in net.named_parameters():
+            p.requires_grad_("head" in name)
+        return net
+
+    trainer.build = build
+
+
+def main() -> None:
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("data")
+    p.add_argument("--clip", required=True)
+    p.add_argument("--from", dest="start", default="bundled")
+    p.add_argument("--keys", type=int, default=30)
+    p.add_argument("--others", default="")
+    p.add_argument("--minutes", type=float, default=8.0)
+    p.add_argument("--frozen", action="store_true")
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--work", type=Path, default=Path("runs/teach-benchmark"))
+    p.add_argument("--out", type=Path, required=True)
+    p.add_argument("--set", dest="overrides", action="append", default=[])
+    a = p.parse_args()
+    shutil.rmtree(a.work, ignore_errors=True)
+    a.work.mkdir(parents=True)
+    clips = {c.name: c for c in load_dataset(a.data)}
+    clip = clips[a.clip]
+    rows = [k for k in read_labels(clip.labels) if k.visibility >= 0]
+    half = rows[len(rows) // 2].frame
+    first = [k for k in rows if k.frame < half]
+    pick = np.unique(np.linspace(0, len(first) - 1, min(a.keys, len(first))).round().astype(int))
+    keys = a.work / "keys.csv"
+    write_labels(keys, [replace(first[i], source="human") for i in pick])
+    second = part_of(clip, lambda f: f >= half, "second", a.work)
+    names = [n for n in a.others.split(",") if n]
+    others = [part_of(clips[n], lambda f: f < OTHER_FRAMES, "other", a.work) for n in names]
+    start = known(a.start, a.work)
+    if a.frozen:
+        freeze()
+    began = time.monotonic()
+    taught_clip, taught, held = lesson.divided(clip.media, keys, read_labels(keys), a.work)
+    part = lesson.near(taught, clip.fps, held[0].frame)
+    filled = lesson.fill_in(taught_clip, taught, part, a.work, lesson.silent)
+    replay = lesson._replay(None, a.work, lesson.silent)
+    config, steps = lesson.plan(start, began, a.minutes, a.seed, a.work, a.overrides)
+    data = config.data
+    cached = cache_clips([filled], data.cache_dir, data.working_width, data.model_weight, True, part=part)
+    ready_s = time.monotonic() - began
+    last = trainer.train(cached, [], config, a.work / "run", quiet=True)
+    trained_s = time.monotonic() - began
+    later = lesson._later_part(taught_clip, held, a.work)
+    attempts, lines = [], []
+    for share in (0.0, *lesson.SHARES):
+        state = lesson.averaged(load_checkpoint(start), load_checkpoint(last), share)
+        net = BallModel(lesson.export_state(state, a.work / f"{share}.onnx", "m"), threads=1)
+        attempts.append(lesson.Attempt(share, lesson.score(later, net), lesson.score(replay, net)))
+        compared_s = time.monotonic() - began
+        line = {
+            "clip": a.clip, "keys": len(pick), "seen": sum(k.visibility in (1, 2) for k in taught), "frozen": a.frozen,
+            "seed": a.seed, "share": share, "steps": steps, "overrides": a.overrides,
+            "second_half": asdict(lesson.score([second], net)),
+            "others": asdict(lesson.score(others, net)) if others else None,
+            "held": attempts[-1].here.f1, "replay": attempts[-1].elsewhere.f1,
+        }  # fmt: skip
+        lines.append(line)
+        began += time.monotonic() - began - compared_s  # the benchmark's own scoring is not the command's time
+        print(json.dumps(line), flush=True)
+    chosen, kept = lesson.choose(attempts, lesson.MARGIN)
+    times = {"ready_s": ready_s, "trained_s": trained_s, "all_s": time.monotonic() - began}
+    with a.out.open("a") as f:
+        for line in lines:
+            f.write(json.dumps({**line, "kept": kept and line["share"] == chosen.share, **times}) + "\n")
+    print("keeps", chosen.share if kept else "nothing", times)
+
+
+if __name__ == "__main__":
+    main()
