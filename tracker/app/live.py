@@ -17,6 +17,7 @@ from tracker.track.live import LiveState, live_states
 from tracker.video.capture import Capture
 
 if TYPE_CHECKING:
+    from tracker.app.shadow import Shadow
     from tracker.monitor.live import LiveMonitor
     from tracker.monitor.metrics import Metrics
 
@@ -55,6 +56,7 @@ class LiveRun:
         page: shows every state; it stays the caller's to close.
         monitor: folder of the event log and the kept pictures (tracker/monitor).
         metrics: what is counted for Prometheus; serving it is the caller's.
+        shadow: a second model on the same pictures (:mod:`tracker.app.shadow`), after each state has been sent.
 
     Attributes:
         capture: the source.
@@ -65,9 +67,10 @@ class LiveRun:
         self, source: str, net: BallModel, config: Config, *, to: Sequence[str | Sink] = (), append: bool = False,
         paced: bool = False, wait: bool = False, fps: float | None = None, page: Page | None = None,
         monitor: str | Path | None = None, metrics: Metrics | None = None,
+        shadow: Shadow | None = None,
     ) -> None:  # fmt: skip
         self.net, self.config, self.to, self.append, self.page = net, config, to, append, page
-        self.monitor, self.metrics = monitor, metrics
+        self.monitor, self.metrics, self.shadow = monitor, metrics, shadow
         self.capture = Capture(source, config, paced=paced, wait=wait, fps=fps)
         self.missed = 0
         self.watched: dict[str, Any] = {}
@@ -90,6 +93,8 @@ class LiveRun:
                         self.page.show(state, line)
                 if watch:
                     watch.observe(state, self.capture.info)
+                if self.shadow and state.step is not None:
+                    self.shadow.compare(state.step)
                 yield state
 
     def _watch(self, stack: contextlib.ExitStack) -> LiveMonitor | None:

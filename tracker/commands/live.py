@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import click
 
 from tracker.commands.common import choosing, config_options, ending_in_order, note_unused, stream_option
-from tracker.core.errors import without_secrets
+from tracker.core.errors import TrackerError, without_secrets
 
 if TYPE_CHECKING:
     from tracker.app.live_sinks import Sink
-    from tracker.core.config import LiveConfig
+    from tracker.app.shadow import Shadow
+    from tracker.core.config import Config, LiveConfig
     from tracker.monitor.metrics import Metrics
     from tracker.web.preview import Preview
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 @click.option(
     "--sample-rate", type=click.FloatRange(0, 1), metavar="P", help="--monitor: share kept at random [0.002]."
 )
+@click.option("--shadow", metavar="FILE", help="Run this model beside the current one and compare them.")
+@click.option("--shadow-to", metavar="DIR", help="--shadow: keep pictures on which the two differ in DIR.")
 @click.option("--metrics-port", metavar="[HOST:]PORT", help="Prometheus metrics (host 127.0.0.1).")
 @click.option("--paced", is_flag=True, help="Replay a file at its own pace, as if it were live.")
 @click.option("--wait", is_flag=True, help="Keep trying when the source is not there yet.")
@@ -42,7 +45,8 @@ if TYPE_CHECKING:
 @config_options
 def command(
     source: str, to: tuple[str, ...], append: bool, preview: str | None, monitor: str | None,
-    sample_rate: float | None, metrics_port: str | None, paced: bool, wait: bool, model: str | None, fps: float | None,
+    sample_rate: float | None, shadow: str | None, shadow_to: str | None,
+    metrics_port: str | None, paced: bool, wait: bool, model: str | None, fps: float | None,
     max_frames: int | None, seconds: float | None, quiet: bool, stream: int | None,
     config_path: str | None, overrides: tuple[str, ...],
 ) -> None:  # fmt: skip
@@ -59,6 +63,7 @@ def command(
       tracker live rtsp://camera/stream --to states.jsonl --to ws://127.0.0.1:8765
       tracker live match.mp4 --paced --to udp://127.0.0.1:5005
       tracker live 0 --monitor watched/ --metrics-port 9100
+      tracker live 0 --shadow taught.onnx --shadow-to differences/
     """
     from tracker.app.live import live
     from tracker.core.config import load_config
@@ -67,6 +72,7 @@ def command(
         overrides = (*overrides, f"monitor.sample_rate={sample_rate}")
     note_unused(overrides, "video detect track live monitor")
     config = load_config(config_path, choosing(stream, overrides))
+    beside = _shadow(shadow, shadow_to, model, config)
     tell = (lambda text: None) if quiet else _say
     with ending_in_order() as ended, contextlib.ExitStack() as stack:
         page, metrics, targets = _servers(
@@ -75,8 +81,14 @@ def command(
         )  # fmt: skip
         totals = live(
             source, config, model=model, to=targets, append=append, paced=paced, wait=wait, fps=fps, page=page,
-            monitor=monitor, metrics=metrics, max_frames=max_frames, seconds=seconds,
+            monitor=monitor, metrics=metrics, max_frames=max_frames, seconds=seconds, shadow=beside,
         )  # fmt: skip
+    compared = beside.close() if beside is not None else None
+    if compared is not None and not quiet:
+        from tracker.app.shadow import verdict
+
+        for line in verdict(compared, shadow_to):
+            _say(line)
     if not quiet:
         mean = f"{1000 * totals['delay_mean_s']:.0f}" if totals["states"] else "-"
         _say(
@@ -95,6 +107,21 @@ def command(
             _say(f"{watched['flagged']} doubtful frames, {watched['pictures']} pictures kept; see tracker review")
     if totals["interrupted"]:
         raise click.exceptions.Exit(ended.code)
+
+
+def _shadow(path: str | None, folder: str | None, current: str | None, config: Config) -> Shadow | None:
+    from tracker.core.files import keep_apart
+    from tracker.detect.model import BallModel
+
+    if path is None:
+        if folder is not None:
+            raise TrackerError("--shadow-to says where the pictures that differ go; give --shadow MODEL, too")
+        return None
+    from tracker.app.shadow import Shadow
+
+    if folder is not None:
+        keep_apart([folder], [p for p in (path, current) if p])
+    return Shadow(BallModel(path, threads=config.detect.threads), config, folder)
 
 
 def _servers(
