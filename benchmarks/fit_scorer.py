@@ -26,6 +26,7 @@ from tracker.core.files import atomic_write
 from tracker.core.types import Detections
 from tracker.labels.dataset import load_dataset
 from tracker.track.path_tracker import PathSettings, Scene, pieces
+from tracker.track.rest import RestWatch
 from tracker.track.scorer import CANDIDATE, DEFAULT, STRETCH, Scorer
 
 BALL_PX, NEAR_PX = 8.0, 20.0  # at 1280 wide: nearer is the ball, between is neither
@@ -109,11 +110,12 @@ def stretches_of(run: Run, scorer: Scorer) -> tuple[np.ndarray, np.ndarray]:
         scene.restart()
         scene.judge(np.inf, scorer)
         path = scene.path(0, scorer)
+        idle = RestWatch().unproved(path.time_s, path.xy, 0, len(path.time_s))  # never reported, so nothing to learn
         for first, last in pieces(path.choice, path.time_s, scene.settings):
             known = np.flatnonzero(path.choice[first : last + 1] >= 0) + first
             for j in range(first, last + 1):
                 i = rows[j]
-                if run.clip.visibility[i] not in (0, 1, 2):
+                if run.clip.visibility[i] not in (0, 1, 2) or idle[j]:
                     continue
                 a, b = known[known <= j][-1], known[known >= j][0]
                 share = 0.0 if a == b else (path.time_s[j] - path.time_s[a]) / (path.time_s[b] - path.time_s[a])

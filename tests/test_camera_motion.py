@@ -177,3 +177,14 @@ def test_a_pan_that_begins_slowly_is_not_taken_for_rest():
 def test_a_zoom_of_the_small_picture_turns_about_its_first_pixels_centre():
     """Small px u shows source px 4 u + 1.5, so u' = 2 u is x' = 2 x - 1.5."""
     assert np.allclose(_in_source(np.array([[2.0, 0, 0], [0, 2.0, 0]]), SCALE, SCALE), [[2, 0, -1.5], [0, 2, -1.5]])
+
+
+def test_a_zoom_too_slow_to_be_seen_between_two_pictures_adds_up():
+    """0.05 % a picture: each pair looks still; after 60 the corner is 20 px away."""
+    cameras = [(300.0 + 0.32 * i, 200.0 + 0.18 * i, 1 + 0.0005 * i) for i in range(61)]
+    found = follow(cameras, scene(4))
+    total = np.eye(3)
+    for motion, cut in found[1:]:
+        assert motion.confident and not cut
+        total = np.vstack([motion.matrix, [0, 0, 1]]) @ total
+    assert worst_error(total[:2], truth(cameras[0], cameras[-1])) < 3

@@ -6,6 +6,7 @@ from tracker.core.errors import TrackerError
 from tracker.core.types import CameraMotion, Detections, Status
 from tracker.track.cadence import Cadence
 from tracker.track.path_tracker import PathSettings, PathTracker, track_path
+from tracker.track.rest import RestWatch
 from tracker.track.scorer import DEFAULT, Scorer
 
 DT = 0.04
@@ -106,6 +107,40 @@ def test_a_ball_at_rest_that_arrived_is_kept_and_a_mark_is_not():
     assert np.nanmax(error(states, xy)) < 8 and seen(states)[:55].all()
     alone = [Detections(mark, np.array([0.95]), np.full(1, 4.0)) for _ in range(65)]
     assert not seen(track(alone)).any()
+
+
+def test_while_the_ball_is_hidden_a_light_far_away_is_not_it():
+    """The path has nothing better than the light for a second; it jumped there, so nobody saw the ball come."""
+    xy = arc(70, v0=(500, -700), g=900.0)
+    found = claims(xy, np.random.default_rng(13), hidden=range(22, 48), clutter=0)
+    for k in range(20, 50):
+        lamp = np.array([[1500.0, 150.0]]) + np.random.default_rng(k).normal(size=(1, 2))
+        both = np.concatenate([lamp, found[k].xy])
+        found[k] = Detections(both, np.full(len(both), 0.93), np.full(len(both), 4.0))
+    states = track(found)
+    assert np.nanmax(error(states, xy)[:20]) < 8 and np.nanmax(error(states, xy)[51:]) < 8
+    assert not (np.hypot(*(np.array([s.xy for s in states]) - [1500, 150]).T) < 60).any()
+
+
+def test_rest_is_proved_by_the_way_there_or_away_and_stays_so():
+    rng = np.random.default_rng(14)
+    there, away = np.arange(300.0, 0.0, -20.0), np.arange(20.0, 300.0, 20.0)
+    still, jump = np.zeros(90), np.full(6, 800.0)
+    for parts, proved in (
+        ((there, still), True),
+        ((still, away), True),
+        ((jump, still), False),
+        ((jump, still, jump), False),
+    ):
+        x = np.concatenate(parts)
+        xy = np.stack([x, np.full(len(x), 5.0)], axis=1) + rng.normal(size=(len(x), 2)) * 0.5
+        time_s, watch, out = np.arange(len(x)) * DT, RestWatch(), np.zeros(len(x), bool)
+        for begun in range(0, len(x), 40):  # in blocks, each with a second of what came before and what follows
+            a, b = max(0, begun - 25), min(len(x), begun + 140)
+            settled = min(len(x), begun + 40)
+            out[begun:settled] = watch.unproved(time_s[a:b], xy[a:b], begun - a, settled - a)[begun - a : settled - a]
+        rest = np.abs(x) < 1
+        assert not out[~rest].any() and out[rest].mean() == (not proved)
 
 
 def test_weak_detections_on_one_path_are_a_ball_and_scattered_ones_are_not():

@@ -1,7 +1,9 @@
 """What the camera did between two pictures: nothing, a pan, a zoom, or a cut to another scene.
 
 It works on a small grey copy of the picture. A camera at rest is recognised from the difference at edges alone and
-answered with *exactly* the identity, so that no jitter gets into the track. Otherwise sparse pyramidal Lucas-Kanade
+answered with *exactly* the identity, so that no jitter gets into the track. Pictures are held against the last one in
+which something had moved, not against the one before: a zoom too slow to be seen between two pictures adds up until it
+is seen, and is then undone in one step. Otherwise sparse pyramidal Lucas-Kanade
 flow (Bouguet 2001) at corners is fitted by a similarity (pan, zoom, roll) with RANSAC, which passes over the players
 as outliers. Where that fails, either the pan is too fast for it (phase correlation decides), or the scene has changed.
 """
@@ -18,7 +20,6 @@ SMALL_SIDE = 320  # px of the longer side of the grey copy
 SMALLEST = 16  # px a side that say anything about motion
 EDGE = 24  # grey levels across an edge
 STILL_DIFFERENCE = 2.5  # median grey difference at edges; noise and compression alone stay below
-EDGES_LIVE = 4  # pictures: edges of a picture long ago lie on flat ground by now, if a pan began slowly
 DEAD_BAND_PX = 0.08  # small px: less than this anywhere in the picture is no motion
 CORNERS, FEWEST_CORNERS, REFRESH = 80, 50, 12  # corners sought, kept before new ones are sought, pictures they live
 MIN_POINTS = 12
@@ -48,9 +49,8 @@ class CameraMotionEstimator:
 
     def reset(self) -> None:
         """Forgets the previous picture (a gap in time)."""
-        self._before: Image | None = None
-        self._edges: Image | None = None
-        self._edges_age = 0
+        self._before: Image | None = None  # the last picture that was not still
+        self._edges: Image | None = None  # of it
         self._corners: FloatArray | None = None  # float32 [n, 1, 2] in the previous picture
         self._age = 0
 
@@ -73,16 +73,15 @@ class CameraMotionEstimator:
             raise ValueError(f"camera motion needs a grey uint8 picture [h, w], got {grey.dtype} {grey.shape}")
         if min(grey.shape) < SMALLEST:
             return CameraMotion(), False
-        before, self._before = self._before, grey
+        before = self._before
         if before is None or before.shape != grey.shape:
-            self._edges = self._corners = None
+            self._before, self._edges, self._corners = grey, None, None
             return CameraMotion(), False
-        if self._edges is None or self._edges_age >= EDGES_LIVE:
-            self._edges, self._edges_age = _edges(before), 0
-        self._edges_age += 1
+        if self._edges is None:
+            self._edges = _edges(before)
         if _still(before, grey, self._edges):
-            return CameraMotion(), False  # the same scene: its edges and corners stay where they are for a while
-        self._edges = None
+            return CameraMotion(), False  # the same scene: its edges and corners stay where they are
+        self._before, self._edges = grey, None
         matrix, share = self._flow(before, grey)
         if matrix is None or share < SURE_INLIERS:
             self._corners = None

@@ -24,6 +24,7 @@ from tracker.motion.path import FREE, PathCosts, PathSearch, Step
 from tracker.motion.smooth import smooth_imm
 from tracker.track.cadence import Cadence, retimed
 from tracker.track.clock import PictureClock
+from tracker.track.rest import RestWatch
 from tracker.track.scorer import DEFAULT, REST_S, WIDE_S, Moment, Scorer, candidate_inputs, stretch_inputs
 
 
@@ -138,7 +139,7 @@ class Scene:
         self._clock, self._now, self._view = PictureClock(), 0.0, np.eye(3)
         self._cadence, self._interval_s = cadence or Cadence(), 1 / 30
         self._costs = replace(settings.costs, max_speed=config.max_speed_px_s * 1.5)
-        self._search = PathSearch(self._costs)
+        self._search, self._rest = PathSearch(self._costs), RestWatch()
         self._waiting: list[_Shown] = []
         self._forgotten = 0
         self.moments: list[Moment | None] = []
@@ -206,6 +207,7 @@ class Scene:
         while first > self._forgotten and self._at(self._emitted) - self._at(first - 1) <= s.context_s:
             first -= 1
         path = self.path(first, scorer)
+        path.p[self._rest.unproved(path.time_s, path.xy, self._emitted - first, end - first)] = 0.0
         known = self._smooth(path, first, end, threshold)
         out = []
         held = 0
