@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from tracker.core.errors import TrackerError
 from tracker.core.types import Label
-from tracker.labels.formats import FormatOptions, read_format, write_format
+from tracker.labels.formats import FormatOptions, detect_format, read_format, write_format
 from tracker.labels.numbering import Media, frames_in_names, media_near
 from tracker.labels.schema import LabelTable
 
@@ -433,18 +434,92 @@ def test_own_files_with_nan_are_read_and_a_wrong_cell_is_named(tmp_path: Path) -
     [
         ("a.json", '{"categories": {}, "items": []}', "Datumaro"),
         ("a.json", '{"item": {}, "annotations": []}', "Darwin"),
-        ("a.json", '{"_via_img_metadata": {}}', "VGG Image Annotator"),
         ("a.json", '{"framesCount": 9, "objects": [], "frames": []}', "Supervisely"),
-        ("a.json", '{"shapes": [], "imagePath": "1.jpg"}', "LabelMe"),
-        ("a.csv", "scorer,x,x\nbodyparts,ball,ball\n", "DeepLabCut"),
         ("a.csv", "track,frame_idx,instance.score,ball.x,ball.y\n0,1,1,2,3\n", "SLEAP"),
-        ("a.csv", "filename,region_shape_attributes\n1.jpg,x\n", "VGG"),
     ],
 )
 def test_known_formats_that_are_not_read_are_named(tmp_path: Path, name: str, text: str, told: str) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(TrackerError, match=f"this is a.* {told}.*which is not read; export it as"):
         read_format(tmp_path / name)
+
+
+def via(path: Path, names: list[str]) -> Path:
+    box = {"name": "rect", "x": 10, "y": 20, "width": 4, "height": 6}
+    shapes = [box, {"name": "circle", "cx": 12, "cy": 23, "r": 3},
+              {"name": "point", "cx": 12, "cy": 23}]  # fmt: skip
+    if path.suffix == ".csv":
+        with path.open("w", newline="") as f:
+            out = csv.writer(f)
+            out.writerow(
+                ["filename", "file_size", "region_count", "region_id", "region_shape_attributes", "region_attributes"]
+            )
+            for i, name in enumerate(names):
+                out.writerow([name, 9, 1, 0, json.dumps(shapes[i % 3]), '{"kind": "ball"}'])
+            out.writerow([f"{'0' * 6}.jpg" if names[0] == "000000.jpg" else "000003.jpg", 9, 0, 0, "{}", "{}"])
+        return path
+    region = [{"shape_attributes": s, "region_attributes": {"kind": "ball"}} for s in shapes]
+    player = {"shape_attributes": shapes[0], "region_attributes": {"kind": "player"}}
+    data = {n + "9": {"filename": n, "regions": [region[i % 3], player]} for i, n in enumerate(names)}
+    path.write_text(json.dumps({"_via_img_metadata": data} if path.stem == "project" else data))
+    return path
+
+
+def labelme(folder: Path, names: list[str]) -> Path:
+    folder.mkdir()
+    points = [([[10, 20], [14, 26]], "rectangle"), ([[12, 23], [12, 26]], "circle"), ([[12, 23]], "point")]
+    for i, name in enumerate(names):
+        p, kind = points[i % 3]
+        shapes = [{"label": "ball", "points": p, "shape_type": kind}, {"label": "net", "points": [[0, 0], [9, 9]]}]
+        data = {"version": "5.0", "shapes": shapes, "imagePath": f"..\\pictures\\{name}"}
+        (folder / f"{name[:-4]}.json").write_text(json.dumps(data))
+    return folder
+
+
+def deeplabcut(path: Path, names: list[str]) -> Path:
+    rows = [f"labeled-data/rally/{n},3,4,11.5,22.5" for n in names]
+    head = "scorer,me,me,me,me\nbodyparts,racket,racket,ball,ball\ncoords,x,y,x,y\n"
+    path.write_text(head + "\n".join(rows) + "\nlabeled-data/rally/000003.jpg,3,4,,\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("form", "name"),
+    [("via", "a.csv"), ("via", "a.json"), ("via", "project.json"), ("labelme", "folder"), ("deeplabcut", "a.csv")],
+)
+def test_drawn_shapes_are_read(tmp_path: Path, form: str, name: str) -> None:
+    pictures(tmp_path / "clip", range(1, 10))
+    make = {"via": via, "labelme": labelme, "deeplabcut": deeplabcut}[form]
+    path = make(tmp_path / name, [f"{n:06d}.jpg" for n in (1, 4, 9)])
+    assert detect_format(path) == form
+    table = read_format(path, None, replace(SIZE, clip=Media(tmp_path / "clip"), notes=[]))
+    assert table.frame.tolist() == [1, 4, 9]
+    np.testing.assert_array_equal(table.xy, [[11.5, 22.5]] * 3)
+    if form != "deeplabcut":
+        assert table.wh[0].tolist() == [4, 6] and table.wh[1].tolist() == [6, 6] and np.isnan(table.wh[2]).all()
+        with pytest.raises(TrackerError, match=r"nothing is called 'puck'; there are: ball.*--label"):
+            read_format(path, None, replace(SIZE, label="puck", notes=[]))
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_tracks_of_deeplabcut(tmp_path: Path, several: bool) -> None:
+    one = "scorer,m,m,m\n{}bodyparts,ball,ball,ball\ncoords,x,y,likelihood\n"
+    text = one.format("") + "0,10,20,0.99\n1,11,21,0.3\n2,12,22,0.8\n"
+    if several:
+        text = (
+            "scorer,m,m,m,m\nindividuals,a,a,b,b\nbodyparts,ball,ball,ball,ball\ncoords,x,y,x,y\n0,1,2,3,4\n1,1,2,3,4\n"
+        )
+    (tmp_path / "a.csv").write_text(text)
+    options = replace(SIZE, notes=[])
+    if several:
+        with pytest.raises(TrackerError, match=r"2 tracks.*--track"):
+            read_format(tmp_path / "a.csv", None, options)
+        table = read_format(tmp_path / "a.csv", None, replace(options, track="b ball"))
+        assert table.xy.tolist() == [[3, 4], [3, 4]]
+        return
+    table = read_format(tmp_path / "a.csv", None, options)
+    assert table.frame.tolist() == [0, 2] and table.source.tolist() == ["model", "model"]
+    assert any("1 positions with a likelihood below 0.6" in n for n in options.notes)
 
 
 def test_label_studio_short_form_is_read(tmp_path: Path) -> None:

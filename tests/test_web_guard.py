@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
+from typing import Any
 
 import pytest
 
@@ -130,6 +131,25 @@ def test_half_requests_shut_nobody_out_and_are_closed(monkeypatch: pytest.Monkey
             time.sleep(0.2)
         assert not any(map(is_open, held))
         assert ask(served.address + "metrics", {})[0] == 200
+
+
+def test_bytes_that_cannot_be_answered_end_their_connection_quietly(monkeypatch: Any, caplog: Any) -> None:
+    """h11 refuses to answer bytes that break a request which has ended the connection already."""
+    usual, broken = serving.H11Protocol.handle_events, [True]
+
+    def breaks(self: Any) -> None:
+        if broken.pop() if broken else False:
+            raise serving.LocalProtocolError("can't handle event type Response in this state")
+        usual(self)
+
+    monkeypatch.setattr(serving.H11Protocol, "handle_events", breaks)
+    routes = [metrics_route(lambda accept: (b"a 1\n", "text/plain"))]
+    with closing(serve_routes(routes, "127.0.0.1", 0, "this", "--port")) as served:
+        with socket.create_connection(("127.0.0.1", served.port), timeout=20) as connection:
+            connection.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
+            assert connection.recv(4096) == b""
+        assert ask(served.address + "metrics", {})[0] == 200
+    assert not [r for r in caplog.records if r.exc_info]
 
 
 def test_the_second_request_of_a_connection_has_its_time_too(monkeypatch: pytest.MonkeyPatch) -> None:

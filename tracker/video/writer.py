@@ -22,6 +22,9 @@ from tracker.video.sound import Sound
 
 _FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".avi": "avi"}
 _MOST_PX = 16_384  # of a side, for H.264 as its encoders take it
+_LARGE = (
+    4096 * 2304
+)  # px beyond which the encoder holds few pictures, at larger files: x264's usual 15 take 1.3 GB of 8K
 _OF_THE_DISK = {
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ENOTDIR,
     errno.EISDIR, errno.ENOENT, errno.EMFILE, errno.ENAMETOOLONG, errno.ESTALE,
@@ -113,7 +116,9 @@ class VideoWriter:
         rate = Fraction(fps).limit_denominator(1001)
         self._pad = (self.height % 2, self.width % 2)
         if "libx264" in av.codecs_available:
-            stream = self._container.add_stream("libx264", rate=rate, options={"crf": str(crf), "preset": "veryfast"})
+            large = self.width * self.height > _LARGE
+            how = {"preset": "ultrafast", "tune": "zerolatency"} if large else {"preset": "veryfast"}
+            stream = self._container.add_stream("libx264", rate=rate, options={"crf": str(crf), **how})
         else:
             stream = self._container.add_stream("mpeg4", rate=rate)
             stream.bit_rate = max(400_000, int(0.15 * self.width * self.height * fps))

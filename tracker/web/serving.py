@@ -17,6 +17,7 @@ from tracker.core.errors import TrackerError, missing_extra
 
 try:
     import uvicorn
+    from h11 import LocalProtocolError
     from uvicorn.protocols.http.h11_impl import H11Protocol
 except ModuleNotFoundError as e:
     raise missing_extra(e.name or "uvicorn", "label", "a page in the browser") from e
@@ -111,7 +112,12 @@ def _protocol() -> type[H11Protocol]:
             self.transport.close()
 
         def handle_events(self) -> None:
-            super().handle_events()
+            try:
+                super().handle_events()
+            except (
+                LocalProtocolError
+            ):  # bytes after a request that has ended the connection: there is no answer to them
+                self.transport.close()
             if self.cycle is not None and not self.cycle.response_complete:
                 self._served()
 

@@ -41,6 +41,9 @@ FORMATS: dict[str, Format] = {
     "coco": _format("coco", "COCO detection JSON", "absent hard occluded wh source sd_px reason"),
     "mot": _format("mot", "MOTChallenge gt.txt", "hard occluded wh"),
     "gamestate": _format("gamestate", "SoccerNet game state JSON (read only)", "wh", writes=False),
+    "via": _format("via", "VGG Image Annotator CSV or JSON (read only)", "wh", writes=False),
+    "labelme": _format("labelme", "LabelMe JSON, a file or a folder (read only)", "wh", writes=False),
+    "deeplabcut": _format("deeplabcut", "DeepLabCut CSV (read only)", "", writes=False),
     "labelstudio": _format("labelstudio", "Label Studio video JSON", "absent hard occluded wh source sd_px reason"),
 }
 WRITABLE = tuple(name for name, form in FORMATS.items() if form.writes)
@@ -54,7 +57,7 @@ def detect_format(path: Path) -> str:
         TrackerError: it is none of them; name it with ``--from``.
     """
     if path.is_dir():
-        return "yolo"
+        return "labelme" if any(path.glob("*.json")) and not any(path.glob("*.txt")) else "yolo"
     suffix = path.suffix.lower()
     if suffix == ".xml":
         return "cvat"
@@ -78,6 +81,10 @@ def detect_format(path: Path) -> str:
         return "mot"
     if len(first.split()) in (2, 3) and "," not in first:
         return "wasb"
+    if {"region_shape_attributes", "filename"} <= set(names):
+        return "via"
+    if names and names[0] == "scorer":
+        return "deeplabcut"
     if known := _foreign_table(names):
         raise TrackerError(f"{path}: this is {known}, which is not read; {_WAY_OUT}")
     found = f" (its first row is '{first[:60]}')" if first.isprintable() and first else ""
@@ -97,30 +104,26 @@ def _is_number(text: str) -> bool:
 
 def _foreign_table(names: list[str]) -> str:
     """What a table of another tool is called, "" for an unknown one."""
-    if names and names[0] == "scorer":
-        return "a DeepLabCut table"
     if {"track", "frame_idx"} <= set(names):
         return "a SLEAP analysis table"
-    if {"region_shape_attributes", "filename"} <= set(names):
-        return "a table of the VGG Image Annotator (VIA)"
     if {"image_path", "bbox_x"} & set(names) and "label_name" in names:
         return "a makesense.ai table"
     return ""
 
 
 def _json_format(path: Path) -> str:
-    from tracker.labels.formats import gamestate
+    from tracker.labels.formats import gamestate, labelme, via
 
     data = read_json(path)
-    if gamestate.is_one(data):
-        return "gamestate"
+    for name, module in (("gamestate", gamestate), ("labelme", labelme), ("via", via)):
+        if module.is_one(data):
+            return name
     if isinstance(data, dict):
         if "images" in data:
             return "coco"
         for keys, name in (
             (("categories", "items"), "a Datumaro file"), (("item", "annotations"), "a Darwin (V7) file"),
-            (("_via_img_metadata",), "a project of the VGG Image Annotator (VIA)"),
-            (("framesCount", "objects"), "a Supervisely video file"), (("shapes", "imagePath"), "a LabelMe file"),
+            (("framesCount", "objects"), "a Supervisely video file"),
             (("skeletons", "videos"), "a SLEAP file"), (("log", "openlabel"), "an OpenLABEL file"),
         ):  # fmt: skip
             if all(k in data for k in keys):
