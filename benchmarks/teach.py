@@ -64,7 +64,7 @@ def main() -> None:
     p.add_argument("--from", dest="start", default="bundled")
     p.add_argument("--keys", type=int, default=30)
     p.add_argument("--others", default="")
-    p.add_argument("--minutes", type=float, default=8.0)
+    p.add_argument("--minutes", type=float, default=4.0, help="of training")
     p.add_argument("--frozen", action="store_true")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--work", type=Path, default=Path("runs/teach-benchmark"))
@@ -92,25 +92,29 @@ def main() -> None:
     part = lesson.near(taught, clip.fps, held[0].frame)
     filled = lesson.fill_in(taught_clip, taught, part, a.work, lesson.silent)
     replay = lesson._replay(None, a.work, lesson.silent)
-    config, steps = lesson.plan(start, began, a.minutes, a.seed, a.work, a.overrides)
+    config, steps = lesson.plan(start, a.minutes * 60, a.seed, a.work, a.overrides)
     data = config.data
     cached = cache_clips([filled], data.cache_dir, data.working_width, data.model_weight, True, part=part)
     ready_s = time.monotonic() - began
     last = trainer.train(cached, [], config, a.work / "run", quiet=True)
     trained_s = time.monotonic() - began
     later = lesson._later_part(taught_clip, held, a.work)
-    attempts, lines = [], []
+    attempts, lines, rights = [], [], []
     for share in (0.0, *lesson.SHARES):
         state = lesson.averaged(load_checkpoint(start), load_checkpoint(last), share)
         net = BallModel(lesson.export_state(state, a.work / f"{share}.onnx", "m"), threads=1)
-        attempts.append(lesson.Attempt(share, lesson.score(later, net), lesson.score(replay, net)))
+        (mine, right), (theirs, _) = lesson.score(later, net), lesson.score(replay, net)
+        rights.append(right)
+        gained, lost = int((right & ~rights[0]).sum()), int((rights[0] & ~right).sum())
+        attempts.append(lesson.Attempt(share, mine, theirs, gained, lost))
         compared_s = time.monotonic() - began
         line = {
             "clip": a.clip, "keys": len(pick), "seen": sum(k.visibility in (1, 2) for k in taught), "frozen": a.frozen,
             "seed": a.seed, "share": share, "steps": steps, "overrides": a.overrides,
-            "second_half": asdict(lesson.score([second], net)),
-            "others": asdict(lesson.score(others, net)) if others else None,
+            "second_half": asdict(lesson.score([second], net)[0]),
+            "others": asdict(lesson.score(others, net)[0]) if others else None,
             "held": attempts[-1].here.f1, "replay": attempts[-1].elsewhere.f1,
+            "gained": gained, "lost": lost,
         }  # fmt: skip
         lines.append(line)
         began += time.monotonic() - began - compared_s  # the benchmark's own scoring is not the command's time

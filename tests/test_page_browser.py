@@ -322,3 +322,19 @@ def test_next_goes_to_the_worst_gap_near_by(clip: Path, tab: Any) -> None:
             return oneball.worstNear()[0]; })"""
         assert 40 <= t.js(scene + "(true)") <= 50
         assert 1000 < t.js(scene + "(false)") <= 1050  # where it begins, not the end of the clip
+
+
+def test_the_teach_button_says_what_is_missing(clip: Path, truth: dict[int, Label], tab: Any) -> None:
+    pytest.importorskip("torch")
+    with served(clip, "--port", "0") as server:
+        t = tab(server.url)
+        say(t, truth[0])
+        t.answered()
+        said, button = t.page.locator("#teach-said"), t.page.locator("#teach-start")
+        assert "Ten minutes" in said.inner_text() and button.inner_text() == "Teach this court"
+        button.click()
+        t.until("document.getElementById('teach-said').textContent.includes('in sight')")
+        assert "1 labelled frames with the ball in sight, teaching needs 20" in said.inner_text()
+        assert button.inner_text() == "Teach this court" and not t.page.locator("#teach-bar").is_visible()
+        shot(t, "teach")
+        assert not t.errors

@@ -1,5 +1,6 @@
 """Teaching a court: what is taught, what is compared, what is kept, and that nothing travels less far than before."""
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +14,7 @@ from tracker.app.rendered import write_clip  # noqa: E402
 from tracker.app.teach import Attempt, Score, choose, near  # noqa: E402
 from tracker.commands.main import group  # noqa: E402
 from tracker.core.errors import TrackerError  # noqa: E402
+from tracker.core.progress import lines  # noqa: E402
 from tracker.core.types import Label  # noqa: E402
 from tracker.detect.model import BallModel  # noqa: E402
 from tracker.labels.schema import read_labels, write_labels  # noqa: E402
@@ -31,8 +33,8 @@ def court(tmp_path_factory):
     return video, keys
 
 
-def attempt(share, here, elsewhere):
-    return Attempt(share, Score(here, here, here, 9), Score(elsewhere, elsewhere, elsewhere, 100))
+def attempt(share, here, elsewhere, gained=5, lost=0):
+    return Attempt(share, Score(here, here, here, 9), Score(elsewhere, elsewhere, elsewhere, 100), gained, lost)
 
 
 def test_what_is_better_here_and_no_worse_elsewhere_is_kept():
@@ -44,6 +46,12 @@ def test_what_is_better_here_and_no_worse_elsewhere_is_kept():
     best, kept = choose([before, attempt(1.0, 0.9, 0.7)], 0.01)
     assert not kept and "lost elsewhere" in lesson._words(before, best, kept, 0.01)
     assert choose([before, attempt(1.0, 0.9, 0.7)], 0.3)[1]
+    best, kept = choose([before, attempt(1.0, 0.9, 0.9, 3, 1)], 0.01)
+    assert (
+        not kept
+        and best.chance == 5 / 16
+        and "3 labelled frames gained and 1 lost" in lesson._words(before, best, kept, 0.01)
+    )
 
 
 def test_only_frames_near_a_label_and_before_the_later_part_are_read():
@@ -54,9 +62,15 @@ def test_only_frames_near_a_label_and_before_the_later_part_are_read():
     assert [f.index for f in seen if f.gap] == [58, 88] and frames[61].repeated
 
 
+def test_labels_far_apart_are_compared_each_with_video_around_it():
+    assert lesson.around([10, 30, 500, 520, 900], 25.0) == [(0, 55), (475, 545), (875, 925)]
+    assert lesson.around([10, 61, 111], 25.0) == [(0, 136)]  # stretches that touch are one
+
+
 def small(monkeypatch):
     for name, value in {
         "STEPS": (2, 2), "SHARES": (1.0,), "RENDERED_S": 0.2, "RENDERED": (("tennis", 301),), "SYNTHETIC_SHARE": 0.0,
+        "KNOWN": 2.0, "FEWEST": 10,
     }.items():  # fmt: skip
         monkeypatch.setattr(lesson, name, value)
 
@@ -83,17 +97,23 @@ def test_the_new_file_knows_all_that_the_old_one_knew_and_who_taught_it(court, t
         lesson.teach(court[0], court[1], out, overrides=fast)
 
 
-def test_what_is_not_better_and_what_is_interrupted_leaves_nothing(court, tmp_path, monkeypatch):
+def test_what_is_not_better_and_what_is_interrupted_leaves_nothing(court, tmp_path, monkeypatch, capsys):
     small(monkeypatch)
-    monkeypatch.setattr(lesson, "choose", lambda attempts, margin: (attempts[1], False))
+    monkeypatch.setattr(lesson, "choose", lambda attempts, margin: (attempts[-1], False))
     args = ["teach", str(court[0]), "--labels", str(court[1]), "--out", str(tmp_path / "m.onnx"), "--quiet"]
     fast = ["--set", "train.batch=2", "--set", "train.workers=0"]
     result = CliRunner().invoke(group, [*args, *fast])
     assert result.exit_code == 1 and result.output.startswith("Not kept") and not list(tmp_path.iterdir())
+    monkeypatch.setattr(lesson, "KNOWN", 0.0)  # nothing to learn: no time is spent on it
+    known = lesson.teach(court[0], court[1], tmp_path / "m.onnx", progress=lines)
+    assert (known.kept, known.steps, len(known.attempts)) == (False, 0, 1) and "known already" in known.words
+    told = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
+    assert told[0] == {"doing": "fill", "done": 0, "total": None} and not list(tmp_path.iterdir())
 
     def stop(*_, **__):
         raise KeyboardInterrupt
 
+    monkeypatch.setattr(lesson, "KNOWN", 2.0)
     monkeypatch.setattr(lesson, "train", stop)
     with pytest.raises(KeyboardInterrupt):
         lesson.teach(court[0], court[1], tmp_path / "m.onnx", overrides=["train.batch=2"])
@@ -103,7 +123,7 @@ def test_what_is_not_better_and_what_is_interrupted_leaves_nothing(court, tmp_pa
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda keys: keys[:4], "teaching needs 10"),
+        (lambda keys: keys[:4], "teaching needs 20"),
         (lambda keys: [Label(k.frame, 1, k.x + 500, k.y) for k in keys], "does not fit"),
         (lambda keys: [Label(k.frame + 40, 1, k.x, k.y) for k in keys], "does not fit"),
     ],
