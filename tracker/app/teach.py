@@ -95,7 +95,7 @@ class Attempt:
     def chance(self) -> float:
         """Of as many gained frames or more if either were as likely (sign test, one-sided)."""
         n = self.gained + self.lost
-        return sum(math.comb(n, k) for k in range(self.gained, n + 1)) / 2**n
+        return float(sum(math.comb(n, k) for k in range(self.gained, n + 1)) / 2**n)
 
 
 @dataclass(frozen=True, slots=True)
