@@ -328,7 +328,7 @@ def test_the_teach_button_says_what_is_missing(clip: Path, truth: dict[int, Labe
     pytest.importorskip("torch")
     with served(clip, "--port", "0") as server:
         t = tab(server.url)
-        say(t, truth[0])
+        say(t, truth[3])
         t.answered()
         said, button = t.page.locator("#teach-said"), t.page.locator("#teach-start")
         assert "Ten minutes" in said.inner_text() and button.inner_text() == "Teach this court"
