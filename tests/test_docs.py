@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from tracker.commands.main import COMMANDS, LazyGroup, group
 from tracker.core.config import Config
@@ -196,3 +197,14 @@ def test_reference_has_the_whole_public_api():
         n.rsplit(".", 1)[1] for n in re.findall(r"^::: (\S+)$", (ROOT / "docs/reference/python.md").read_text(), re.M)
     }
     assert set(tracker.__all__) - {"__version__"} <= named
+
+
+def test_every_place_that_names_the_version_names_this_one():
+    from tracker import __version__
+
+    changes = re.search(r"^## (\d+\.\d+\.\d+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.M)
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))["version"]
+    assert changes is not None
+    assert {changes[1], str(cited)} == {__version__}
+    assert f"version = {{{__version__}}}" in (ROOT / "docs" / "citation.md").read_text(encoding="utf-8")
+    assert CliRunner().invoke(group, ["--version"]).output.split()[-1] == __version__

@@ -150,6 +150,13 @@ def test_small_and_odd_pictures():
             assert path.out_size[0] % 2 == 0 == path.out_size[1] % 2
 
 
+def test_what_is_written_of_a_small_source_has_a_useful_size():
+    sizes = {CropBounds.of(FollowConfig(aspect=a), 640, 360).out_size for a in ("16:9", "9:16", "1:1")}
+    assert {min(s) for s in sizes} == {480}
+    assert CropBounds.of(FollowConfig(output_height=180), 640, 360).out_size == (320, 180)  # what is asked for holds
+    assert min(CropBounds.of(FollowConfig(), 3840, 2160).out_size) > 480
+
+
 def test_the_crop_shows_what_it_says():
     y, x = np.mgrid[:120, :200]
     image = np.stack([x, y, np.zeros_like(x)], 2).astype(np.uint8)

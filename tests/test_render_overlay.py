@@ -46,6 +46,23 @@ def test_lost_ball_draws_only_the_status_line():
     assert np.array_equal(out[:690], image[:690]) and count(out[690:], LOST) > 20
 
 
+@pytest.mark.parametrize("size", [(640, 360), (1280, 720), (3840, 2160)])
+def test_the_trail_runs_behind_the_ball_and_is_as_thick_as_the_picture_is_large(size):
+    """The ball flies back over its own trail: it stays free, and the trail grows with the picture."""
+    w, h = size
+    k = w / 1280
+    image = np.full((h, w, 3), (70, 120, 60), np.uint8)
+    trail = Trail()
+    for i, x in enumerate((400, 500, 600, 700, 600, 500)):
+        last = state(i, x * k, 360 * k)
+        trail.add(last)
+    out = draw(image, last, trail)
+    y, x, r = round(360 * k), round(500 * k), round(8 * k)
+    assert np.array_equal(out[y - r : y + r, x - r : x + r], image[y - r : y + r, x - r : x + r])
+    column = (out[: h - 60, round(650 * k)] != image[0, 0]).any(axis=1)
+    assert 1.5 * k <= column.sum() <= 7 * max(1, k)
+
+
 def test_trail_breaks_where_the_ball_was_lost_and_fades():
     trail = Trail(seconds=1.0)
     for i in range(10):

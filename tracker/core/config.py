@@ -86,7 +86,9 @@ class FollowConfig:
     max_acceleration: float = Field(default=1.5, gt=0)  # widths/s^2
     lead_s: float = Field(default=0.25, ge=0, le=2)  # without look-ahead: how far ahead of the ball the camera aims
     lost_after_s: float = Field(default=1.0, ge=0)  # after that without a ball the crop widens
-    output_height: int | None = Field(default=None, ge=16, le=8192)  # px; None: that of the crop
+    output_height: int | None = Field(
+        default=None, ge=16, le=8192
+    )  # px; None: that of the crop, at least 480 px a side
 
 
 @dataclass(config=_STRICT)

@@ -22,6 +22,7 @@ from tracker.core.config import FollowConfig
 from tracker.core.types import BallState, FloatArray, Image, Region, Status
 
 ASPECTS = {"16:9": 16 / 9, "9:16": 9 / 16, "1:1": 1.0}
+LEAST_SIDE = 480  # px of the shorter side of what is written: a crop of a small source is enlarged to it
 _SHARE = (0.9, math.sqrt(1 - 0.9**2))  # of speed and acceleration that x and y may use: together never more than all
 
 
@@ -68,7 +69,7 @@ class CropBounds:
         largest = min(float(width), height * aspect)
         base = min(config.size * width, largest)
         unit = np.array([_SHARE[0], _SHARE[1], 0.5]) * width
-        out_h = config.output_height or round(base / aspect)
+        out_h = config.output_height or max(round(base / aspect), round(LEAST_SIDE / min(1.0, shown)))
         out_h = max(2, out_h - out_h % 2)
         out_w = max(2, round(out_h * shown / 2) * 2)
         return cls(

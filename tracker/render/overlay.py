@@ -63,15 +63,16 @@ def draw(image: Image, state: BallState, trail: Trail | None = None, strip: Stri
         image: uint8 RGB [H, W, 3]; it is not changed.
         state: of this frame, in px of this picture.
         trail: its past, including this state.
-        strip: curves of speed and height, including this state.
+        strip: curves of speed and distance to the lower edge, including this state.
 
     Returns:
         uint8 RGB [H, W, 3], a new array.
     """
     out = np.ascontiguousarray(image).copy()
-    unit = max(1.0, out.shape[1] / 1280)  # line widths follow the picture's size
+    unit = max(0.5, max(out.shape[:2]) / 1280)  # line widths follow the picture's size
     if trail is not None:
         _draw_trail(out, trail, unit)
+        _uncover(out, image, state, unit)
     if state.status is not Status.LOST and np.isfinite(state.xy).all():
         _draw_ring(out, state, unit)
     _draw_text(out, _line(state), _COLOUR[state.status], unit, strip)
@@ -89,10 +90,24 @@ def _draw_trail(out: Image, trail: Trail, unit: float) -> None:
         cv2.line(out, start, end, shade, width, cv2.LINE_AA, _SHIFT)
 
 
-def _draw_ring(out: Image, state: BallState, unit: float) -> None:
+def _uncover(out: Image, image: Image, state: BallState, unit: float) -> None:
+    """The trail ends at the ball: within the ring the picture is as it came."""
+    if state.status is Status.LOST or not np.isfinite(state.xy).all():
+        return
+    clear = np.zeros(out.shape[:2], np.uint8)
+    cv2.circle(clear, _fixed(state.xy), round(_ring_px(state, unit) * 2**_SHIFT), 255, -1, cv2.LINE_8, _SHIFT)
+    np.copyto(out, image, where=clear[..., None] > 0)
+
+
+def _ring_px(state: BallState, unit: float) -> float:
+    """Radius of the ring about a detected ball."""
     ball = state.radius_px if math.isfinite(state.radius_px) else 0.0
-    radius = max(11 * unit, ball + 6 * unit)
-    width = max(2, round(2 * unit))
+    return max(11 * unit, ball + 6 * unit)
+
+
+def _draw_ring(out: Image, state: BallState, unit: float) -> None:
+    radius = _ring_px(state, unit)
+    width = max(1, round(2 * unit))
     if state.status is Status.DETECTED:
         arcs = [(0.0, 360.0)]
     else:
@@ -119,7 +134,7 @@ def _draw_text(
 ) -> None:  # fmt: skip
     """A strip at the lower edge, darkened so that any picture can lie beneath."""
     height, width = out.shape[:2]
-    unit *= min(1.0, width / 640)
+    unit = max(1.0, width / 1280) * min(1.0, width / 640)  # text stays legible in small pictures
     line = max(1, round(22 * unit))
     band = line if curves is None else round(48 * unit)
     if band >= height:

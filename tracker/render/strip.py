@@ -1,4 +1,4 @@
-"""The strip at the lower edge: the state of the tracker as text, curves of speed and height."""
+"""The strip at the lower edge: the state of the tracker as text, curves of speed and distance to the lower edge."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FAINT = (120, 120, 120)
 
 
 class Strip:
-    """The last seconds of a ball's speed and of its height in the picture.
+    """The last seconds of a ball's speed and of its distance to the picture's lower edge.
 
     Args:
         seconds: how much of the past the curves show.
@@ -45,9 +45,9 @@ class Strip:
         height, width = out.shape[:2]
         if not self._past or band < 12:
             return
-        gap, wide = max(2, round(6 * unit)), round(0.17 * width)
+        gap, wide = max(2, round(6 * unit)), round(0.19 * width)
         limits = (max(100.0, 1.05 * self._top_speed), float(height))
-        for k, (name, sign, limit) in enumerate(zip(("speed", "height"), ("px/s", "px"), limits, strict=True)):
+        for k, (name, sign, limit) in enumerate(zip(("speed", "above edge"), ("px/s", "px"), limits, strict=True)):
             x0 = width - (2 - k) * (wide + gap)
             self._panel(out, (x0, height - band, wide, band), k + 1, f"{name} ", sign, limit, unit, colours)
 
