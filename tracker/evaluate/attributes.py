@@ -41,7 +41,7 @@ ATTRIBUTES = (
     Attribute("light", (70.0, 130.0), ("dark", "medium", "bright")),
     Attribute("court colour", (1.0, 2.0, 3.0), COLOURS),
     Attribute("picture width", (800.0, 1600.0), ("under 800 px", "800 to 1600 px", "over 1600 px")),
-    Attribute("sharpness", (0.6, 1.0), ("soft", "medium", "sharp")),
+    Attribute("sharpness", (1.0, 1.5), ("soft", "medium", "sharp")),
     Attribute("camera", (0.3, 4.0), ("still", "moving", "moving fast")),
     Attribute("ball size", (5.0, 8.0, 16.0), ("under 5 px", "5 to 8 px", "8 to 16 px", "over 16 px")),
     Attribute("contrast of the ball", (15.0, 40.0), ("faint", "medium", "clear")),

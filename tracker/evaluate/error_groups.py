@@ -23,6 +23,7 @@ TOLERANCE_PX = 10.0
 FEWEST = 20  # frames of a group worth naming
 BLOCK_S = 1.0  # neighbouring frames fail together: intervals draw blocks of so long
 RESAMPLES = 500
+BEYOND_CLIPS = 1.2  # times the errors that the clips' own rates let expect
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,8 @@ def wrong(c: ClipEvaluation) -> NDArray[np.bool_]:
 def error_groups(
     clips: Sequence[ClipEvaluation], measured: Sequence[dict[str, NDArray[np.float64]]], rng: np.random.Generator
 ) -> list[ErrorGroup]:
-    """Every group of at least 20 frames, those that stand out first, then by error rate.
+    """Every group of at least 20 frames: those that stand out first, of them those that the hardness of their clips does
+    not explain (``ratio``), then by error rate.
 
     Args:
         measured: of each clip, from :func:`tracker.evaluate.attributes.measure`.
@@ -92,7 +94,7 @@ def error_groups(
             ratio = errors / expected if expected else float("nan")
             held = len(np.unique(clip[mine]))
             out.append(ErrorGroup(attribute, name, n, errors, held, errors / n, low, high, elsewhere, ratio))
-    return sorted(out, key=lambda g: (not g.stands_out, -g.rate, g.attribute))
+    return sorted(out, key=lambda g: (not g.stands_out, not g.ratio >= BEYOND_CLIPS, -g.rate, g.attribute))
 
 
 def _interval(frames: NDArray, errors: NDArray, rng: np.random.Generator) -> tuple[float, float]:
