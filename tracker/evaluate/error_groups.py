@@ -65,8 +65,8 @@ def wrong(c: ClipEvaluation) -> NDArray[np.bool_]:
 def error_groups(
     clips: Sequence[ClipEvaluation], measured: Sequence[dict[str, NDArray[np.float64]]], rng: np.random.Generator
 ) -> list[ErrorGroup]:
-    """Every group of at least 20 frames: those that stand out first, of them those that the hardness of their clips does
-    not explain (``ratio``), then by error rate.
+    """Every group of at least 20 frames, worst first: those that stand out, of them those that the hardness of their
+    clips does not explain (``ratio``), then by error rate.
 
     Args:
         measured: of each clip, from :func:`tracker.evaluate.attributes.measure`.
