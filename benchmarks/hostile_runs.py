@@ -2,7 +2,7 @@
 
     python benchmarks/hostile_runs.py --what outputs kills disks requests --seed 1
 
-Everything is rendered here, tiny. Each run is a forked process of its own. What must hold: an output that is an input
+Everything is rendered here, tiny. Each run is a process of its own. What must hold: an output that is an input
 is refused (exit 2, one line) and nothing is changed; after a kill every file under its final name is whole, and the
 next run works and leaves no file in the making; a full disk ends in exit 2 and one line, without half a file; a
 foreign, malformed or half request is answered with 4xx (or cut off), and the server goes on. No traceback, no hang.
@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import hashlib
-import importlib
 import json
 import os
 import random
@@ -35,9 +34,8 @@ import av
 import cv2
 import numpy as np
 
-from tracker.commands.main import main as tracker
-
 HANG_S = 240.0
+START_S = 1.0  # before it Python itself answers signals, by its own traceback
 QUICK = ["--set", "detect.full_width=320", "--set", "detect.roi_width=96", "--set", "detect.roi_height=96"]
 TRAIN = [
     "train.steps_per_epoch=3", "train.epochs=2", "train.batch=1", "train.workers=0", "train.crop_width=64",
@@ -111,64 +109,29 @@ class Ended:
 
 
 def run(
-    argv: list[str],
-    folder: Path,
-    kill: tuple[float, int] | None = None,
-    before: Callable[[], None] | None = None,
-    after: Callable[[], object] | None = None,
+    argv: list[str], folder: Path, kill: tuple[float, int] | None = None, before: Callable[[], None] | None = None
 ) -> Ended:
     """One command in a process of its own, in ``folder``."""
-    began, errors = time.monotonic(), tempfile.TemporaryFile("w+")  # noqa: SIM115
-    child = os.fork()
-    if child == 0:
-        os.chdir(folder)
-        os.dup2(errors.fileno(), 2)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        if before:
-            before()
+    began = time.monotonic()
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tracker", *argv], cwd=folder, stdout=subprocess.DEVNULL, stderr=errors,
+            preexec_fn=before, env=os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[1])},
+        )  # fmt: skip
         try:
-            tracker(argv)
-        except SystemExit as e:
-            if after:
-                after()
-            os._exit(e.code if isinstance(e.code, int) else 0)
-        except BaseException:
-            import traceback
-
-            traceback.print_exc()
-            sys.stderr.flush()
-            os._exit(1)
-    code = None
-    while code is None:
-        time.sleep(0.005)
-        now = time.monotonic() - began
-        if kill and now >= kill[0]:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(child, kill[1])
-            kill = None
-        if now > HANG_S:
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            code = -1
-            break
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            code = os.waitstatus_to_exitcode(status)
-            code = 128 - code if code < 0 else code
-    errors.seek(0)
-    return Ended(code, errors.read(), time.monotonic() - began)
-
-
-def preload(base: Path) -> None:
-    """Imports here, once, what the commands import: a forked run then begins at once."""
-    folder, names = base.parent / "first", base.parent / "modules"
-    for argv, _ in KILLED:
-        shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(base, folder)
-        run(argv, folder, after=lambda: names.write_text("\n".join(sys.modules)))
-        for name in names.read_text().split():
-            with contextlib.suppress(Exception):
-                importlib.import_module(name)
+            if kill:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(kill[0])
+                if process.poll() is None:
+                    process.send_signal(kill[1])
+            code = process.wait(HANG_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            code = None
+        errors.seek(0)
+        shown = -1 if code is None else 128 - code if code < 0 else code
+        return Ended(shown, errors.read(), time.monotonic() - began)
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -287,7 +250,7 @@ def kills(rng: random.Random, base: Path, count: int) -> Iterator[tuple[str, str
                 shutil.rmtree(folder)
                 shutil.copytree(base, folder)
             sign = (signal.SIGKILL, signal.SIGINT, signal.SIGTERM)[k // len(KILLED) % 3]
-            at = rng.uniform(0, 1.05 * took[which])
+            at = rng.uniform(START_S if sign != signal.SIGKILL else 0, max(START_S, 1.05 * took[which]))
             inputs = contents(folder)
             done = run(argv, folder, (at, sign))
             fault = done.fault
@@ -488,12 +451,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as tmp:
             base = Path(tmp) / "base"
             base.mkdir()
-            if os.fork() == 0:  # models and threads stay out of the process that forks the runs
-                work(base)
-                os._exit(0)
-            os.wait()
-            if name in ("kills", "disks"):
-                preload(base)
+            work(base)
             for what, fault in does(random.Random(args.seed), base, args.count or usual):
                 found.append((what, fault))
                 if fault or args.verbose:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -125,3 +126,22 @@ def test_a_few_impossible_positions_do_not_set_the_scale_of_a_plot(tmp_path: Pat
 
 def test_a_heat_map_has_bounded_cells() -> None:
     assert heat_map(np.array([[5.0, 5.0]]), np.ones(1), (2, 10**9)).size <= 96_000
+
+
+@pytest.mark.parametrize("room", [0, 4_096, 150_000])
+def test_a_checkpoint_that_does_not_fit_is_told_and_the_former_stays(tmp_path: Path, room: int) -> None:
+    torch = pytest.importorskip("torch")
+    resource = pytest.importorskip("resource")
+    from tracker.learn.checkpoint import load_checkpoint, save_checkpoint
+
+    path = tmp_path / "last.pt"
+    save_checkpoint(path, {"step": 1})
+    limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+    try:
+        with pytest.raises(TrackerError, match="cannot write"):
+            save_checkpoint(path, {"step": 2, "weights": torch.zeros(100_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert load_checkpoint(path)["step"] == 1 and list(tmp_path.iterdir()) == [path]

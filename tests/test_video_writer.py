@@ -8,6 +8,8 @@ import pytest
 from video_clips import scene
 
 from tracker.core.errors import TrackerError
+from tracker.core.files import atomic_folder
+from tracker.core.parts import sweep
 from tracker.video import VideoWriter, open_video
 
 
@@ -110,3 +112,17 @@ def test_mpeg4_is_the_fall_back(tmp_path, monkeypatch):
             writer.write(scene(i))
     with open_video(tmp_path / "o.mp4") as video:
         assert len(list(video)) == 5
+
+
+def test_folders_that_dead_runs_left_are_swept_and_those_in_the_making_are_not(tmp_path):
+    dead = tmp_path / ".yolo.abcd_123.part"
+    dead.mkdir()
+    (dead / "000001.txt").write_text("0 .5 .5 .1 .1\n")
+    with atomic_folder(tmp_path / "other") as part:
+        assert not dead.exists()
+        sweep(tmp_path)
+        (part / "a.txt").write_text("a")
+    assert [p.name for p in tmp_path.iterdir()] == ["other"] and (tmp_path / "other" / "a.txt").read_text() == "a"
+    with pytest.raises(RuntimeError), atomic_folder(tmp_path / "third"):
+        raise RuntimeError
+    assert [p.name for p in tmp_path.iterdir()] == ["other"]

@@ -5,14 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from tracker.core.errors import TrackerError
-from tracker.core.parts import Part, sweep
+from tracker.core.parts import Part, folder_part, sweep
 
 
 @contextlib.contextmanager
@@ -64,20 +62,15 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise TrackerError(f"{path} exists already; give another place or remove it first")
-    tmp = ""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        tmp = tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        yield Path(tmp)
-        os.chmod(tmp, 0o755)
-        if path.is_dir():
-            path.rmdir()
-        os.rename(tmp, path)
+        with folder_part(path) as part:
+            yield part
+            os.chmod(part, 0o755)
+            if path.is_dir():
+                path.rmdir()
+            os.rename(part, path)
     except OSError as e:
         raise TrackerError(f"cannot write {path}: {(e.strerror or str(e)).lower()}; choose another place") from e
-    finally:
-        if tmp and os.path.isdir(tmp):
-            shutil.rmtree(tmp, ignore_errors=True)
 
 
 def keep_apart(outputs: Iterable[str | Path], inputs: Iterable[str | Path]) -> None:

@@ -7,7 +7,9 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -83,21 +85,42 @@ def sweep(folder: str | Path) -> None:
         return
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            if _NAME.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+            if _NAME.fullmatch(entry.name) and not entry.is_symlink():
                 with contextlib.suppress(OSError):
-                    _sweep(entry.path)
+                    _sweep(entry.path, entry.is_dir())
 
 
-def _sweep(path: str) -> None:
-    fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+def _sweep(path: str, folder: bool) -> None:
+    fd = os.open(path, (os.O_RDONLY if folder else os.O_RDWR) | os.O_NOFOLLOW)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails while its writer is alive
-        os.unlink(path)
+        shutil.rmtree(path) if folder else os.unlink(path)
     finally:
         os.close(fd)
 
 
+@contextlib.contextmanager
+def folder_part(path: Path) -> Iterator[Path]:
+    """A new folder beside ``path``, held until the block ends; then it is removed, unless it was given another name.
+
+    Raises:
+        OSError: the place cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sweep(path.parent)
+    made = tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    fd = os.open(made, os.O_RDONLY) if fcntl is not None else -1
+    try:
+        _lock(fd)
+        yield Path(made)
+    finally:
+        if fd >= 0:
+            os.close(fd)
+        shutil.rmtree(made, ignore_errors=True)
+
+
 def _lock(fd: int) -> None:
+    """Holds a file or folder until its descriptor is closed, or its process ends."""
     if fcntl is not None:
         with contextlib.suppress(OSError):  # a file system without locks
             fcntl.flock(fd, fcntl.LOCK_EX)

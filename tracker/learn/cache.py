@@ -15,6 +15,8 @@ import numpy as np
 from tqdm import tqdm
 
 from tracker.core.errors import TrackerError
+from tracker.core.files import replacing
+from tracker.core.parts import folder_part
 from tracker.core.types import Frame, Visibility, reference_scale, scaled, whole
 from tracker.labels.dataset import Clip
 from tracker.labels.schema import LabelTable
@@ -160,10 +162,8 @@ def _radii(
     path = home / f"radius-{key}.npy"
     if not path.exists():
         rows = np.flatnonzero((visibility == Visibility.VISIBLE) & ~repeated & np.isfinite(xy).all(1))
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        with open(part, "wb") as f:
+        with replacing(path) as part, open(part, "wb") as f:
             np.save(f, ball_radii(frames, xy, rows, stills=stills))
-        os.replace(part, path)
     return np.load(path, allow_pickle=False)
 
 
@@ -177,21 +177,17 @@ def _mtime(path: Path) -> float:
 def _make(
     clip: Clip, home: Path, working_width: int, wanted: Callable[[Iterable[Frame]], Iterable[Frame]] | None
 ) -> None:
-    part = home.with_name(f".{home.name}.{os.getpid()}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    try:
+    with folder_part(home) as part:
         with open_video(clip.media, stills=clip.kind == "stills") as video:
             _store(wanted(video) if wanted else video, part, clip.kind == "stills", working_width)
         if home.exists() and not (home / "meta.npz").exists():
             shutil.rmtree(home)
         move_in(part, home)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def move_in(part: Path, home: Path) -> None:
     """Puts a finished folder in its place, unless another process has made it in the meantime."""
+    os.chmod(part, 0o755)
     try:
         os.replace(part, home)
     except OSError:
@@ -225,12 +221,12 @@ def _store(video: Iterable[Frame], part: Path, stills: bool, working_width: int)
             rows["time_s"].append(frame.time_s)
             rows["repeated"].append(frame.repeated and not stills)
     n = len(rows["number"])
-    mapped = np.memmap(raw, np.uint8, "r", shape=(n, h, w, 3))
-    out = np.lib.format.open_memmap(part / "frames.npy", "w+", np.uint8, (n, h, w, 3))
-    for i in range(n):
-        out[i] = mapped[i]
-    out.flush()
-    del mapped, out
+    with (
+        open(part / "frames.npy", "wb") as out,
+        open(raw, "rb") as pixels,
+    ):  # a full disk kills who writes to a mapped file
+        np.lib.format.write_array_header_1_0(out, {"descr": "|u1", "fortran_order": False, "shape": (n, h, w, 3)})
+        shutil.copyfileobj(pixels, out)
     raw.unlink()
     columns: dict[str, Any] = {k: np.array(v) for k, v in rows.items()}
     np.savez(part / "meta.npz", scale=scale, **columns)

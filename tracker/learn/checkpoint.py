@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -36,9 +37,15 @@ def carried(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def save_checkpoint(path: str | Path, state: dict[str, Any]) -> None:
-    """Writes a temporary file and renames it, so that a killed run keeps the former checkpoint."""
+    """Writes a temporary file and renames it, so that a killed run keeps the former checkpoint.
+
+    Raises:
+        TrackerError: the place cannot be written, or the disk is full.
+    """
+    data = io.BytesIO()  # torch's own writer tells a full disk by an error that does not say so
+    torch.save({"format": FORMAT, **state}, data)
     with atomic_write(path, "wb") as f:
-        torch.save({"format": FORMAT, **state}, f)
+        f.write(data.getbuffer())
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
