@@ -230,7 +230,7 @@ for done in range(3):
     print(json.dumps({"doing": "train", "done": done, "total": 3}), file=sys.stderr, flush=True)
 print(json.dumps({"kept": True, "words": " ".join(sys.argv[1:]), "model": "/x/rally-2.onnx"}))
 """
-REFUSED = "import sys; print('error: four labels are too few', file=sys.stderr); sys.exit(2)"
+REFUSED = "import sys; print('error: four labels in ' + sys.argv[3] + ' are too few', file=sys.stderr); sys.exit(2)"
 ENDLESS = "import sys, time; print('{}', file=sys.stderr, flush=True); time.sleep(3600)"
 
 
@@ -270,7 +270,7 @@ def test_the_button_teaches_shows_how_far_it_is_and_what_came_of_it(
     assert client.get("/api/clips/0").json()["teaching"] == end
     (beside / "rally.pt").unlink()
     _, end = last(taught(client, clip, monkeypatch, REFUSED))
-    assert not end["kept"] and end["words"] == "error: four labels are too few"
+    assert not end["kept"] and end["words"] == "four labels in rally.labels.csv are too few"
 
 
 def test_teaching_is_one_at_a_time_and_can_be_stopped(

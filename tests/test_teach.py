@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 torch = pytest.importorskip("torch")
 
+from tracker import teach as public_teach  # noqa: E402
 from tracker.app import teach as lesson  # noqa: E402
 from tracker.app.rendered import write_clip  # noqa: E402
 from tracker.app.teach import Attempt, Score, choose, near  # noqa: E402
@@ -105,8 +106,8 @@ def test_what_is_not_better_and_what_is_interrupted_leaves_nothing(court, tmp_pa
     result = CliRunner().invoke(group, [*args, *fast])
     assert result.exit_code == 1 and result.output.startswith("Not kept") and not list(tmp_path.iterdir())
     monkeypatch.setattr(lesson, "KNOWN", 0.0)  # nothing to learn: no time is spent on it
-    known = lesson.teach(court[0], court[1], tmp_path / "m.onnx", progress=lines)
-    assert (known.kept, known.steps, len(known.attempts)) == (False, 0, 1) and "known already" in known.words
+    known = public_teach(court[0], court[1], tmp_path / "m.onnx", progress=lines)
+    assert (known.kept, known.steps, len(known.attempts)) == (False, 0, 1) and "nothing is wrong" in known.words
     told = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
     assert told[0] == {"doing": "fill", "done": 0, "total": None} and not list(tmp_path.iterdir())
 

@@ -14,17 +14,19 @@ from typing import TYPE_CHECKING
 
 from tracker.core.version import __version__
 
-__all__ = ["BallState", "InputError", "Status", "Tracker", "TrackerError", "Trajectory", "__version__"]
+__all__ = ["BallState", "InputError", "Status", "Tracker", "TrackerError", "Trajectory", "__version__", "teach"]
 
 if TYPE_CHECKING:
     from tracker.api.tracker import Tracker
     from tracker.api.trajectory import Trajectory
+    from tracker.app.teach import teach
     from tracker.core.errors import InputError, TrackerError
     from tracker.core.types import BallState, Status
 
 _HOMES = {
     "Tracker": "tracker.api.tracker", "Trajectory": "tracker.api.trajectory", "BallState": "tracker.core.types",
     "Status": "tracker.core.types", "InputError": "tracker.core.errors", "TrackerError": "tracker.core.errors",
+    "teach": "tracker.app.teach",
 }  # fmt: skip
 
 

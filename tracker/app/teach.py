@@ -425,7 +425,9 @@ def _words(before: Attempt, chosen: Attempt, kept: bool, margin: float) -> str:
     if chosen.here.f1 <= before.here.f1:
         why = "it finds no more of the labelled frames than before"
         if before.here.f1 >= KNOWN:
-            why = "this court is known already: the program finds every labelled frame without being taught"
+            why = (
+                "nothing is wrong in the later labelled frames that it is compared on; label frames where it goes wrong"
+            )
         return f"Not kept: {why}. {said}"
     if chosen.elsewhere.f1 >= before.elsewhere.f1 - margin:
         why = (

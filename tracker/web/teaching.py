@@ -99,12 +99,10 @@ class Teaching:
         answer = process.stdout.read()
         process.wait()
         with self._lock:
-            end: dict[str, Any] = {
-                "running": False,
-                "doing": "",
-                "words": said or "it ended without a word",
-                "kept": False,
-            }
+            for path in (self.labels.resolve(), self.video.resolve()):
+                said = said.replace(str(path), path.name)  # the page has no room for folders
+            words = said.removeprefix("error: ") or "It ended without a word."
+            end: dict[str, Any] = {"running": False, "doing": "", "words": words, "kept": False}
             if self._stopped:
                 end["words"] = "Stopped; nothing was taught."
             else:
