@@ -105,7 +105,7 @@ class Ended:
             return "hang"
         if "Traceback" in self.err:
             return "traceback: " + self.err.strip().splitlines()[-1][:200]
-        return f"signal {self.code - 128}" if self.code in (134, 136, 139) else ""
+        return f"signal {self.code - 128}" if self.code in (134, 135, 136, 139) else ""
 
 
 def run(
@@ -113,25 +113,24 @@ def run(
 ) -> Ended:
     """One command in a process of its own, in ``folder``."""
     began = time.monotonic()
-    with tempfile.TemporaryFile("w+") as errors:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tracker", *argv], cwd=folder, stdout=subprocess.DEVNULL, stderr=errors,
-            preexec_fn=before, env=os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[1])},
-        )  # fmt: skip
-        try:
-            if kill:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(kill[0])
-                if process.poll() is None:
-                    process.send_signal(kill[1])
-            code = process.wait(HANG_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            code = None
-        errors.seek(0)
-        shown = -1 if code is None else 128 - code if code < 0 else code
-        return Ended(shown, errors.read(), time.monotonic() - began)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tracker", *argv], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        preexec_fn=before, text=True, env=os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[1])},
+    )  # fmt: skip
+    if kill:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(kill[0])
+        if process.poll() is None:
+            process.send_signal(kill[1])
+    try:
+        _, err = process.communicate(timeout=HANG_S)
+        code = process.returncode
+    except subprocess.TimeoutExpired:
+        process.kill()
+        _, err = process.communicate()
+        code = None
+    shown = -1 if code is None else 128 - code if code < 0 else code
+    return Ended(shown, err, time.monotonic() - began)
 
 
 def contents(folder: Path) -> dict[str, str]:
