@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
+from itertools import islice
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,11 +13,15 @@ import numpy as np
 import pytest
 from test_detect_parts import Fixed
 
+from tracker import Tracker
 from tracker.app.infer import Counts
+from tracker.app.live import LiveRun
 from tracker.core.config import load_config
+from tracker.core.errors import TrackerError
 from tracker.core.types import BallState, Detections, Frame, Status
 from tracker.track.live import LiveState, live_states
 from tracker.track.pipeline import Step
+from tracker.video import open_video
 
 
 def state(n_detections: int = 1) -> BallState:
@@ -38,21 +44,22 @@ def test_a_line_says_every_column_where_it_belongs():
 
 
 class Pictures:
-    """A capture with these frames in it."""
+    """A capture with these frames in it; None: none came for a while."""
 
     connected, dropped = True, 0
 
-    def __init__(self, frames: list[Frame]) -> None:
-        self.frames = frames
+    def __init__(self, frames: Sequence[Frame | None]) -> None:
+        self.frames = list(frames)
 
     @property
     def ended(self) -> bool:
         return not self.frames
 
     def get(self, timeout_s: float) -> Any:
-        if not self.frames:
+        frame = self.frames.pop(0) if self.frames else None
+        if frame is None:
             return None
-        return SimpleNamespace(frame=self.frames.pop(0), unix_s=time.time(), monotonic_s=time.monotonic(), behind_s=0.0)
+        return SimpleNamespace(frame=frame, unix_s=time.time(), monotonic_s=time.monotonic(), behind_s=0.0)
 
 
 def test_a_live_source_that_changes_its_size_is_followed_in_its_new_px():
@@ -73,3 +80,36 @@ def test_a_run_counts_frames_states_cuts_and_multi_ball_frames():
         counts.say(state(n))
     assert (counts.frames, counts.multi, counts.cuts) == (4, 2, [7])
     assert counts.status == {"detected": 4, "predicted": 0, "lost": 0} and counts.passes == {"roi": 4}
+
+
+def test_a_lag_gives_live_the_states_that_a_file_gets(tennis_video, tennis_frames):
+    tracker = Tracker()
+    by_file = tracker.track(tennis_video, lag_s=0.3, max_frames=30)
+    config = tracker.config
+    with open_video(tennis_video, config=config.video) as source:
+        frames = list(islice(source, 30))
+    steps = [s.step for s in live_states(Pictures(frames), tracker.model, config, 0.3)]  # type: ignore[arg-type]
+    live = [s.state for s in steps if s is not None]
+    assert [s.frame for s in live] == by_file.frame.tolist() == list(range(30))
+    np.testing.assert_allclose([s.xy for s in live], by_file.xy, atol=1e-6)
+    assert [str(s.status) for s in live] == by_file.status.tolist()
+    truth = np.array([[label.x, label.y] for label in tennis_frames[1][:30]])
+    away = np.hypot(*(by_file.xy - truth).T)
+    assert np.isfinite(away).sum() >= 12 and np.nanmax(away) < 5
+    assert all(s.frame.index == b.frame for s, b in zip(steps, live, strict=True) if s is not None)
+
+
+def test_what_waits_for_its_lag_is_said_before_a_stall():
+    model = Fixed((100.0, 50.0, 0.9))
+    model.path = "fixed"  # type: ignore[attr-defined]
+    frames: list[Frame | None] = [Frame(i, i / 25, np.zeros((360, 640, 3), np.uint8)) for i in range(14)]
+    said = list(live_states(Pictures([*frames[:10], None, *frames[10:]]), model, load_config(), 0.2))  # type: ignore[arg-type]
+    assert [s.step.frame.index if s.step else "stalled" for s in said] == [*range(10), "stalled", *range(10, 14)]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"), [({"lag_s": 3.0}, "0 to 2"), ({"lag_s": 0.3, "monitor": "m"}, "--monitor")]
+)
+def test_a_lag_that_cannot_be_is_refused(options, told):
+    with pytest.raises(TrackerError, match=told):
+        LiveRun("0", Fixed(), load_config(), **options)  # type: ignore[arg-type]

@@ -130,9 +130,9 @@ class Tracker:
     def stream(
         self, source: str | int | os.PathLike[str], *, paced: bool = False, wait: bool = False,
         fps: float | None = None, to: Sequence[str] = (), append: bool = False,
-        monitor: str | os.PathLike[str] | None = None,
+        monitor: str | os.PathLike[str] | None = None, lag_s: float | None = None,
     ) -> Iterator[BallState]:  # fmt: skip
-        """Tracks the ball as it happens: a state per picture, causal, until the source ends or the loop is left.
+        """Tracks the ball as it happens: a state per picture until the source ends or the loop is left.
 
         A camera or a network stream that breaks off is opened again, for ever; when the loop is slower than the source
         the oldest pictures are dropped, which leaves gaps in the frame numbers. Of a file no picture is dropped unless
@@ -146,16 +146,18 @@ class Tracker:
             to: where JSON lines go as well: a file, udp://host:port, ws://host:port (docs/live.md). append: continue
                 files.
             monitor: folder of the event log and the kept pictures.
+            lag_s: each state from what comes until so long after its picture, at most 2 s, as
+                ``track(lag_s=...)`` answers for files; None: causal. Not with ``monitor``.
 
         Raises:
-            TrackerError: the source or a target cannot be opened.
+            TrackerError: the source or a target cannot be opened, or that lag cannot be.
         """
         from tracker.app.live import LiveRun
 
         where = str(source) if isinstance(source, int) and not isinstance(source, bool) else source
         run = LiveRun(
             os.fspath(source_of(where, "Tracker.stream")), self.model, self.config, to=to, append=append, paced=paced,
-            wait=wait, fps=fps, monitor=None if monitor is None else path_of(monitor, "monitor"),
+            wait=wait, fps=fps, monitor=None if monitor is None else path_of(monitor, "monitor"), lag_s=lag_s,
         )  # fmt: skip
         return _states(run)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from tracker.app.live_sinks import Sink, open_sink
 from tracker.core.config import Config
+from tracker.core.errors import TrackerError
 from tracker.core.files import keep_apart
 from tracker.detect.model import BallModel
 from tracker.track.live import LiveState, live_states
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from tracker.app.shadow import Shadow
     from tracker.monitor.live import LiveMonitor
     from tracker.monitor.metrics import Metrics
+
+MAX_LAG_S = 2.0  # pictures wait as long, decoded: 120 of them, 750 MB at 1080p and 60 a second
 
 
 class Page(Protocol):
@@ -57,6 +60,11 @@ class LiveRun:
         monitor: folder of the event log and the kept pictures (tracker/monitor).
         metrics: what is counted for Prometheus; serving it is the caller's.
         shadow: a second model on the same pictures (:mod:`tracker.app.shadow`), after each state has been sent.
+        lag_s: each state from what comes until so long after its picture, at most :data:`MAX_LAG_S`; None: causal.
+            Not with ``monitor`` or ``shadow``, which watch the causal tracker.
+
+    Raises:
+        TrackerError: a lag that cannot be.
 
     Attributes:
         capture: the source.
@@ -67,8 +75,14 @@ class LiveRun:
         self, source: str, net: BallModel, config: Config, *, to: Sequence[str | Sink] = (), append: bool = False,
         paced: bool = False, wait: bool = False, fps: float | None = None, page: Page | None = None,
         monitor: str | Path | None = None, metrics: Metrics | None = None,
-        shadow: Shadow | None = None,
+        shadow: Shadow | None = None, lag_s: float | None = None,
     ) -> None:  # fmt: skip
+        if lag_s is not None:
+            if not 0 <= lag_s <= MAX_LAG_S:
+                raise TrackerError(f"a live lag of {lag_s:g} s; give 0 to {MAX_LAG_S:g}")
+            if monitor is not None or shadow is not None:
+                raise TrackerError("--monitor and --shadow watch the causal tracker; leave out --lag")
+        self.lag_s = lag_s
         self.net, self.config, self.to, self.append, self.page = net, config, to, append, page
         self.monitor, self.metrics, self.shadow = monitor, metrics, shadow
         self.capture = Capture(source, config, paced=paced, wait=wait, fps=fps)
@@ -83,7 +97,7 @@ class LiveRun:
                 sinks.append(open_sink(target, self.config.live, append=self.append))
                 stack.callback(sinks[-1].close)
             watch = self._watch(stack)
-            states = live_states(stack.enter_context(self.capture), self.net, self.config)
+            states = live_states(stack.enter_context(self.capture), self.net, self.config, self.lag_s)
             for state in stack.enter_context(contextlib.closing(states)):
                 if sinks or self.page:
                     line = state.line()

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 @click.option("--shadow", metavar="FILE", help="Run this model beside the current one and compare them.")
 @click.option("--shadow-to", metavar="DIR", help="--shadow: keep pictures on which the two differ in DIR.")
 @click.option("--metrics-port", metavar="[HOST:]PORT", help="Prometheus metrics (host 127.0.0.1).")
+@click.option("--lag", "lag_s", type=click.FloatRange(0, 2), metavar="SECONDS", help="Decide so long after a picture.")
 @click.option("--paced", is_flag=True, help="Replay a file at its own pace, as if it were live.")
 @click.option("--wait", is_flag=True, help="Keep trying when the source is not there yet.")
 @click.option("--model", metavar="FILE", help="ONNX model (default: the weights in the package).")
@@ -47,7 +48,7 @@ def command(
     source: str, to: tuple[str, ...], append: bool, preview: str | None, monitor: str | None,
     sample_rate: float | None, shadow: str | None, shadow_to: str | None,
     metrics_port: str | None, paced: bool, wait: bool, model: str | None, fps: float | None,
-    max_frames: int | None, seconds: float | None, quiet: bool, stream: int | None,
+    max_frames: int | None, seconds: float | None, lag_s: float | None, quiet: bool, stream: int | None,
     config_path: str | None, overrides: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Track the ball in SOURCE as it happens: a camera number, an address (rtsp, http, udp ...), - for stdin, a file.
@@ -55,7 +56,8 @@ def command(
     Writes a JSON object per line and picture: the columns of a trajectory, then source (live, stalled, reconnecting),
     captured_s (arrival, seconds since 1970), delay_s (arrival to state), behind_s (how much later than at best the
     picture arrived), dropped (pictures skipped so far). When the tracker is slower than the source it skips pictures;
-    when the source is silent it says so every second and connects anew; Ctrl-C ends it.
+    when the source is silent it says so every second and connects anew; Ctrl-C ends it. With --lag each state also
+    knows what came until so long after its picture.
 
     \b
     Examples:
@@ -63,6 +65,7 @@ def command(
       tracker live rtsp://camera/stream --to states.jsonl --to ws://127.0.0.1:8765
       tracker live match.mp4 --paced --to udp://127.0.0.1:5005
       tracker live 0 --monitor watched/ --metrics-port 9100
+      tracker live 0 --lag 0.3 --to states.jsonl
       tracker live 0 --shadow taught.onnx --shadow-to differences/
     """
     from tracker.app.live import live
@@ -82,6 +85,7 @@ def command(
         totals = live(
             source, config, model=model, to=targets, append=append, paced=paced, wait=wait, fps=fps, page=page,
             monitor=monitor, metrics=metrics, max_frames=max_frames, seconds=seconds, shadow=beside,
+            lag_s=lag_s,
         )  # fmt: skip
     compared = beside.close() if beside is not None else None
     if compared is not None and not quiet:

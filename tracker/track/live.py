@@ -5,29 +5,30 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tracker.core.config import Config
 from tracker.core.trajectory_formats import COLUMNS, record
 from tracker.core.types import BallState
 from tracker.detect.model import BallModel
-from tracker.track.pipeline import SizedPipeline, Step
-from tracker.video.capture import Capture
+from tracker.track.pipeline import Hindsight, SizedPipeline, Step
+from tracker.video.capture import Capture, Captured
 
 LIVE, STALLED, RECONNECTING = "live", "stalled", "reconnecting"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LiveState:
-    """The track after one picture, or word that none came.
+    """The track at one picture, or word that none came.
 
     Attributes:
         step: None when the source stalled.
         source: ``live``, ``stalled`` (connected, but silent) or ``reconnecting``.
         captured_s: when the picture arrived, seconds since 1970 (of a stall: now).
-        delay_s: from the picture's arrival to its state (of a stall: since the last picture).
+        delay_s: from the picture's arrival to its state, the lag included (of a stall: since the last picture).
         behind_s: see :class:`tracker.video.capture.Captured`.
         dropped: pictures dropped so far.
     """
@@ -61,17 +62,34 @@ def _row(b: BallState) -> tuple[Any, ...]:
     return (b.frame, b.time_s, *b.xy, *b.velocity, b.radius_px, b.sd_px, str(b.status), b.score, b.n_detections)
 
 
-def live_states(capture: Capture, model: BallModel, config: Config) -> Generator[LiveState, None, None]:
+def live_states(
+    capture: Capture, model: BallModel, config: Config, lag_s: float | None = None
+) -> Generator[LiveState, None, None]:
     """Tracks the ball in a started :class:`Capture`, a state per picture, until the source ends.
 
     While no picture comes for ``live.stall_after_s``, a stall is said and said again as often. Frame numbers and times
     rise strictly whatever the source does.
+
+    Args:
+        lag_s: each state from what comes until so long after its picture, which is kept as long; None: causal. A stall
+            and the end of the source settle what still waits.
     """
     pipeline = SizedPipeline(model, config)
+    path = Hindsight(model, config, lag_s) if lag_s is not None else None
+    waiting: deque[tuple[Captured, Step]] = deque()
+
+    def settled(states: Sequence[BallState]) -> Generator[LiveState, None, None]:
+        for state in states:
+            item, step = waiting.popleft()
+            delay = time.monotonic() - item.monotonic_s
+            yield LiveState(replace(step, state=state), LIVE, item.unix_s, delay, item.behind_s, capture.dropped)
+
     last = time.monotonic()
     while True:
         item = capture.get(config.live.stall_after_s)
         if item is None:
+            if path:
+                yield from settled(path.finish())
             if capture.ended:
                 return
             now = time.monotonic()
@@ -79,7 +97,6 @@ def live_states(capture: Capture, model: BallModel, config: Config) -> Generator
             yield LiveState(None, source, time.time(), now - last, dropped=capture.dropped)
             continue
         last = item.monotonic_s
-        frame = item.frame
-        step = pipeline.step(frame)
-        delay = time.monotonic() - item.monotonic_s
-        yield LiveState(step, LIVE, item.unix_s, delay, item.behind_s, capture.dropped)
+        step = pipeline.step(item.frame)
+        waiting.append((item, step))
+        yield from settled(path.add(step) if path else [step.state])
