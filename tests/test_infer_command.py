@@ -267,6 +267,46 @@ def test_interrupting_leaves_valid_files(tennis_frames, tmp_path):
     assert not list(tmp_path.glob("o/.*"))
 
 
+@pytest.mark.parametrize(("sign", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupting_a_whole_file_decides_and_shows_what_was_read(tennis_video, tmp_path, monkeypatch, sign, code):
+    from click.testing import CliRunner
+
+    from tracker.commands import infer as command
+    from tracker.video import open_video
+
+    def bar(quiet):
+        def progress(items, *, total=None, desc=""):
+            for i, item in enumerate(items):
+                if i == 8 and desc != "render":
+                    signal.raise_signal(sign)
+                yield item
+
+        return progress
+
+    monkeypatch.setattr(command, "bar", bar)
+    done = CliRunner().invoke(
+        command.command, [str(tennis_video), "--out", str(tmp_path), "--overlay", "--events", "--json"]
+    )
+    assert done.exit_code == code, done.output
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["interrupted"] and summary["frames"] == 8
+    assert Trajectory.from_csv(tmp_path / "trajectory.csv").frame.tolist() == list(range(8))
+    with open_video(tmp_path / "overlay.mp4") as video:
+        assert sum(1 for _ in video) == 8
+    names = {"trajectory.csv", "summary.json", "overlay.mp4", "events.csv"}
+    assert {p.name for p in tmp_path.iterdir()} == names
+
+
+def test_a_signal_within_a_step_waits_for_its_end():
+    from tracker.core.cancel import unbroken
+
+    done = []
+    with pytest.raises(KeyboardInterrupt), unbroken():
+        signal.raise_signal(signal.SIGINT)
+        done.append("the rest of the step")
+    assert done and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 def test_unknown_commands_and_options_are_one_line():
     assert_refused(run("infre", "x"), "did you mean 'infer'")
     assert_refused(run("infer", "x", "--overly"), "--overlay")

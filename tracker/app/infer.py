@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from tracker.core.cancel import unbroken
 from tracker.core.config import Config
 from tracker.core.errors import TrackerError
 from tracker.core.files import atomic_write, keep_apart, prepare_folder, safe_name
@@ -108,8 +109,9 @@ def track(
         for step in progress(steps, total=total, desc=info.name):
             if each:
                 each(step)
-            run.counts.add(step)
-            settle(path.add(step) if path else [step.state])
+            with unbroken():  # a path that took in half a frame would lose the seconds that wait
+                run.counts.add(step)
+                settle(path.add(step) if path else [step.state])
             if run.counts.frames == max_frames:
                 break
         else:
@@ -117,7 +119,8 @@ def track(
     except KeyboardInterrupt:  # what was done is kept
         run.interrupted = True
     if path:
-        settle(path.finish())
+        with unbroken():
+            settle(path.finish())
     if not run.counts.frames:
         if run.interrupted:
             raise KeyboardInterrupt
@@ -150,7 +153,8 @@ def infer(
         monitor: folder of the event log and the kept pictures (tracker/monitor); not with ``lag_s`` or ``stills``.
 
     Returns:
-        the summary. Ctrl-C ends the run early: files are valid for what was done and ``interrupted`` is true.
+        the summary. Ctrl-C ends the run early: files, pictures of ``overlay`` and its like too, are valid for what was
+        read and ``interrupted`` is true; a second one ends the pictures.
 
     Raises:
         TrackerError: bad source, bad model, or nowhere to write. A run that yields no frame writes nothing. A video
@@ -212,7 +216,7 @@ def infer(
         }  # fmt: skip
     if watch:
         summary["monitor"] = {"folder": str(monitor), **watch.close()}
-    if formats or events or (later and not interrupted):
+    if formats or events or later:
         trajectory = Trajectory.from_csv(folder / "trajectory.csv")
         for form in formats:
             trajectory.save(folder / FILES[form], form)
@@ -220,10 +224,11 @@ def infer(
             from tracker.motion.events import find_events, write_events
 
             write_events(folder / "events.csv", find_events(trajectory, source.info.width, cuts=counts.cuts))
-        if later and not interrupted:
+        if later:
             try:
-                summary["interrupted"] = _show(
-                    video, config, fps, folder, later, trajectory, states, counts.cuts, max_frames is not None, progress
+                shortened = max_frames is not None or interrupted
+                summary["interrupted"] |= _show(
+                    video, config, fps, folder, later, trajectory, states, counts.cuts, shortened, progress
                 )
             except TrackerError as e:
                 failures.append(str(e))
