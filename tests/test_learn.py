@@ -26,6 +26,7 @@ from tracker.learn.export import export_onnx, parity, parity_views  # noqa: E402
 from tracker.learn.loss import Targets, one_ball_loss  # noqa: E402
 from tracker.learn.mining import HardPlaces, mine  # noqa: E402
 from tracker.learn.network import Maps, coordinates  # noqa: E402
+from tracker.learn.overfit import overfit_batch, verdict  # noqa: E402
 from tracker.learn.trainer import train  # noqa: E402
 
 SMALL = [
@@ -107,6 +108,17 @@ def test_unknown_radius_is_not_learnt():
     a = one_ball_loss(maps_with_peaks((10, 10)), t, unimodality=0, offset=0, radius=1)
     b = one_ball_loss(maps_with_peaks((10, 10)), u, unimodality=0, offset=0, radius=1)
     assert float(a["radius"]) == pytest.approx(np.log(5), abs=1e-3) and float(b["radius"]) == 0
+
+
+@pytest.mark.system  # many steps
+def test_one_batch_is_learnt_by_heart_and_not_by_one_step(clips):
+    config = load_config(
+        None, [*SMALL, "model.widths=[8,12,16,16]", "data.augment=false", "data.paste_share=0", "train.lr=0.01"]
+    )
+    losses, found = overfit_batch(clips, config, 120)
+    assert found == 1.0 and losses[-1] < 0.3 * losses[0] and "by heart" in verdict(losses, found)
+    _, untrained = overfit_batch(clips, config, 1)
+    assert untrained < 1.0 and "look at labels" in verdict(losses, untrained)
 
 
 def test_crops_hold_the_ball_where_they_say(clips):

@@ -153,6 +153,17 @@ def run_training(
         yield f"model {out / 'model.onnx'}: {meta['parameters']:,} parameters"
 
 
+def learn_one_batch(config: Config, data_paths: Sequence[str], *, quiet: bool) -> str:
+    """What ``tracker train --overfit-batch`` prints (:mod:`tracker.learn.overfit`); writes nothing but the cache."""
+    from tracker.learn.overfit import overfit_batch, verdict
+    from tracker.learn.synthetic import synthetic_clips
+
+    data = config.data
+    cached = cache_clips(gather(data_paths, config), data.cache_dir, data.working_width, data.model_weight, quiet)
+    learn = divide(cached, config)[0] if cached else synthetic_clips(config, quiet=quiet)
+    return verdict(*overfit_batch(learn, config))
+
+
 def digest(clips: Sequence[Clip]) -> str:
     """Short hash of the label files' contents."""
     h = hashlib.sha256()

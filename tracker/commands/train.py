@@ -24,10 +24,12 @@ import click
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint in DIR.")
 @click.option("--overwrite", is_flag=True, help="Begin anew where DIR holds a run.")
 @click.option("--export/--no-export", "do_export", default=True, show_default=True, help="Write model.onnx at the end.")
+@click.option("--overfit-batch", is_flag=True, help="Only learn one batch by heart, to see that it can be learnt.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 def command(
     config_path: str | None, overrides: tuple[str, ...], data_paths: tuple[str, ...], out: str | None,
-    start: str | None, resume: bool, overwrite: bool, do_export: bool, quiet: bool,
+    start: str | None, resume: bool, overwrite: bool, do_export: bool, overfit_batch: bool,
+    quiet: bool,
 ) -> None:  # fmt: skip
     """Train with CONFIG, a YAML file or the name of one of the program's (tennis, football). Settings are overridden as
     train.epochs=3.
@@ -47,6 +49,7 @@ def command(
     Examples:
       python -m tracker.train tennis train.epochs=3
       python -m tracker.train --from bundled --data lessons/ --data courts/
+      python -m tracker.train tennis --data courts/ --overfit-batch
       torchrun --nproc_per_node=2 -m tracker.train tennis
     """
     from tracker.core.config import load_config
@@ -63,6 +66,11 @@ def command(
     except ModuleNotFoundError as e:
         raise missing_extra(e.name or "torch", "train", "training") from e
     config = load_config(config_path, changes) if config_path else fine_tuning_config(start or "", changes)
+    if overfit_batch:
+        from tracker.app.train import learn_one_batch
+
+        click.echo(learn_one_batch(config, data_paths, quiet=quiet))
+        return
     folder = Path(out) if out else Path("runs") / f"train-{Path(config_path or start or '').stem}"
     written = [folder / name for name in ("last.pt", "log.csv", "curves.png", "model.onnx")]
     keep_apart(written, [p for p in (config_path, start) if p and not (resume and Path(p).parent == folder)])
