@@ -63,14 +63,16 @@ class Recorded:
         return len(self.frame)
 
 
-def record(clip: Clip, model: BallModel, config: Config, sizes: list[int], path: Path) -> None:
+def record(
+    clip: Clip, model: BallModel, config: Config, sizes: list[int], path: Path, *, thorough: bool = True
+) -> None:
     """Runs every pass over the clip and writes ``path`` (.npz)."""
     rows: dict[str, list] = {k: [] for k in ("frame", "time_s", "repeated", "gap", "camera", "sure", "look", "state")}
     passes: dict[str, list[Detections]] = {"online": [], **{str(s): [] for s in sizes}}
     status = {"lost": 0, "predicted": 1, "detected": 2}
     with open_video(clip.media, config=config.video) as video:
         width, height = video.info.width, video.info.height
-        pipeline = Pipeline(model, config, width, height)
+        pipeline = Pipeline(model, config, width, height, thorough=thorough)
         seen: list[Detector] = []
         for size in sizes:
             detector = Detector(model, config.detect, width, height)
@@ -140,11 +142,12 @@ def main() -> None:
     parser.add_argument("--venue", action="append", help="only these venues (again for more)")
     parser.add_argument("--clip", action="append", help="only these clips (again for more)")
     parser.add_argument("--sizes", default="448,905", help="longer sides of the full passes, px")
+    parser.add_argument("--causal", action="store_true", help="look as the causal tracker does, not as for a file")
     parser.add_argument("--max-frames", type=int, help="of a clip; longer clips are passed over")
     args = parser.parse_args()
     model = BallModel(args.model)
     config = load_config(None, [])
-    sizes = [int(s) for s in args.sizes.split(",")]
+    sizes = [int(s) for s in args.sizes.split(",") if s]
     args.out.mkdir(parents=True, exist_ok=True)
     clips = [c for c in load_dataset(args.data) if c.kind in ("clip", "frames") and c.labels is not None]
     if args.venue:
@@ -154,7 +157,7 @@ def main() -> None:
     for clip in clips:
         path = args.out / f"{clip.name}.npz"
         if not path.exists():
-            record(clip, model, config, sizes, path)
+            record(clip, model, config, sizes, path, thorough=not args.causal)
             print(clip.name, flush=True)
 
 

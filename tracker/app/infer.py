@@ -94,7 +94,7 @@ def track(
         )
     run = Run(config)
     path = Hindsight(net, config, lag_s) if whole or lag_s is not None else None
-    steps = track_video(source, net, config, stills=stills)
+    steps = track_video(source, net, config, stills=stills, thorough=path is not None)
     total = min((v for v in (info.frames_hint, max_frames) if v), default=None)
 
     def settle(final: Sequence[BallState]) -> None:

@@ -398,7 +398,7 @@ def score(clips: Sequence[Clip], net: BallModel) -> tuple[Score, np.ndarray]:
         with open_video(clip.media, config=config.video, fps=clip.fps or None) as source:
             frames = iter(source)
             for first, last in spans:
-                pipeline, path = SizedPipeline(net, config), Hindsight(net, config)
+                pipeline, path = SizedPipeline(net, config, thorough=True), Hindsight(net, config)
                 for frame in frames:
                     if frame.index >= first:
                         states += path.add(pipeline.step(frame))

@@ -67,7 +67,7 @@ def track_clip(
     began = time.perf_counter()
     last = Detections.empty()
     with open_video(clip.media, config=config.video, stills=stills, fps=clip.fps or None) as source:
-        for step in track_video(source, net, config, stills=stills):
+        for step in track_video(source, net, config, stills=stills, thorough=path is not None):
             if step.passes != "repeat":
                 last = step.detections
             states += path.add(step) if path else [step.state]

@@ -42,9 +42,14 @@ class Pipeline:
     """Online and causal: feed frames in order with :meth:`step`.
 
     Camera motion, then the views that :class:`tracker.track.attention.Attention` chooses, then the tracker.
+
+    Args:
+        thorough: for a path that is found later (:class:`Hindsight`): doubtful frames are shown as a whole.
     """
 
-    def __init__(self, model: BallModel, config: Config, width: int, height: int) -> None:
+    def __init__(
+        self, model: BallModel, config: Config, width: int, height: int, *, thorough: bool = False
+    ) -> None:
         self.config = config
         self.detector = Detector(model, config.detect, width, height)
         self.tracker = BallTracker(
@@ -52,7 +57,7 @@ class Pipeline:
             start_threshold=self.detector.start_threshold, keep_threshold=self.detector.keep_threshold,
         )  # fmt: skip
         weak_score = config.track.min_mean_score * self.detector.start_threshold
-        self.attention = Attention(self.detector, config.detect, weak_score)
+        self.attention = Attention(self.detector, config.detect, weak_score, thorough=thorough)
         self.reset()
 
     def reset(self) -> None:
@@ -96,8 +101,8 @@ class SizedPipeline:
     another shape is looked at in its own pixels; what is found is told in those of the frame.
     """
 
-    def __init__(self, model: BallModel, config: Config) -> None:
-        self._model, self._config = model, config
+    def __init__(self, model: BallModel, config: Config, *, thorough: bool = False) -> None:
+        self._model, self._config, self._thorough = model, config, thorough
         self._pipeline: Pipeline | None = None
         self._size = (0, 0)
 
@@ -106,7 +111,7 @@ class SizedPipeline:
         seen.repeated, seen.gap = frame.repeated, frame.gap  # a capture may have changed its mind
         if self._pipeline is None or self._size != (seen.width, seen.height):
             self._size = (seen.width, seen.height)
-            self._pipeline = Pipeline(self._model, self._config, *self._size)
+            self._pipeline = Pipeline(self._model, self._config, *self._size, thorough=self._thorough)
         step = self._pipeline.still(seen) if still else self._pipeline.step(seen)
         return step if part is None else _placed(step, frame, part)
 
@@ -145,12 +150,14 @@ def _counted(d: Detections, n_detections: int) -> Detections:
     return Detections(d.xy, d.score, d.radius_px, d.region, n_detections)
 
 
-def track_video(video: VideoSource, model: BallModel, config: Config, *, stills: bool = False) -> Iterator[Step]:
+def track_video(
+    video: VideoSource, model: BallModel, config: Config, *, stills: bool = False, thorough: bool = False
+) -> Iterator[Step]:
     """Tracks the ball through an opened video, a step per frame, in flat memory.
 
     A source whose picture size changes in mid-stream starts again with the new size.
     """
-    pipeline = SizedPipeline(model, config)
+    pipeline = SizedPipeline(model, config, thorough=thorough)
     for frame in video:
         yield pipeline.step(frame, still=stills)
 
