@@ -24,7 +24,11 @@ for seed in ${SEEDS:-${SEED:-0}}; do
   nice python -m tracker.train oneball "train.seed=$((seed + 4))" --data "$TRACKER_DATA" --data "$more" \
     --out "$run-fifth" --from "$run-fourth/last.pt" --resume --no-export
   nice python -m tracker.train oneball_sixth "train.seed=$((seed + 5))" --data "$TRACKER_DATA" \
-    --out "$run" --from "$run-fifth/last.pt" --resume --no-export
+    --out "$run-sixth" --from "$run-fifth/last.pt" --resume --no-export
+  tracker export "$run-sixth/last.pt" --out "$run-sixth/model.onnx" --threshold 0.6
+  python scripts/label_unlabelled.py "$TRACKER_DATA" "$run-sixth/model.onnx" "$more-seventh"
+  nice python -m tracker.train oneball_sixth train.epochs=48 train.lr=0.0012 "train.seed=$((seed + 6))" \
+    --data "$TRACKER_DATA" --data "$more-seventh" --out "$run" --from "$run-sixth/last.pt" --resume --no-export
   tracker export "$run/last.pt" --out "$run/model.onnx" --threshold "${THRESHOLD:-0.6}" --keep-threshold "${KEEP:-0.15}" \
     --rule "${RULE:-causal start of a track, not tuned}"
   python scripts/stamp_scorer.py "$run/model.onnx" benchmarks/results/scorer.json "$run/model.onnx"
