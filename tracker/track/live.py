@@ -74,7 +74,7 @@ def live_states(
         lag_s: each state from what comes until so long after its picture, which is kept as long; None: causal. A stall
             and the end of the source settle what still waits.
     """
-    pipeline = SizedPipeline(model, config)
+    pipeline = SizedPipeline(model, config, thorough=lag_s is not None)
     path = Hindsight(model, config, lag_s) if lag_s is not None else None
     waiting: deque[tuple[Captured, Step]] = deque()
 
