@@ -87,7 +87,7 @@ def test_eval_counts_the_hits_that_infer_makes(rally):
     visible = sum(x.visibility in (1, 2) for x in labels)
     assert scores["tp"] >= 26 and scores["far"] <= 2 and scores["false_alarms"] == 0  # 28 and 2
     assert scores["tp"] + scores["far"] + scores["fn"] == visible
-    assert scores["recall"] == pytest.approx(scores["tp"] / visible) and scores["precision"] >= 29 / 30
+    assert scores["recall"] == pytest.approx(scores["tp"] / visible) and scores["precision"] >= 28 / 30
 
 
 def test_propagate_fills_what_lies_between_every_eighth_label(rally, tmp_path):

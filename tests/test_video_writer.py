@@ -1,6 +1,7 @@
 """Written videos: true times, right colours, never half a file."""
 
 import resource
+import signal
 
 import av
 import numpy as np
@@ -11,6 +12,7 @@ from tracker.core.errors import TrackerError
 from tracker.core.files import atomic_folder
 from tracker.core.parts import sweep
 from tracker.video import VideoWriter, open_video
+from tracker.video import writer as writer_module
 
 
 def leftovers(folder):
@@ -126,3 +128,23 @@ def test_folders_that_dead_runs_left_are_swept_and_those_in_the_making_are_not(t
     with pytest.raises(RuntimeError), atomic_folder(tmp_path / "third"):
         raise RuntimeError
     assert [p.name for p in tmp_path.iterdir()] == ["other"]
+
+
+def test_ctrl_c_while_a_picture_is_encoded_is_not_lost(tmp_path, monkeypatch):
+    """FFmpeg writes through a callback, in which Python would drop the exception."""
+    asked = []
+    plain = writer_module._Target.write
+
+    def write(self, data):
+        if self._at > 0 and not asked:
+            asked.append(True)
+            signal.raise_signal(signal.SIGINT)
+        return plain(self, data)
+
+    monkeypatch.setattr(writer_module._Target, "write", write)
+    with pytest.raises(KeyboardInterrupt), VideoWriter(tmp_path / "a.mkv", 96, 64, 25, crf=0) as video:
+        for i in range(400):
+            video.write(scene(i % 5))
+    assert asked and 0 < video.frames < 400
+    with open_video(tmp_path / "a.mkv") as again:
+        assert len(list(again)) == video.frames

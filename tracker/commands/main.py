@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "live": ("tracker.commands.live", "Track the ball in a camera or stream as it happens; preview in the browser."),
     "render": ("tracker.commands.render", "Show a trajectory: overlay, the ball's pixels, an automatic camera."),
     "plot": ("tracker.commands.plot", "Plot a trajectory: path over a frame, curves over time, heat map."),
+    "gallery": ("tracker.commands.gallery", "A page of pictures of a clip: even, fastest, least sure, found again."),
     "events": ("tracker.commands.events", "Hits, bounces and other contacts, from the path."),
     "convert": ("tracker.commands.convert", "Write a trajectory as JSON lines, Parquet, MOT or in a label format."),
     "train": ("tracker.commands.train", "Train a network on labelled and synthetic clips."),

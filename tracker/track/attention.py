@@ -40,9 +40,7 @@ class Attention:
             only choose among what was found.
     """
 
-    def __init__(
-        self, detector: Detector, config: DetectConfig, weak_score: float, *, thorough: bool = False
-    ) -> None:
+    def __init__(self, detector: Detector, config: DetectConfig, weak_score: float, *, thorough: bool = False) -> None:
         self.detector, self.config, self._weak_score = detector, config, weak_score
         self._sure_score = detector.start_threshold if thorough else 0.0
         unit = 1 / reference_scale(detector.width)

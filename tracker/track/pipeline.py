@@ -47,9 +47,7 @@ class Pipeline:
         thorough: for a path that is found later (:class:`Hindsight`): doubtful frames are shown as a whole.
     """
 
-    def __init__(
-        self, model: BallModel, config: Config, width: int, height: int, *, thorough: bool = False
-    ) -> None:
+    def __init__(self, model: BallModel, config: Config, width: int, height: int, *, thorough: bool = False) -> None:
         self.config = config
         self.detector = Detector(model, config.detect, width, height)
         self.tracker = BallTracker(

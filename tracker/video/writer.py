@@ -14,6 +14,7 @@ import av
 import av.error
 import numpy as np
 
+from tracker.core.cancel import unbroken
 from tracker.core.errors import TrackerError
 from tracker.core.files import cannot_write
 from tracker.core.parts import Part
@@ -155,16 +156,17 @@ class VideoWriter:
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
         frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG", threads=1)
         frame.pts, frame.time_base = tick, self._base
-        try:
-            for packet in self._stream.encode(frame):
-                self._container.mux(packet)
-            if self._sound is not None:
-                self._sound.copy(self._container, time_s)
-            self._check()
-        except (OSError, av.error.FFmpegError) as e:
-            self._discard()
-            raise self._failed(e) from e
-        self.frames += 1
+        with unbroken():  # FFmpeg calls back for every write and drops what is raised there, Ctrl-C too
+            try:
+                for packet in self._stream.encode(frame):
+                    self._container.mux(packet)
+                if self._sound is not None:
+                    self._sound.copy(self._container, time_s)
+                self._check()
+            except (OSError, av.error.FFmpegError) as e:
+                self._discard()
+                raise self._failed(e) from e
+            self.frames += 1
 
     def close(self) -> None:
         """Finishes the file and gives it its name. A writer that got no picture leaves no file."""
@@ -173,22 +175,23 @@ class VideoWriter:
         if self.frames == 0:
             self._discard()
             return
-        try:
-            for packet in self._stream.encode(None):
-                self._container.mux(packet)
-            if self._sound is not None:
-                self._sound.copy(self._container, None if self.complete else self._last_time + self._interval)
-                self._sound.finish(self._container)
-                self._sound.close()
-                self._sound = None
-            self._container.close()
-            self._container = None
-            self._check()
-            assert self._target is not None
-            self._target.part.keep()
-        except (OSError, av.error.FFmpegError) as e:
-            self._discard()
-            raise self._failed(e) from e
+        with unbroken():
+            try:
+                for packet in self._stream.encode(None):
+                    self._container.mux(packet)
+                if self._sound is not None:
+                    self._sound.copy(self._container, None if self.complete else self._last_time + self._interval)
+                    self._sound.finish(self._container)
+                    self._sound.close()
+                    self._sound = None
+                self._container.close()
+                self._container = None
+                self._check()
+                assert self._target is not None
+                self._target.part.keep()
+            except (OSError, av.error.FFmpegError) as e:
+                self._discard()
+                raise self._failed(e) from e
 
     def _discard(self) -> None:
         container, self._container = self._container, None
