@@ -161,7 +161,7 @@ def _made(net: BallModel, clips: Sequence[Clip], settings: Sequence[str], args: 
         bank = OccluderBank.open(clip)
         for seed in range(args.passes):
             passages = plan(bank, seed)
-            error = np.hypot(*(run_pipeline(clip, passages, net, config, None) - clip.xy).T)
+            error = np.hypot(*(run_pipeline(clip, passages, net, config, None, True) - clip.xy).T)
             error *= 1280 / clip.frames.shape[2]
             runs += [error[p.hidden] for p in passages if p.hidden]
     return pooled(runs)

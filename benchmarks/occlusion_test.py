@@ -177,17 +177,23 @@ def made_frames(clip: CachedClip, passages: Sequence[Passage]) -> Iterator[tuple
 
 
 def run_pipeline(
-    clip: CachedClip, passages: Sequence[Passage], model: object, config: object, keep: Path | None
+    clip: CachedClip, passages: Sequence[Passage], model: object, config: object, keep: Path | None, causal: bool
 ) -> np.ndarray:
     """float64 [N, 2] the tracker's position per row, px of ``clip.frames`` (NaN: none reported)."""
-    from tracker.track.pipeline import Pipeline
+    from tracker.track.pipeline import Hindsight, Pipeline
 
-    pipeline = Pipeline(model, config, clip.frames.shape[2], clip.frames.shape[1])  # type: ignore[arg-type]
+    size = clip.frames.shape[2], clip.frames.shape[1]
+    pipeline = Pipeline(model, config, *size, thorough=not causal)  # type: ignore[arg-type]
+    path = None if causal else Hindsight(model, config)  # type: ignore[arg-type]
     out = np.full((len(clip), 2), np.nan)
+    final = []
     hidden = {r for p in passages for r in p.hidden}
     for r, frame, made in made_frames(clip, passages):
-        state = pipeline.step(frame).state
+        step = pipeline.step(frame)
+        state = step.state
         out[r] = state.xy
+        if path is not None:
+            final += path.add(step)
         if keep is not None and made:
             picture = frame.image.copy()
             if r in hidden:
@@ -195,6 +201,9 @@ def run_pipeline(
             if np.isfinite(state.xy).all():
                 cv2.circle(picture, tuple(round(float(v)) for v in state.xy), 10, (255, 255, 0), 1)
             cv2.imwrite(str(keep / f"{clip.name}_{frame.index:06d}.jpg"), picture[..., ::-1])
+    if path is not None:
+        final += path.finish()
+        out = np.array([s.xy for s in final])
     return out
 
 
@@ -276,6 +285,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--count", action="store_true", help="no model: how many frames, and straight-on errors")
     parser.add_argument("--chase", action="store_true", help="occluders stay over the ball: harder than any play")
+    parser.add_argument("--causal", action="store_true", help="the causal track (default: as a whole file)")
     parser.add_argument("--json", type=Path, help="write every error as JSON")
     args = parse_clip_options(parser)
     clips = choose_clips(args)
@@ -339,7 +349,7 @@ def _model(args: argparse.Namespace) -> tuple[object, object]:
 
 def _errors(clip: CachedClip, passages: Sequence[Passage], args: argparse.Namespace) -> np.ndarray:
     """float64 [N] distance of the tracker's position from the label, px at 1280 wide (NaN: nothing reported)."""
-    xy = run_pipeline(clip, passages, *_model(args), args.frames)
+    xy = run_pipeline(clip, passages, *_model(args), args.frames, args.causal)
     return np.hypot(*(xy - clip.xy).T) * 1280 / clip.frames.shape[2]
 
 
