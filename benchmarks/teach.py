@@ -102,7 +102,8 @@ def main() -> None:
     attempts, lines, rights = [], [], []
     for share in (0.0, *lesson.SHARES):
         state = lesson.averaged(load_checkpoint(start), load_checkpoint(last), share)
-        net = BallModel(lesson.export_state(state, a.work / f"{share}.onnx", "m"), threads=1)
+        lesson.export_state(state, a.work / f"{share}.onnx", "m")
+        net = BallModel(a.work / f"{share}.onnx", threads=1)
         (mine, right), (theirs, _) = lesson.score(later, net), lesson.score(replay, net)
         rights.append(right)
         gained, lost = int((right & ~rights[0]).sum()), int((rights[0] & ~right).sum())

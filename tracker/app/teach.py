@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from tracker.app.rendered import write_clip
 from tracker.app.train import fine_tuning_config
@@ -37,9 +36,9 @@ from tracker.labels.check import check_table
 from tracker.labels.dataset import Clip, load_dataset
 from tracker.labels.schema import LabelTable, read_labels, write_labels
 from tracker.learn.cache import cache_clips
-from tracker.learn.checkpoint import BUNDLED, carried, checkpoint_path, load_checkpoint, model_from, save_checkpoint
-from tracker.learn.export import export_onnx
-from tracker.learn.trainer import train
+from tracker.learn.checkpoint import BUNDLED, averaged, checkpoint_path, load_checkpoint, model_from, save_checkpoint
+from tracker.learn.export import export_state
+from tracker.learn.trainer import step_seconds, train
 from tracker.propagate.evidence import build_evidence
 from tracker.propagate.keyframes import fill
 from tracker.synth import SynthConfig
@@ -166,7 +165,8 @@ def teach(
         states, rights = {0.0: averaged(before, before, 0.0)}, list[np.ndarray]()
 
         def attempt(share: float) -> Attempt:
-            net = BallModel(export_state(states[share], work / f"{share}.onnx", out.stem))
+            export_state(states[share], work / f"{share}.onnx", out.stem)
+            net = BallModel(work / f"{share}.onnx")
             (mine, right), (theirs, _) = score(here, net), score(others, net)
             rights.append(right)
             gained, lost = (int(np.count_nonzero(a & ~b)) for a, b in ((right, rights[0]), (rights[0], right)))
@@ -311,52 +311,10 @@ def plan(start: str | Path, seconds: float, seed: int, work: Path, overrides: Se
         "data.synthetic_seconds=1", f"data.cache_dir={work / 'cache'}", "train.workers=1", "data.mining_every=0",
     ]  # fmt: skip
     config = fine_tuning_config(checkpoint_path(start), [*base, *overrides])
-    steps = int(min(max(TRAINING_SHARE * seconds / _step_s(config), STEPS[0]), STEPS[1]))
+    steps = int(min(max(TRAINING_SHARE * seconds / step_seconds(config), STEPS[0]), STEPS[1]))
     if not any(o.startswith("train.steps_per_epoch") for o in overrides):
         config = load_config(None, [f"train.steps_per_epoch={steps}"], base=config.to_dict())
     return config, config.train.steps_per_epoch * config.train.epochs
-
-
-def _step_s(config: Config) -> float:
-    """Seconds of a training step on this machine."""
-    from tracker.learn.backbones import build
-
-    torch.set_num_threads(config.train.threads)
-    model = build(config.model).train()
-    t = config.train
-    frames = torch.rand(t.batch, config.model.frames, 3, t.crop_height, t.crop_width)
-    roi = torch.tensor([[0.0, 0.0, 1.0, 1.0]]).repeat(t.batch, 1)
-    took = math.inf
-    for _ in range(2):
-        began = time.perf_counter()
-        with torch.autocast("cpu", torch.bfloat16, enabled=t.precision == "bf16"):
-            maps = model(frames, roi)
-        (maps.heat.float().mean() + maps.offset.float().mean()).backward()
-        took = min(took, time.perf_counter() - began)
-    return 1.5 * took  # crops are made by the other core
-
-
-def averaged(before: dict[str, Any], after: dict[str, Any], share: float) -> dict[str, Any]:
-    """A checkpoint's state: ``share`` of the new weights, the rest from before. What travels with a model travels."""
-    old, new = before["ema"], after["ema"]
-    ema = {
-        k: torch.lerp(v.float(), new[k].float(), share).to(v.dtype) if v.dtype.is_floating_point else new[k]
-        for k, v in old.items()
-    }
-    steps = before["step"] + (after["step"] if share else 0)
-    return {
-        "config": before["config"], "ema": ema, "step": steps, "log": [],
-        "data_digest": before.get("data_digest", ""), "carried": carried(before),
-    }  # fmt: skip
-
-
-def export_state(state: dict[str, Any], path: Path, name: str) -> Path:
-    model, config = model_from(state, path)
-    known = {"operating_point": {"threshold": 0.5, "keep_threshold": 0.15, "rule": "default"}, **carried(state)}
-    export_onnx(
-        model, config, path, extra={"data_digest": state["data_digest"], "steps": state["step"], **known}, name=name
-    )
-    return path
 
 
 def _later_part(clip: Clip, held: Sequence[Label], work: Path) -> list[Clip]:

@@ -13,8 +13,8 @@ from tracker.core.errors import TrackerError
 from tracker.core.files import prepare_folder
 from tracker.labels.dataset import Clip, load_dataset
 from tracker.learn.cache import CachedClip, cache_clips
-from tracker.learn.checkpoint import carried, load_checkpoint, model_from
-from tracker.learn.export import export_onnx
+from tracker.learn.checkpoint import load_checkpoint, model_from
+from tracker.learn.export import export_state
 from tracker.learn.trainer import train
 
 SHARED_VENUE = "several"  # a clip of pictures from many venues; it stays in every fold
@@ -81,8 +81,6 @@ def divide(clips: Sequence[CachedClip], config: Config) -> tuple[list[CachedClip
 
 
 RUN_FILES = ("last.pt", "model.onnx")
-# of a network that begins from nothing
-UNTUNED = {"threshold": 0.5, "keep_threshold": 0.15, "rule": "default; choose one with tracker eval"}
 
 
 def keep_earlier_run(out: Path) -> None:
@@ -143,13 +141,7 @@ def run_training(
         return
     yield f"checkpoint {last}; curves {out / 'curves.png'}"
     if do_export and config.train.task == "ball":
-        state = load_checkpoint(last)
-        model, trained = model_from(state, last)
-        known = {"operating_point": UNTUNED, **carried(state)}
-        meta = export_onnx(
-            model, trained, out / "model.onnx",
-            extra={"data_digest": state["data_digest"], "steps": state["step"], **known}, name=out.name,
-        )  # fmt: skip
+        meta = export_state(load_checkpoint(last), out / "model.onnx", out.name)
         yield f"model {out / 'model.onnx'}: {meta['parameters']:,} parameters"
 
 

@@ -132,8 +132,8 @@ def _train(fold: Fold, config: Config, folder: Path, resume: bool, quiet: bool) 
     try:
         from tracker.app.train import digest
         from tracker.learn.cache import cache_clips
-        from tracker.learn.checkpoint import load_checkpoint, model_from
-        from tracker.learn.export import export_onnx
+        from tracker.learn.checkpoint import load_checkpoint
+        from tracker.learn.export import export_state
         from tracker.learn.trainer import train
     except ModuleNotFoundError as e:
         raise missing_extra(e.name or "torch", "train", "cross-validation") from e
@@ -143,9 +143,5 @@ def _train(fold: Fold, config: Config, folder: Path, resume: bool, quiet: bool) 
         for clips in (fold.train, fold.test)
     )
     last = train(learn, held, config, out, resume=resume, quiet=quiet, data_digest=digest(fold.train))
-    state = load_checkpoint(last)
-    network, trained = model_from(state, last)
-    point = {"threshold": 0.5, "keep_threshold": 0.15, "rule": "default; choose one with tracker eval"}
-    extra = {"data_digest": state["data_digest"], "steps": state["step"]}
-    export_onnx(network, trained, model, operating_point=point, extra=extra, name=f"without-{fold.venue}")
+    export_state(load_checkpoint(last), model, f"without-{fold.venue}")
     return model

@@ -73,3 +73,17 @@ def model_from(state: dict[str, Any], path: str | Path = "checkpoint") -> tuple[
     except (RuntimeError, KeyError) as e:
         raise TrackerError(f"{path}: the weights do not fit the configuration stored beside them") from e
     return model.eval(), config
+
+
+def averaged(before: dict[str, Any], after: dict[str, Any], share: float) -> dict[str, Any]:
+    """A checkpoint's state: ``share`` of the new weights, the rest from before. What travels with a model travels."""
+    old, new = before["ema"], after["ema"]
+    ema = {
+        k: torch.lerp(v.float(), new[k].float(), share).to(v.dtype) if v.dtype.is_floating_point else new[k]
+        for k, v in old.items()
+    }
+    steps = before["step"] + (after["step"] if share else 0)
+    return {
+        "config": before["config"], "ema": ema, "step": steps, "log": [],
+        "data_digest": before.get("data_digest", ""), "carried": carried(before),
+    }  # fmt: skip

@@ -20,6 +20,7 @@ from tracker.core.errors import TrackerError, missing_extra
 from tracker.core.files import atomic_write
 from tracker.core.types import scaled
 from tracker.detect.model import FORMAT, METADATA_KEY
+from tracker.learn.checkpoint import carried, model_from
 from tracker.learn.network import STRIDE, CoordConv, OneBall, coordinates, count_macs, count_parameters
 
 OPSET = 17
@@ -207,6 +208,17 @@ def export_onnx(
     point = operating_point or about["operating_point"]
     about.pop("operating_point", None)
     return write_contract(trace(peak, n), path, config, name=name, frames=n, operating_point=point, extra=about)
+
+
+# of a network that begins from nothing
+UNTUNED = {"threshold": 0.5, "keep_threshold": 0.15, "rule": "default; choose one with tracker eval"}
+
+
+def export_state(state: dict[str, Any], path: str | Path, name: str) -> dict[str, Any]:
+    """Writes the model file of a checkpoint's state, with all that travels with it; returns its metadata."""
+    model, config = model_from(state, path)
+    extra = {"data_digest": state["data_digest"], "steps": state["step"], "operating_point": UNTUNED, **carried(state)}
+    return export_onnx(model, config, path, extra=extra, name=name)
 
 
 def write_contract(

@@ -285,6 +285,23 @@ def start_from(model: OneBall, path: str) -> str:
     return f"starts from {path}" + (f"; initialised, not fitting: {', '.join(initialised)}" if initialised else "")
 
 
+def step_seconds(config: Config) -> float:
+    """Seconds of a training step on this machine."""
+    torch.set_num_threads(config.train.threads)
+    model = build(config.model).train()
+    t = config.train
+    frames = torch.rand(t.batch, config.model.frames, 3, t.crop_height, t.crop_width)
+    roi = torch.tensor([[0.0, 0.0, 1.0, 1.0]]).repeat(t.batch, 1)
+    took = math.inf
+    for _ in range(2):
+        began = time.perf_counter()
+        with torch.autocast("cpu", torch.bfloat16, enabled=t.precision == "bf16"):
+            maps = model(frames, roi)
+        (maps.heat.float().mean() + maps.offset.float().mean()).backward()
+        took = min(took, time.perf_counter() - began)
+    return 1.5 * took  # crops are made by the other core
+
+
 def _write_log(out: Path, rows: Sequence[dict[str, Any]], parts: Sequence[str]) -> None:
     from tracker.core.files import atomic_write
 
