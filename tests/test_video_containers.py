@@ -419,7 +419,19 @@ def cropped_matroska(path, source, edges):
     """The Matroska ``source`` with PixelCropLeft, Top, Right, Bottom, in the place of what is void or of no account."""
     data = bytearray(source.read_bytes())
     at = data.rfind(b"\x16\x54\xae\x6b", 0, data.find(b"V_MPEG4"))
-    video = data.find(b"\xe0", data.find(b"V_MPEG4"))
+
+    def child(parent_size_at, name):
+        """Where the element ``name`` (one byte) begins inside the one whose size field begins there: checksums and
+        identifiers, which are random, hold any byte."""
+        where = parent_size_at + 9 - data[parent_size_at].bit_length()
+        while data[where] != name:
+            where += 9 - data[where].bit_length()  # past its name, which counts its bytes as a size does
+            length = 9 - data[where].bit_length()
+            where += length + (int.from_bytes(data[where : where + length], "big") & ((1 << 7 * length) - 1))
+        return where
+
+    entry = child(at + 4, 0xAE)
+    video = child(entry + 1, 0xE0)
     extra = b"".join(bytes([0x54, i, 0x81, v]) for i, v in zip((0xCC, 0xBB, 0xDD, 0xAA), edges, strict=True))
 
     def grow(where, size_at):
@@ -427,7 +439,6 @@ def cropped_matroska(path, source, edges):
         value = int.from_bytes(data[size_at : size_at + length], "big") + len(extra)
         data[size_at : size_at + length] = value.to_bytes(length, "big")
 
-    entry = data.find(b"\xae", at + 4)
     size = 9 - data[video + 1].bit_length()
     inside = video + 1 + size
     grow(video, video + 1)
