@@ -96,9 +96,10 @@ def convert(
     """Read labels in one format, write them in another.
 
     Formats: oneball (our own CSV), cvat (XML 1.1), tracknet (Label.csv), tracknet_ball (_ball.csv), wasb (point
-    files), yolo (a folder), coco, mot (gt.txt), gamestate (SoccerNet, read only), labelstudio (video JSON). Frames
-    without a label stay unknown. Whether a file counts from 0 or from 1, and at which rate, is taken from the file,
-    the pictures beside it and --video, and said; TARGET beside its video (NAME.labels.csv) is compared with that.
+    files), yolo (a folder), coco, mot (gt.txt), labelstudio (video JSON); read only: gamestate (SoccerNet),
+    soccertrack, via, labelme, deeplabcut. Frames without a label stay unknown. Whether a file counts from 0 or from 1,
+    at which rate, and on pictures of which size, is taken from the file, the pictures beside it and --video, and said;
+    TARGET beside its video (NAME.labels.csv) is compared with that.
 
     \b
     Examples:
@@ -121,7 +122,7 @@ def convert(
         fps, media = fps or float(clip.info.fps or 0), clip.path.name
     options = FormatOptions(
         width, height, fps, label, class_id, who, sport, media, interpolate, empty_is_absent, shape, clip, first_frame,
-        track, task,
+        track, task, size is not None,
     )  # fmt: skip
     table = read_format(source, read_as, options)
     notes = options.notes + write_format(target, table, write_as, options)

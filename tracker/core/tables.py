@@ -1,8 +1,9 @@
 """Text tables as people have them: what pandas, spreadsheets and other programs do to a CSV file.
 
-One rule for all readers: the delimiter is what splits the header (``,`` ``;`` tab ``|``); where it is not a comma, a
-comma within a number is a decimal sign; a column without a name at the left is an index and is passed over; a byte
-order mark is passed over; ``nan``, ``none``, ``null``, ``na`` and ``-`` mean an empty cell.
+One rule for all readers: the delimiter is what splits the header (``,`` ``;`` tab ``|``, else blanks); a comma within
+a cell that is a number is a decimal sign (but a quoted ``1,234`` may be a thousand, and is refused); a column without a
+name at the left is an index and is passed over, and so are empty ones at the right, blank lines and ``#`` lines at the
+top, and a byte order mark. What :data:`BLANKS` lists means an empty cell.
 """
 
 from __future__ import annotations
@@ -16,25 +17,40 @@ from pathlib import Path
 from tracker.core.errors import TrackerError
 
 DELIMITERS = ",;\t|"
-BLANKS = frozenset(("", "nan", "none", "null", "na", "n/a", "#n/a", "-", "nil"))
+BLANKS = frozenset(
+    (
+        "", "nan", "-nan", "none", "null", "na", "n/a", "#n/a", "<na>", "nat", "nil", "\\n", "-", "--", "?", "inf",
+        "+inf", "-inf", "infinity", "-infinity", "#value!", "#num!", "#div/0!",
+    )
+)  # fmt: skip
 _INDEX = re.compile(r"(unnamed: ?0|index)?", re.IGNORECASE)  # pandas' names for a column that has none
 _DECIMAL_COMMA = re.compile(r"\s*[+-]?\d+,\d+([eE][+-]?\d+)?\s*")
+_SEPARATOR = re.compile(r"[^\S\r\n]*sep=.[^\S\r\n]*(\r\n|\r|\n)")
+_PREAMBLE = re.compile(r"[^\S\r\n]*(sep=.[^\S\r\n]*|#[^\r\n]*)?(\r\n|\r|\n)")
+_THOUSAND = re.compile(r"\s*[+-]?[1-9]\d{0,2},\d{3}\s*")
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a table is written. ``index`` is true when the first column has no name."""
+    """How a table is written. ``index`` is true when the first column has no name; ``width`` counts the named ones."""
 
     delimiter: str = ","
     index: bool = False
+    width: int = 0
 
     def cells(self, row: list[str]) -> list[str]:
-        """The cells of a row without the index column, with decimal points."""
+        """The cells of a row without the index column and empty ones beyond the header, with decimal points."""
         if self.index:
             row = row[1:]
-        if self.delimiter == ",":
+        if len(row) > self.width:
+            while len(row) > self.width and not row[-1].strip():
+                row = row[:-1]
+        if "," not in "".join(row):
             return row
-        return [c.replace(",", ".") if _DECIMAL_COMMA.fullmatch(c) else c for c in row]
+        return [c.replace(",", ".") if self._decimal(c) else c for c in row]
+
+    def _decimal(self, cell: str) -> bool:
+        return bool(_DECIMAL_COMMA.fullmatch(cell)) and not (self.delimiter == "," and _THOUSAND.fullmatch(cell))
 
 
 def is_blank(cell: str) -> bool:
@@ -42,34 +58,47 @@ def is_blank(cell: str) -> bool:
 
 
 def delimiter_of(line: str) -> str:
-    """The delimiter that splits a line into most fields; a comma where none does."""
-    return max(DELIMITERS, key=line.count) if any(d in line for d in DELIMITERS) else ","
+    """The delimiter that splits a line into most fields; blanks where none does and they make three or more."""
+    if any(d in line for d in DELIMITERS):
+        return max(DELIMITERS, key=line.count)
+    return " " if len(line.split()) > 2 else ","
 
 
 def header_of(line: str, path: str | Path) -> tuple[list[str], Dialect]:
-    """Names of the columns, without an index column, and how the table is written.
+    """Names of the columns, without an index column and empty ones at the right, and how the table is written.
 
     Raises:
         TrackerError: not CSV.
     """
     delimiter = delimiter_of(line)
     try:
-        names = [c.strip() for c in next(csv.reader([line.strip("\r\n")], delimiter=delimiter), [])]
+        names = [c.strip() for c in next(_cells([line.strip("\r\n")], delimiter), [])]
     except csv.Error as e:
         raise TrackerError(f"{path}, row 1: not a CSV header ({e})") from e
     index = len(names) > 2 and bool(_INDEX.fullmatch(names[0]))
-    return names[1:] if index else names, Dialect(delimiter, index)
+    names = names[1:] if index else names
+    while names and not names[-1]:
+        names.pop()
+    return names, Dialect(delimiter, index, len(names))
 
 
-def skip_separator_line(text: str) -> tuple[str, int]:
-    """The text after Excel's first line ``sep=;`` and the number of lines left out."""
-    first, _, rest = text.partition("\n")
-    return (rest, 1) if re.fullmatch(r"\s*sep=.\s*", first) else (text, 0)
+def skip_preamble(text: str, *, comments: bool = True) -> tuple[str, int]:
+    """The text after what stands before a table (blank and ``#`` lines, Excel's ``sep=;``), and the lines left out."""
+    skipped = at = 0
+    while match := (_PREAMBLE if comments else _SEPARATOR).match(text, at):
+        at, skipped = match.end(), skipped + 1
+    return text[at:], skipped
+
+
+def _cells(lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:
+    if delimiter == " ":
+        lines = (line.strip() for line in lines)
+    return csv.reader(lines, delimiter=delimiter, skipinitialspace=delimiter == " ")
 
 
 def read_cells(lines: Iterable[str], dialect: Dialect) -> Iterator[list[str]]:
     """Rows of an open table below its header."""
-    for row in csv.reader(lines, delimiter=dialect.delimiter):
+    for row in _cells(lines, dialect.delimiter):
         yield dialect.cells(row) if row else row
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from tracker.core.errors import InputError, TrackerError
 from tracker.core.files import atomic_write, read_text
-from tracker.core.tables import Dialect, header_of, is_blank, skip_separator_line
+from tracker.core.tables import header_of, is_blank, read_cells, skip_preamble
 from tracker.core.trajectory_formats import COLUMNS, MAX_BYTES, READERS, WRITERS, form_of, pandas_table
 from tracker.core.types import BallState, FloatArray, IntArray, Status
 
@@ -152,16 +152,16 @@ class Trajectory:
         Raises:
             TrackerError: names the file and the row of what is wrong (order, repeats, numbers, columns).
         """
-        text, skipped = skip_separator_line(read_text(path, MAX_BYTES))
+        text, skipped = skip_preamble(read_text(path, MAX_BYTES))
         lines = text.splitlines()
         names, dialect = header_of(lines[0] if lines else "", path)
         if not {"frame", "x", "y"} <= set(names):
             raise TrackerError(f"{path}: a trajectory needs the columns frame,x,y; found {names}")
-        reader = csv.reader(lines[1:], delimiter=dialect.delimiter)
+        rows: list[list[str]] = []
         try:
-            rows = [row for row in reader if row] if dialect == Dialect() else [dialect.cells(r) for r in reader if r]
+            rows.extend(row for row in read_cells(lines[1:], dialect) if row)
         except csv.Error as e:
-            raise TrackerError(f"{path}, row {reader.line_num + 1}: not valid CSV ({e})") from e
+            raise TrackerError(f"{path}, row {len(rows) + 2 + skipped}: not valid CSV ({e})") from e
         # column by column: making a dictionary of every row would cost more than parsing its numbers
         columns = dict(zip(names, itertools.zip_longest(*rows, fillvalue=""), strict=False))
         return cls.from_columns(

@@ -59,19 +59,37 @@ class Media:
         return sorted(map(int, stems))
 
     @cached_property
+    def _pictures(self) -> list[str]:
+        """Names of a folder's pictures in the order of its frames."""
+        from tracker.video.folder import natural
+
+        there = [p.name for p in self.path.iterdir() if p.suffix.lower() in PICTURES and p.name[0] != "."]
+        return sorted(there, key=natural)
+
+    def picture_name(self, frame: int) -> str:
+        """File name of a frame: the picture's own in a folder, ``000012.jpg`` in a video."""
+        if self._names is None:
+            return f"{frame:06d}.jpg"
+        return self._names.get(frame, f"{frame:06d}.jpg")
+
+    @cached_property
+    def _names(self) -> dict[int, str] | None:
+        if not self.path.is_dir():
+            return None
+        numbers: Iterable[int] = self.picture_numbers or range(len(self._pictures))
+        return dict(zip(numbers, self._pictures, strict=True))
+
+    @cached_property
     def numbers_in_names(self) -> dict[int, int]:
         """Frame of each number in the pictures' names where these are more than numbers; else, or ambiguous, empty."""
         if not self.path.is_dir() or self.numbered:
             return {}
-        from tracker.video.folder import natural
-
-        there = [p.name for p in self.path.iterdir() if p.suffix.lower() in PICTURES and p.name[0] != "."]
         try:
-            numbers = frames_in_names(sorted(there, key=natural), str(self.path))
+            numbers = frames_in_names(self._pictures, str(self.path))
         except TrackerError:  # names without numbers
             return {}
         known = {n: i for i, n in enumerate(numbers) if n is not None}
-        return known if len(known) == len(there) else {}
+        return known if len(known) == len(self._pictures) else {}
 
     @cached_property
     def _index(self) -> tuple[IntArray, FloatArray]:
@@ -207,7 +225,7 @@ class Origin(Protocol):
 
 def placed(
     numbers: Iterable[int], options: Origin, where: str, *, counts_from: int, names: bool = False,
-    own: bool = False, length: int = 0,
+    own: bool = False, length: int = 0, rate: float = 0.0,
 ) -> dict[int, int]:  # fmt: skip
     """Frame of the media for each number of a file.
 
@@ -217,6 +235,8 @@ def placed(
             count from 1.
         own: the file was written by this program: numbers are its own frame numbers.
         length: of the sequence as the file says, 0 = not stated.
+        rate: frames a second at which the file says that it counts, 0 = not stated. Where a video has another, and
+            another length than the file says, numbers are placed by time; those between two frames are left out.
 
     Raises:
         TrackerError: numbers that fit no origin (or not the one asked for).
@@ -256,6 +276,9 @@ def placed(
             options.note(f"{where}: numbered by the names of the pictures; the first, {min(known)}, is frame 0 here")
         return {n: known[n] for n in wanted}
     count = len(media.frame) if media is not None else length
+    if rate and media is not None and options.first_frame is None and _other_rate(media, rate, length):
+        origin = min(counts_from, low)
+        return by_time({n: (n - origin) / rate for n in wanted}, rate, media, options, where)
     if options.first_frame is not None:
         origin = options.first_frame
         if low < origin or (count and high > origin + count - 1):
@@ -276,6 +299,42 @@ def placed(
     frames = {n: n + shift for n in wanted}
     _inside(list(frames.values()), media, where)
     return frames
+
+
+def _other_rate(media: Media, rate: float, length: int) -> bool:
+    fps = float(media.info.fps or 0)
+    same_length = length and abs(length - len(media.frame)) <= 1
+    return not media.path.is_dir() and fps > 0 and abs(rate - fps) > 0.005 * fps and not same_length
+
+
+def by_time(
+    moments: dict[int, float], rate: float, media: Media, options: Origin, where: str, has: str = ""
+) -> dict[int, int]:
+    """Frame of a video for each number of a file that counts at another rate, by its moment in seconds.
+
+    Of several numbers on one frame the one nearest to the frame's time is kept. ``has``: the video's rate in words.
+
+    Raises:
+        TrackerError: moments beyond the end of the video.
+    """
+    last, end = max(moments.values()), float(media.time_s[-1]) + 1 / float(media.info.fps or rate)
+    if last >= end + 1 / rate:
+        raise TrackerError(
+            f"{where}: counted at {rate:g} a second it reaches {last:.2f} s, but {media.path.name} ends at {end:.2f} s "
+            "(are these labels of another video?); --first-frame N takes the numbers as they are, N for the first frame"
+        )
+    nearest: dict[int, tuple[float, int]] = {}
+    for n, t in moments.items():
+        frame = media.frame_at(t)
+        off = abs(t - float(media.time_of(np.array([frame]))[0]))
+        nearest[frame] = min(nearest.get(frame, (np.inf, n)), (off, n))
+    kept = {n: frame for frame, (_, n) in nearest.items()}
+    left, has = len(moments) - len(kept), has or f"{float(media.info.fps):g}"
+    options.note(
+        f"{where}: counted at {rate:g} a second, the video has {has}: placed by time"
+        + (f"; {left} between two of its frames are left out" if left else "")
+    )
+    return kept
 
 
 def _inside(frames: Sequence[int], media: Media | None, where: str) -> None:

@@ -20,7 +20,7 @@ import numpy as np
 
 from tracker.core.errors import TrackerError
 from tracker.core.files import atomic_write, decode_text
-from tracker.core.tables import Dialect, header_of, is_blank, read_cells, skip_separator_line
+from tracker.core.tables import Dialect, header_of, is_blank, read_cells, skip_preamble
 from tracker.core.types import LABEL_SOURCES, FloatArray, IntArray, Label, Visibility
 
 COLUMNS = ("frame", "visibility", "x", "y", "w", "h", "source", "sd_px", "reason")
@@ -197,13 +197,17 @@ def _open_rows(path: str | Path) -> tuple[list[str], Iterator[list[str]], int]:
             head = f.readline(10_000) if seekable else b""
     except OSError as e:
         raise TrackerError(f"cannot read {path}: {(e.strerror or str(e)).lower()}") from e
-    plain = head[:2] not in (b"\xff\xfe", b"\xfe\xff") and not head.lstrip(b"\xef\xbb\xbf").lower().startswith(b"sep=")
+    plain = (
+        head[:2] not in (b"\xff\xfe", b"\xfe\xff")
+        and not head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"sep=", b"#"))
+        and bool(head.strip())
+    )
     if seekable and plain:
         _header(decode_text(head, path), path)
-    text, skipped = skip_separator_line(decode_text(read_bounded(path, max_rows=MAX_ROWS), path))
+    text, skipped = skip_preamble(decode_text(read_bounded(path, max_rows=MAX_ROWS), path))
     lines = io.StringIO(text, newline="")
     names, dialect = _header(lines.readline(), path)
-    return names, csv.reader(lines) if dialect == Dialect() else read_cells(lines, dialect), skipped + 2
+    return names, read_cells(lines, dialect), skipped + 2
 
 
 def _header(line: str, path: str | Path) -> tuple[list[str], Dialect]:

@@ -8,8 +8,10 @@ from pathlib import Path
 from types import ModuleType
 
 from tracker.core.errors import TrackerError
-from tracker.core.tables import header_of, skip_separator_line
+from tracker.core.tables import header_of, skip_preamble
+from tracker.labels.formats import foreign
 from tracker.labels.formats.common import FormatOptions, read_json
+from tracker.labels.formats.mot import is_header
 from tracker.labels.schema import LabelTable, decode_text
 
 __all__ = ["FORMATS", "WRITABLE", "Format", "FormatOptions", "detect_format", "read_format", "write_format"]
@@ -44,6 +46,7 @@ FORMATS: dict[str, Format] = {
     "via": _format("via", "VGG Image Annotator CSV or JSON (read only)", "wh", writes=False),
     "labelme": _format("labelme", "LabelMe JSON, a file or a folder (read only)", "wh", writes=False),
     "deeplabcut": _format("deeplabcut", "DeepLabCut CSV (read only)", "", writes=False),
+    "soccertrack": _format("soccertrack", "SoccerTrack, TeamTrack CSV (read only)", "wh", writes=False),
     "labelstudio": _format("labelstudio", "Label Studio video JSON", "absent hard occluded wh source sd_px reason"),
 }
 WRITABLE = tuple(name for name, form in FORMATS.items() if form.writes)
@@ -58,40 +61,43 @@ def detect_format(path: Path) -> str:
     """
     if path.is_dir():
         return "labelme" if any(path.glob("*.json")) and not any(path.glob("*.txt")) else "yolo"
-    suffix = path.suffix.lower()
-    if suffix == ".xml":
-        return "cvat"
-    if suffix in (".json", ".ndjson"):
-        return _json_format(path)
     try:
         with open(path, "rb") as f:
             data = f.read(4096)
     except OSError as e:
         raise TrackerError(f"cannot read {path}: {(e.strerror or str(e)).lower()}") from e
+    foreign.of_bytes(path, data)
+    if not data.strip():
+        raise TrackerError(f"{path} is empty")
+    suffix = path.suffix.lower()
+    if suffix == ".xml" or data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<?xml"):
+        return "cvat"
+    if suffix == ".json":
+        return _json_format(path)
     if data[:2] not in (b"\xff\xfe", b"\xfe\xff"):
         data = data.rpartition(b"\n")[0] or data
-    text, _ = skip_separator_line(decode_text(data[: len(data) // 2 * 2] if data[:1] > b"\xfd" else data, path))
+    text, _ = skip_preamble(decode_text(data[: len(data) // 2 * 2] if data[:1] > b"\xfd" else data, path))
     first = text.splitlines()[0] if text.strip() else ""
     names = [n.lower() for n in header_of(first, path)[0]]
     if {"frame", "visibility", "x", "y"} <= set(names):
         return "tracknet_ball" if "Frame" in header_of(first, path)[0] else OWN
-    if "file name" in names:
+    if "visibility" in names and {"file name", "file_name", "filename"} & set(names):
         return "tracknet"
-    if len(names) in (7, 8, 9, 10) and _is_number(names[0]):
+    if 6 <= len(names) <= 10 and (
+        _is_number(names[0]) or (is_header(names) and ("x" not in names or "confidence" in names))
+    ):
         return "mot"
     if len(first.split()) in (2, 3) and "," not in first:
         return "wasb"
     if {"region_shape_attributes", "filename"} <= set(names):
         return "via"
-    if names and names[0] == "scorer":
-        return "deeplabcut"
-    if known := _foreign_table(names):
-        raise TrackerError(f"{path}: this is {known}, which is not read; {_WAY_OUT}")
+    if names and names[0] in ("scorer", "teamid"):
+        return "deeplabcut" if names[0] == "scorer" else "soccertrack"
+    if data.lstrip()[:1] in (b"{", b"["):
+        foreign.of_lines(path, text)
+    foreign.of_table(path, names)
     found = f" (its first row is '{first[:60]}')" if first.isprintable() and first else ""
     raise TrackerError(f"{path}: no known label format{found}; name it with --from ({', '.join((OWN, *FORMATS))})")
-
-
-_WAY_OUT = "export it as CVAT for video, COCO or MOT, or write a CSV with the columns frame,visibility,x,y"
 
 
 def _is_number(text: str) -> bool:
@@ -102,15 +108,6 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _foreign_table(names: list[str]) -> str:
-    """What a table of another tool is called, "" for an unknown one."""
-    if {"track", "frame_idx"} <= set(names):
-        return "a SLEAP analysis table"
-    if {"image_path", "bbox_x"} & set(names) and "label_name" in names:
-        return "a makesense.ai table"
-    return ""
-
-
 def _json_format(path: Path) -> str:
     from tracker.labels.formats import gamestate, labelme, via
 
@@ -118,18 +115,9 @@ def _json_format(path: Path) -> str:
     for name, module in (("gamestate", gamestate), ("labelme", labelme), ("via", via)):
         if module.is_one(data):
             return name
-    if isinstance(data, dict):
-        if "images" in data:
-            return "coco"
-        for keys, name in (
-            (("categories", "items"), "a Datumaro file"), (("item", "annotations"), "a Darwin (V7) file"),
-            (("framesCount", "objects"), "a Supervisely video file"),
-            (("skeletons", "videos"), "a SLEAP file"), (("log", "openlabel"), "an OpenLABEL file"),
-        ):  # fmt: skip
-            if all(k in data for k in keys):
-                raise TrackerError(f"{path}: this is {name}, which is not read; {_WAY_OUT}")
-        if "openlabel" in data:
-            raise TrackerError(f"{path}: this is an OpenLABEL file, which is not read; {_WAY_OUT}")
+    if isinstance(data, dict) and "images" in data:
+        return "coco"
+    foreign.of_json(path, data)
     return "labelstudio"
 
 

@@ -32,6 +32,7 @@ from tracker.labels.formats.common import (
     whole,
 )
 from tracker.labels.formats.common import number as parse
+from tracker.labels.formats.sizes import onto_picture, stated
 from tracker.labels.numbering import frames_in_names, placed
 from tracker.labels.schema import MAX_REASON, LabelTable
 
@@ -71,7 +72,9 @@ def read(path: Path, options: FormatOptions) -> LabelTable:
         if chosen is not None and _track(a) not in chosen:
             continue
         frame = frames[whole(a.get("image_id"), where, "image_id")]
-        box = a.get("bbox")
+        box, point = a.get("bbox"), a.get("keypoints")
+        if not box and isinstance(point, list) and len(point) == 3:
+            box = [*point[:2], 0, 0] if point[2] else [0, 0, 0, 0]  # a skeleton of one point; 0 means not labelled
         if not isinstance(box, list) or len(box) != 4:
             raise TrackerError(f"{where}: bbox must be four numbers")
         left, top, w, h = (parse(v, where, "bbox") for v in box)
@@ -80,7 +83,7 @@ def read(path: Path, options: FormatOptions) -> LabelTable:
             continue
         x, y = from_corner(left, top, w, h)
         said = _attributes(a)
-        if said.get("box") == "estimated":
+        if said.get("box") == "estimated" or w == h == 0:
             w = h = NAN
         used[frame] = n
         reason = said.get("reason", "")
@@ -95,7 +98,7 @@ def read(path: Path, options: FormatOptions) -> LabelTable:
     for frame, (absent, source) in empty.items():
         if absent and frame not in used:
             rows.add(taken[frame], frame, int(Visibility.ABSENT), source=source)
-    return rows.table(options)
+    return onto_picture(rows.table(options), map(stated, images), options, str(path))
 
 
 def _image_id(n: int, a: dict[str, Any], ids: set[int], path: Path) -> int:
@@ -128,6 +131,8 @@ def _numbers(images: list[dict[str, Any]], options: FormatOptions, path: Path) -
         if images and all(key in i for i in images):
             return [whole(i[key], f"{path}, image {n}", key) for n, i in enumerate(images, start=1)], True
     names = [str(i.get("file_name", "")) for i in images]
+    if images and len(set(names)) <= 1 < len(names) and all("frame_id" in i for i in images):  # a video's name, or none
+        return [whole(i["frame_id"], f"{path}, image {n}", "frame_id") for n, i in enumerate(images, start=1)], False
     for n, name in enumerate(names, start=1):
         if not any(c.isdigit() for c in Path(name).stem):
             raise TrackerError(f"{path}, image {n}: no frame number in the file name '{name[:40]}'")
@@ -201,7 +206,7 @@ def write(path: Path, table: LabelTable, options: FormatOptions) -> list[str]:
             "visibility": VISIBILITY_NAMES[int(table.visibility[i])],
             "source": str(table.source[i]),
         }
-        image: dict[str, Any] = {"id": i + 1, "file_name": f"{frame:06d}.jpg", "frame": frame}
+        image: dict[str, Any] = {"id": i + 1, "file_name": options.picture_name(frame), "frame": frame}
         if options.width and options.height:
             image |= {"width": options.width, "height": options.height}
         images.append(image)

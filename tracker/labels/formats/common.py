@@ -6,16 +6,17 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from tracker.core.errors import TrackerError
-from tracker.core.tables import delimiter_of, header_of, is_blank, missing_columns, read_cells, skip_separator_line
+from tracker.core.tables import delimiter_of, header_of, is_blank, missing_columns, read_cells, skip_preamble
 from tracker.core.types import REFERENCE_WIDTH, FloatArray, IntArray, Visibility
 from tracker.labels.numbering import Media
 from tracker.labels.schema import MAX_COORDINATE, MAX_ROWS, LabelTable, checked, decode_text, read_bounded
@@ -50,6 +51,7 @@ class FormatOptions:
         clip: the media that the labels belong to, where they are known.
         first_frame: the number that the file gives the first frame; None takes it from the file's evidence.
         track: which track (or several, with commas) of a file with several; task: which of several videos.
+        resize: the size was asked for: labels drawn on pictures of another shape are stretched onto it.
         notes: what the user should know about the reading.
     """
 
@@ -68,6 +70,7 @@ class FormatOptions:
     first_frame: int | None = None
     track: str | None = None
     task: str | None = None
+    resize: bool = False
     notes: list[str] = field(default_factory=list, compare=False)
 
     def note(self, text: str) -> None:
@@ -84,6 +87,10 @@ class FormatOptions:
         if self.clip is None or not self.clip.path.is_dir():
             return frames
         return np.searchsorted(self.clip.frame, frames)
+
+    def picture_name(self, frame: int) -> str:
+        """File name of a frame's picture, as the media have it."""
+        return self.clip.picture_name(frame) if self.clip is not None else f"{frame:06d}.jpg"
 
     @property
     def clip_fps(self) -> float:
@@ -206,6 +213,18 @@ def whole(text: Any, where: str, name: str) -> int:
     return int(value)
 
 
+def flag(text: str, where: str, name: str) -> int:
+    """A whole number, or -1 for an empty cell; the words true and false are 1 and 0."""
+    word = text.strip().lower()
+    return (
+        -1
+        if is_blank(word)
+        else {"true": 1, "false": 0}[word]
+        if word in ("true", "false")
+        else whole(text, where, name)
+    )
+
+
 def read_rows(path: Path, delimiter: str | None = None) -> Iterator[tuple[int, list[str]]]:
     """Numbered rows (from 1, blank ones left out) of a small-celled text table without a header, bounded.
 
@@ -215,7 +234,8 @@ def read_rows(path: Path, delimiter: str | None = None) -> Iterator[tuple[int, l
     Raises:
         TrackerError: unreadable, not text, not CSV, more than 2 million rows.
     """
-    text, skipped = skip_separator_line(decode_text(read_bounded(path, max_rows=MAX_ROWS), path))
+    text = decode_text(read_bounded(path, max_rows=MAX_ROWS), path)
+    text, skipped = skip_preamble(text, comments=delimiter is None)  # where a line's number counts, a comment may not
     if delimiter is None:
         delimiter = delimiter_of(text.lstrip().partition("\n")[0])
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
@@ -228,18 +248,24 @@ def read_rows(path: Path, delimiter: str | None = None) -> Iterator[tuple[int, l
         raise TrackerError(f"{path}, row {n + 1}: not valid CSV ({e})") from e
 
 
-def read_table(path: Path, required: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
+def read_table(
+    path: Path, required: Sequence[str], aliases: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[tuple[int, dict[str, str]]]:
     """Rows of a CSV with a header as dictionaries; names are compared without case and blanks around.
 
-    Cells that mean "nothing" (:data:`tracker.core.tables.BLANKS`) come as "".
+    Cells that mean "nothing" (:data:`tracker.core.tables.BLANKS`) come as "". A header that comes again (files that
+    were joined) is passed over.
+
+    Args:
+        aliases: other names of columns, in lower case.
 
     Raises:
         TrackerError: also columns missing, rows of another length.
     """
-    text, skipped = skip_separator_line(decode_text(read_bounded(path, max_rows=MAX_ROWS), path))
+    text, skipped = skip_preamble(decode_text(read_bounded(path, max_rows=MAX_ROWS), path))
     lines = io.StringIO(text, newline="")
     header, dialect = header_of(lines.readline(), path)
-    names = [h.lower() for h in header]
+    names = [aliases.get(h.lower(), h.lower()) for h in header]
     missing = [c for c in required if c.lower() not in names]
     if missing:
         raise missing_columns(path, names, missing, dialect.delimiter)
@@ -248,7 +274,7 @@ def read_table(path: Path, required: Sequence[str]) -> Iterator[tuple[int, dict[
     n = skipped + 1
     try:
         for n, row in enumerate(read_cells(lines, dialect), start=skipped + 2):
-            if not row or not any(c.strip() for c in row):
+            if not row or not any(c.strip() for c in row) or [c.strip() for c in row] == header:
                 continue
             if len(row) != len(names):
                 raise TrackerError(f"{path}, row {n}: {len(row)} fields, the header has {len(names)}")
@@ -258,8 +284,8 @@ def read_table(path: Path, required: Sequence[str]) -> Iterator[tuple[int, dict[
 
 
 def no_position(x: float, y: float) -> bool:
-    """A pair that files write where there is no position: missing, 0,0 or negative ones (-1,-1)."""
-    return not (np.isfinite(x) and np.isfinite(y)) or (x, y) == (0, 0) or (x < 0 and y < 0 and x == y)
+    """A pair that files write where there is no position: missing, 0,0, or no part of it above 0 (-1,-1; -1,0)."""
+    return not (np.isfinite(x) and np.isfinite(y)) or max(x, y) <= 0
 
 
 def read_json(path: Path) -> Any:

@@ -5,8 +5,8 @@ also where the task begins later or takes every n-th (``start_frame``, ``frame_f
 task are told by that. "CVAT for images" is read too: frames by the names of pictures. What CVAT's words become:
 - ``keyframe="0"``: CVAT made that row up by linear interpolation; source ``propagated``, and the reason says so.
 - ``occluded="1"``: occluded, unless our attribute ``visibility`` says otherwise.
-- ``outside="1"``: absent; but as the last row of a track it only ends the track and says nothing. The frames that
-  follow an outside row have no rows and stay unknown.
+- ``outside="1"``: absent; but such rows at the end of a track only end it and say nothing. The frames that follow an
+  outside row have no rows and stay unknown.
 - attribute ``used_in_game="0"`` (a soccer data set with several balls): not the ball in play, left out.
 
 We write one track ``ball``; a gap in the labels becomes an outside row with visibility ``unknown``, for CVAT would
@@ -47,6 +47,9 @@ from tracker.labels.formats.common import (
     whole,
 )
 from tracker.labels.formats.common import number as parse
+from tracker.labels.formats.foreign import of_xml
+from tracker.labels.formats.shapes import around, pairs
+from tracker.labels.formats.sizes import onto_picture
 from tracker.labels.numbering import frames_in_names, placed
 from tracker.labels.schema import MAX_BYTES, MAX_FRAME, MAX_REASON, MAX_ROWS, LabelTable
 
@@ -86,12 +89,12 @@ def read(path: Path, options: FormatOptions) -> LabelTable:
     balls = _balls([t for t in tracks if t.label in wanted], options, path)
     frame_of = _frames(balls, task, options, str(path))
     for track in balls:
-        for i, (n, shape) in enumerate(track.shapes):
-            _shape(shape, n, i == len(track.shapes) - 1, rows, placed_at, absent, frame_of, path, options)
+        for n, shape in track.shapes:
+            _shape(shape, n, rows, placed_at, absent, frame_of, path, options)
     for frame, (n, source) in absent.items():
         if frame not in placed_at:  # one flight may be over while the next track has begun
             rows.add(n, frame, int(Visibility.ABSENT), source=source)
-    return rows.table(options)
+    return onto_picture(rows.table(options), [task.picture] if task else [], options, str(path))
 
 
 Shape = dict[str, str]
@@ -109,6 +112,7 @@ class _Track:
 class _Image:
     name: str
     task: str
+    picture: tuple[int, int]
     shapes: list[tuple[str, int, Shape]] = field(default_factory=list)  # label, number, shape
 
 
@@ -120,6 +124,7 @@ class _Task:
     stop: int = -1
     step: int = 1
     size: int = 0
+    picture: tuple[int, int] = (0, 0)
 
 
 @dataclass
@@ -141,7 +146,7 @@ def _parse(f: IO[bytes], path: Path) -> _Document:
             if depth == 1:
                 root = element
                 if element.tag != "annotations":
-                    raise TrackerError(f"{path}: the XML holds <{element.tag[:40]}>, not CVAT's <annotations>")
+                    raise of_xml(path, element.tag)
             elif depth > 50:
                 raise TrackerError(f"{path}: XML nested deeper than CVAT writes it")
             continue
@@ -158,12 +163,17 @@ def _parse(f: IO[bytes], path: Path) -> _Document:
         elif element.tag == "track" and depth == 1:
             key = element.get("id", str(len(out.tracks)))
             shapes.sort(key=_by_frame)
+            while shapes and _only_ends(
+                shapes[-1][1]
+            ):  # ends the track, once or more often, and may lie beyond the clip
+                shapes.pop()
             out.tracks.append(_Track(key, element.get("label", ""), element.get("task_id", ""), shapes))
             shapes = []
             assert root is not None
             root.clear()
         elif element.tag == "image" and depth == 1:
-            image = _Image(element.get("name", element.get("id", "")), element.get("task_id", ""))
+            picture = _pixels(element.get("width")), _pixels(element.get("height"))
+            image = _Image(element.get("name", element.get("id", "")), element.get("task_id", ""), picture)
             image.shapes = [(s.get("label", ""), n, s) for n, s in shapes]
             out.images.append(image)
             shapes = []
@@ -172,6 +182,12 @@ def _parse(f: IO[bytes], path: Path) -> _Document:
             assert root is not None
             root.clear()
     return out
+
+
+def _pixels(text: str | None) -> int:
+    """A size in px, 0 where none is stated."""
+    text = (text or "").strip()
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 7 else 0
 
 
 def _task(element: Element, path: Path) -> _Task:
@@ -183,6 +199,7 @@ def _task(element: Element, path: Path) -> _Task:
     return _Task(
         (element.findtext("id") or "").strip(), (element.findtext("name") or "").strip(), number_of("start_frame", 0),
         number_of("stop_frame", -1), max(1, int(step[1])) if step else 1, number_of("size", 0),
+        (_pixels(element.findtext("original_size/width")), _pixels(element.findtext("original_size/height"))),
     )  # fmt: skip
 
 
@@ -224,16 +241,15 @@ def _balls(tracks: list[_Track], options: FormatOptions, path: Path) -> list[_Tr
     return [t for t in tracks if t.id in chosen]
 
 
+def _only_ends(shape: Shape) -> bool:
+    return shape.get("outside", "0") == "1" and shape.get("@visibility", "").strip().lower() != "absent"
+
+
 def _frames(tracks: list[_Track], task: _Task | None, options: FormatOptions, where: str) -> dict[int, int]:
     """Frame of the video for each number of the tracks."""
     numbers = sorted({whole(s.get("frame"), where, "frame") for t in tracks for _, s in t.shapes})
     if not numbers or options.first_frame is not None or task is None or (task.start, task.step) == (0, 1):
-        # the row after the last ends a track, and may lie beyond the clip
-        ends = {whole(t.shapes[-1][1].get("frame"), where, "frame") for t in tracks if t.shapes}
-        ends = {f for f in ends if f == numbers[-1] and _only_ends(tracks, f)}
-        out = placed([n for n in numbers if n not in ends], options, where, counts_from=0)
-        shift = next((v - k for k, v in out.items()), options.first)
-        return out | {n: n + shift for n in ends}
+        return placed(numbers, options, where, counts_from=0)
     shown = [whole(s.get("frame"), where, "frame") for t in tracks for _, s in t.shapes if s.get("outside", "0") != "1"]
     start, step = task.start, task.step
     stop = task.stop if task.stop >= start else start + step * max(0, task.size - 1)
@@ -254,12 +270,6 @@ def _frames(tracks: list[_Track], task: _Task | None, options: FormatOptions, wh
     )
 
 
-def _only_ends(tracks: list[_Track], frame: int) -> bool:
-    return all(
-        s.get("outside", "0") == "1" for t in tracks for _, s in t.shapes if s.get("frame", "").strip() == str(frame)
-    )
-
-
 def _from_images(images: list[_Image], wanted: set[str], path: Path, options: FormatOptions) -> LabelTable:
     """The pictures of "CVAT for images"; one without a shape is unknown."""
     numbers = frames_in_names([i.name for i in images], str(path), options.task)
@@ -275,10 +285,10 @@ def _from_images(images: list[_Image], wanted: set[str], path: Path, options: Fo
                 "one ball per frame: give the others another label, and choose with --label"
             )
         for n, shape in shapes:
-            _shape({**shape, "frame": str(k)}, n, False, rows, set(), {}, frame_of, path, options)
+            _shape({**shape, "frame": str(k)}, n, rows, set(), {}, frame_of, path, options)
         if not shapes and options.empty_is_absent:
             rows.add(0, frame_of[k], int(Visibility.ABSENT), source=options.source)
-    return rows.table(options)
+    return onto_picture(rows.table(options), [i.picture for i in images], options, str(path))
 
 
 def _by_frame(item: tuple[int, Shape]) -> tuple[int, str]:
@@ -289,7 +299,6 @@ def _by_frame(item: tuple[int, Shape]) -> tuple[int, str]:
 def _shape(
     shape: Shape,
     n: int,
-    last: bool,
     rows: Collector,
     placed_at: set[int],
     absent: dict[int, tuple[int, str]],
@@ -308,7 +317,7 @@ def _shape(
     source = shape.get("@source", "").strip()
     source = source if source in LABEL_SOURCES else options.source
     if shape.get("outside", "0") == "1":
-        if word == "absent" or (not last and word != "unknown"):
+        if word != "unknown":
             absent.setdefault(frame, (n, source))
         return
     visibility = Visibility.OCCLUDED if shape.get("occluded", "0") == "1" else Visibility.VISIBLE
@@ -317,11 +326,15 @@ def _shape(
     reason = shape.get("@reason", "")[:MAX_REASON]
     if shape.get("keyframe", "1") == "0":
         source, reason = "propagated", INTERPOLATED
-    if shape["<"] not in ("box", "points", "ellipse"):
-        raise TrackerError(f"{where}: a {shape['<']}; a ball is a box, an ellipse or a point")
+    if shape["<"] not in ("box", "points", "ellipse", "polygon", "polyline"):
+        raise TrackerError(f"{where}: a {shape['<']}; a ball is a box, an ellipse, a polygon or a point")
     if shape["<"] == "ellipse":
         x, y, rx, ry = (parse(shape.get(k), where, k) for k in ("cx", "cy", "rx", "ry"))
         x, y, w, h = x - 0.5, y - 0.5, 2 * rx, 2 * ry
+    elif shape["<"] in ("polygon", "polyline"):
+        left, top, w, h = around(pairs([p.split(",") for p in shape.get("points", "").split(";")], where))
+        x, y = from_corner(left, top, w, h)
+        w, h = (w, h) if w > 0 and h > 0 else (NAN, NAN)
     elif shape["<"] == "points":
         spots = shape.get("points", "").split(";")
         if len(spots) != 1 or spots[0].count(",") != 1:

@@ -13,6 +13,7 @@ from tracker.core.errors import TrackerError
 from tracker.core.types import Visibility
 from tracker.labels.formats.common import Collector, FormatOptions, Track, choose_tracks, from_corner, read_json
 from tracker.labels.formats.common import number as parse
+from tracker.labels.formats.sizes import onto_picture, stated
 from tracker.labels.numbering import frames_in_names, placed
 from tracker.labels.schema import LabelTable
 
@@ -24,6 +25,12 @@ def is_one(data: Any) -> bool:
     return isinstance(first, dict) and ("bbox_image" in first or "bbox_pitch" in first)
 
 
+def _rate(data: dict[str, Any]) -> float:
+    info = data.get("info")
+    rate = info.get("frame_rate") if isinstance(info, dict) else None
+    return float(rate) if isinstance(rate, int | float) and 0 < rate < 10_000 else 0.0
+
+
 def read(path: Path, options: FormatOptions) -> LabelTable:
     data = read_json(path)
     images, annotations = (data.get(k) if isinstance(data, dict) else None for k in ("images", "annotations"))
@@ -32,7 +39,7 @@ def read(path: Path, options: FormatOptions) -> LabelTable:
             raise TrackerError(f"{path}: a game state file has lists of objects: images, annotations; no '{key}' here")
     assert isinstance(images, list) and isinstance(annotations, list)
     numbers = frames_in_names([str(i.get("file_name", "")) for i in images], str(path), options.task)
-    frame_of = placed((k for k in numbers if k is not None), options, str(path), counts_from=1)
+    frame_of = placed((k for k in numbers if k is not None), options, str(path), counts_from=1, rate=_rate(data))
     frames = {str(i.get("image_id")): frame_of[k] for i, k in zip(images, numbers, strict=True) if k is not None}
     balls = []
     roles: set[str] = set()
@@ -62,4 +69,4 @@ def read(path: Path, options: FormatOptions) -> LabelTable:
             else:
                 x, y = from_corner(parse(box.get("x"), where, "x"), parse(box.get("y"), where, "y"), w, h)
             rows.add(n, frame, int(Visibility.VISIBLE), x, y, w, h, source=options.source)
-    return rows.table(options)
+    return onto_picture(rows.table(options), map(stated, images), options, str(path))

@@ -43,10 +43,11 @@ from tracker.labels.formats.common import (
     whole,
 )
 from tracker.labels.formats.common import number as parse
-from tracker.labels.numbering import placed
+from tracker.labels.numbering import by_time, placed
 from tracker.labels.schema import MAX_FRAME, MAX_ROWS, LabelTable
 
 INTERPOLATED = "interpolated linearly"
+_USUAL_RATES = (24000 / 1001, 24.0, 25.0, 30000 / 1001, 30.0, 50.0, 60000 / 1001, 60.0, 100.0, 120.0, 240.0)
 _SAME_BOX = 1e-3  # percent
 
 
@@ -59,7 +60,8 @@ def read(path: Path, options: FormatOptions) -> LabelTable:
     placed_at: set[int] = set()
     keyed = [(value, sorted(_keyframes(value, path), key=lambda k: k["frame"])) for value in regions]
     frame_of = _clock(keyed, options, str(path), own=bool(said))
-    for _, keys in keyed:
+    for _, every in keyed:
+        keys = [k for k in every if k["frame"] in frame_of]
         for i, key in enumerate(keys):
             frame = frame_of[key["frame"]]
             _place(key, frame, said, ours.get("estimated"), rows, (width, height), options)
@@ -93,7 +95,7 @@ def _clock(
     """
     keys = [k for _, ks in keyed for k in ks]
     numbers = {k["frame"] for k in keys}
-    rates = {round(r, 3) for value, _ in keyed if (r := _rate(value))}
+    rates = {round(r, 3) for value, _ in keyed if (r := _rate(value, options, where))}
     if len(rates) > 1:
         raise TrackerError(f"{where}: regions counted at {', '.join(f'{r:g}' for r in sorted(rates))} frames a second")
     times = {k["frame"]: k["time"] for k in keys if k["time"] is not None}
@@ -116,18 +118,35 @@ def _clock(
     late = bool(times) and all(abs(t * rate - n) < 0.01 for n, t in times.items())
     moments = {n: (n - 1) / rate if late or n not in times else times[n] for n in numbers}
     has = "uneven times" if options.variable_rate else f"{clip_fps:g}"
+    if options.clip is not None:
+        return by_time(moments, rate, options.clip, options, where, has)
     options.note(f"{where}: counted at {rate:g} a second, the video has {has}: placed by time")
     return {n: options.frame_at(t) for n, t in moments.items()}
 
 
-def _rate(value: dict[str, Any]) -> float:
-    """Frames a second that a region says it was counted at, 0 where it is not stated."""
-    count, duration = value.get("framesCount"), value.get("duration")
-    if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in (count, duration)):
+def _rate(value: dict[str, Any], options: FormatOptions, where: str) -> float:
+    """Frames a second that a region says it was counted at, 0 where it is not stated.
+
+    Raises:
+        TrackerError: the video that the region was drawn on is longer or shorter than the one at hand.
+    """
+    count, duration = (
+        float(v) if isinstance(v, int | float) and not isinstance(v, bool) and 0 < v < 1e9 else 0.0
+        for v in (value.get("framesCount"), value.get("duration"))
+    )
+    seconds = options.length / options.clip_fps if options.length and options.clip_fps else 0.0
+    if duration and seconds and options.first_frame is None and abs(duration - seconds) > max(1.0, 0.05 * seconds):
+        raise TrackerError(
+            f"{where}: drawn on a video of {duration:g} s, {options.media} has {seconds:.2f} s; is it another one? "
+            "--first-frame 1 takes the numbers as they stand"
+        )
+    if not duration and abs(count - options.length) <= 1:
+        return options.clip_fps
+    duration = duration or seconds
+    if not count or not duration:
         return 0.0
-    rate = count / duration if count > 0 and duration > 0 else 0.0  # type: ignore[operator]
-    near = round(rate)
-    return float(near) if near and abs(rate - near) * duration < 1 and abs(rate - near) < 0.02 * near else rate
+    rate, usual = count / duration, min(_USUAL_RATES, key=lambda r: abs(r - count / duration))
+    return usual if abs(rate - usual) * duration <= 1.05 and abs(rate - usual) < 0.02 * usual else rate
 
 
 def _rate_of_times(times: dict[int, float]) -> float:
@@ -148,7 +167,11 @@ def _chosen(data: Any, path: Path, options: FormatOptions) -> tuple[dict[str, An
     tasks = [_full(t) for t in (data if isinstance(data, list) else [data]) if isinstance(t, dict)]
     tasks = [t for t in tasks if "annotations" in t or "predictions" in t]
     if not tasks:
-        raise TrackerError(f"{path}: a Label Studio export of one video task is needed; no task here has annotations")
+        first = data[0] if isinstance(data, list) and data else data
+        keys = ", ".join(map(str, first))[:60] if isinstance(first, dict) else "none"
+        raise TrackerError(
+            f"{path}: no known JSON of labels (its keys: {keys}); a Label Studio export has tasks with annotations"
+        )
     if options.task is not None:
         tasks = [t for t in tasks if options.task in (str(t.get("id", "")), _video(t))] or tasks
     if len(tasks) > 1:
@@ -190,8 +213,13 @@ def _regions(task: dict[str, Any], path: Path, options: FormatOptions) -> list[d
     if len(done) > 1:
         options.note(f"{path}: {len(done)} annotations of the task; the last, {done[-1].get('id', '?')}, is read")
     result = done[-1].get("result")
-    found = [r for r in result if isinstance(r, dict)] if isinstance(result, list) else []
-    found = [r for r in found if str(r.get("type", "")).lower() == "videorectangle"]
+    every = [r for r in result if isinstance(r, dict)] if isinstance(result, list) else []
+    found = [r for r in every if str(r.get("type", "")).lower() == "videorectangle"]
+    if every and not found and all(str(r.get("type", "")).lower().endswith("labels") for r in every):
+        raise TrackerError(
+            f"{path}: its regions are {str(every[0]['type'])[:30]} of a picture, not of a video; export it as COCO "
+            "or YOLO"
+        )
     found = [r for r in found if isinstance(r.get("value"), dict)]
     names = {n for r in found for n in _labels(r["value"])}
     wanted = {n for n in names if n.lower() == label.lower()} or (names if len(names) <= 1 else set())

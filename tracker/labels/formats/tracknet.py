@@ -15,6 +15,7 @@ from tracker.core.files import atomic_write
 from tracker.labels.formats.common import (
     Collector,
     FormatOptions,
+    flag,
     known,
     lost,
     no_position,
@@ -28,9 +29,14 @@ from tracker.labels.schema import LabelTable
 
 COLUMNS = ("file name", "visibility", "x-coordinate", "y-coordinate", "status", "frame")
 
+ALIASES = {
+    "file_name": "file name", "filename": "file name", "x": "x-coordinate", "y": "y-coordinate",
+    "x_coordinate": "x-coordinate", "y_coordinate": "y-coordinate",
+}  # fmt: skip
+
 
 def read(path: Path, options: FormatOptions) -> LabelTable:
-    found = list(read_table(path, COLUMNS[:4]))
+    found = list(read_table(path, COLUMNS[:4], ALIASES))
     for n, row in found:
         if row["file name"].startswith("-"):
             raise TrackerError(f"{path}, row {n}: negative frame number; frames count from 0")
@@ -46,7 +52,9 @@ def read(path: Path, options: FormatOptions) -> LabelTable:
         where = f"{path}, row {n}"
         if k is None:
             continue
-        visibility = whole(row["visibility"], where, "visibility")
+        visibility = flag(row["visibility"], where, "visibility")
+        if visibility == -1:  # nobody judged it
+            continue
         if not 0 <= visibility <= 3:
             raise TrackerError(f"{where}: unknown visibility {visibility}; TrackNet has 0 to 3")
         if visibility == 0:
@@ -69,5 +77,6 @@ def write(path: Path, table: LabelTable, options: FormatOptions) -> list[str]:
         out = csv.writer(f, lineterminator="\n")
         out.writerow(COLUMNS)
         for frame, visibility, (x, y) in zip(table.frame, table.visibility, table.xy, strict=True):
-            out.writerow((f"{frame:04d}.jpg", int(visibility), *spot(x, y), "", int(frame)))
+            name = options.picture_name(int(frame)) if options.clip is not None else f"{frame:04d}.jpg"
+            out.writerow((name, int(visibility), *spot(x, y), "", int(frame)))
     return notes

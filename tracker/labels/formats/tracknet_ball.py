@@ -16,6 +16,7 @@ from tracker.core.types import Visibility
 from tracker.labels.formats.common import (
     Collector,
     FormatOptions,
+    flag,
     known,
     lost,
     no_position,
@@ -35,9 +36,11 @@ def read(path: Path, options: FormatOptions) -> LabelTable:
     found = []
     for n, row in read_table(path, COLUMNS):
         where = f"{path}, row {n}"
-        seen = whole(row["visibility"], where, "Visibility")
-        if seen not in (0, 1):
+        seen = flag(row["visibility"], where, "Visibility")
+        if seen not in (-1, 0, 1):
             raise TrackerError(f"{where}: unknown Visibility {seen}; it is 0 or 1")
+        if seen < 0:  # nobody judged it
+            continue
         x, y = (parse(row[c] or "-1", where, c.upper()) for c in ("x", "y"))
         found.append((n, whole(row["frame"], where, "Frame"), seen, x, y))
     frame_of = placed((r[1] for r in found), options, str(path), counts_from=0)
