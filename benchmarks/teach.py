@@ -3,7 +3,9 @@
     python benchmarks/teach.py DATA --clip indoor_lesson --from fold.pt --keys 30 --others shanghai --out t.jsonl
 
 ``--from`` is a checkpoint that never saw the clip's venue. Every set of weights that ``tracker teach`` would try is
-scored; the last line of a run says which one it keeps. ``--frozen`` trains the heads alone.
+scored; the last line of a run says which one it keeps. ``--learns`` says which parts of the network move,
+``--like-before`` adds a penalty on answers away from the ball that differ from those of the weights from before
+(Li & Hoiem, "Learning without forgetting", 2016).
 """
 
 from __future__ import annotations
@@ -16,14 +18,21 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
 
 from tracker.app import teach as lesson
+from tracker.app import teach_labels
+from tracker.core.types import scaled
 from tracker.detect.model import BallModel
 from tracker.labels.dataset import Clip, load_dataset
 from tracker.labels.schema import read_labels, write_labels
 from tracker.learn import trainer
 from tracker.learn.cache import cache_clips
-from tracker.learn.checkpoint import load_checkpoint, save_checkpoint
+from tracker.learn.checkpoint import load_checkpoint, model_from, save_checkpoint
+from tracker.learn.network import STRIDE
+from tracker.learn.tasks import BallTask
 
 OTHER_FRAMES = 100  # of each other clip
 
@@ -44,17 +53,52 @@ def part_of(clip: Clip, keep, name: str, work: Path) -> Clip:
     return replace(clip, labels=path)
 
 
-def freeze() -> None:
-    """Lets only the heads learn."""
+def restrict(learns: str) -> None:
+    """Lets only some parameters learn: ``all``, ``heads``, ``norms`` (scale and offset of the batch norms, and the
+    heads) or ``fixed-norms`` (all, with the statistics of the batch norms as they were)."""
     whole = trainer.build
 
     def build(*args, **kwargs):
         net = whole(*args, **kwargs)
-        for name, p in net.named_parameters():
-            p.requires_grad_("head" in name)
+        norms = [m for m in net.modules() if isinstance(m, nn.BatchNorm2d)]
+        if learns in ("heads", "norms"):
+            free = {id(p) for m in norms for p in m.parameters()} if learns == "norms" else set()
+            for name, p in net.named_parameters():
+                p.requires_grad_("head" in name or id(p) in free)
+        if learns != "all":
+            for m in norms:
+                m.train = lambda mode=True, m=m: m
+                m.training = False
         return net
 
     trainer.build = build
+
+
+def like_before(start: Path, weight: float) -> None:
+    """Adds ``weight`` times the divergence from the old answers in cells away from the ball to the loss."""
+    old, _ = model_from(load_checkpoint(start), start)
+    plain = BallTask.loss
+
+    def loss(self, module, batch, device):
+        kept = []
+        hook = module.register_forward_hook(lambda _, __, maps: kept.append(maps.heat))
+        parts = plain(self, module, batch, device)
+        hook.remove()
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            before = torch.sigmoid(old(batch.frames.float().div_(255), batch.roi).heat.float())[:, 0]
+        new = kept[0].float()[:, 0]
+        h, w = new.shape[1:]
+        cell = scaled(batch.targets.xy, 1 / STRIDE)
+        cy, cx = torch.arange(h)[None, :, None], torch.arange(w)[None, None, :]
+        far = (cell[:, 0, None, None] - cx) ** 2 + (cell[:, 1, None, None] - cy) ** 2 > 9.0
+        far |= batch.targets.present[:, None, None] == 0
+        apart = F.binary_cross_entropy_with_logits(new, before, reduction="none") - F.binary_cross_entropy(
+            before, before, reduction="none"
+        )
+        parts["loss"] = parts["loss"] + weight * (apart * far).sum((1, 2)).mean()
+        return parts
+
+    BallTask.loss = loss
 
 
 def main() -> None:
@@ -65,7 +109,8 @@ def main() -> None:
     p.add_argument("--keys", type=int, default=30)
     p.add_argument("--others", default="")
     p.add_argument("--minutes", type=float, default=4.0, help="of training")
-    p.add_argument("--frozen", action="store_true")
+    p.add_argument("--learns", choices=["all", "heads", "norms", "fixed-norms"], default="all")
+    p.add_argument("--like-before", type=float, default=0.0, metavar="WEIGHT")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--work", type=Path, default=Path("runs/teach-benchmark"))
     p.add_argument("--out", type=Path, required=True)
@@ -85,36 +130,37 @@ def main() -> None:
     names = [n for n in a.others.split(",") if n]
     others = [part_of(clips[n], lambda f: f < OTHER_FRAMES, "other", a.work) for n in names]
     start = known(a.start, a.work)
-    if a.frozen:
-        freeze()
+    restrict(a.learns)
+    if a.like_before:
+        like_before(start, a.like_before)
     began = time.monotonic()
-    taught_clip, taught, held = lesson.divided(clip.media, keys, read_labels(keys), a.work)
-    part = lesson.near(taught, clip.fps, held[0].frame)
-    filled = lesson.fill_in(taught_clip, taught, part, a.work, lesson.silent)
+    parts = teach_labels.divided(clip.media, keys, read_labels(keys))
+    filled, kept_back = teach_labels.fill_in(parts, read_labels(keys), a.work, lesson.silent)
     replay = lesson._replay(None, a.work, lesson.silent)
     config, steps = lesson.plan(start, a.minutes * 60, a.seed, a.work, a.overrides)
     data = config.data
-    cached = cache_clips([filled], data.cache_dir, data.working_width, data.model_weight, True, part=part)
+    cached = cache_clips([filled], data.cache_dir, data.working_width, data.model_weight, True, part=parts.near_taught)
     ready_s = time.monotonic() - began
     last = trainer.train(cached, [], config, a.work / "run", quiet=True)
     trained_s = time.monotonic() - began
-    later = lesson._later_part(taught_clip, held, a.work)
     attempts, lines, rights = [], [], []
     for share in (0.0, *lesson.SHARES):
         state = lesson.averaged(load_checkpoint(start), load_checkpoint(last), share)
         lesson.export_state(state, a.work / f"{share}.onnx", "m")
         net = BallModel(a.work / f"{share}.onnx", threads=1)
-        (mine, right), (theirs, _) = lesson.score(later, net), lesson.score(replay, net)
-        rights.append(right)
-        gained, lost = int((right & ~rights[0]).sum()), int((rights[0] & ~right).sum())
+        (mine, tables), (theirs, _) = lesson.score([kept_back], net), lesson.score(replay, net)
+        rights.append(parts.by_label(tables[0]))
+        change = np.sign(rights[-1] - rights[0])
+        gained, lost = int((change > 0).sum()), int((change < 0).sum())
         attempts.append(lesson.Attempt(share, mine, theirs, gained, lost))
         compared_s = time.monotonic() - began
         line = {
-            "clip": a.clip, "keys": len(pick), "seen": sum(k.visibility in (1, 2) for k in taught), "frozen": a.frozen,
+            "clip": a.clip, "keys": len(pick), "seen": sum(k.visibility in (1, 2) for k in parts.taught),
+            "learns": a.learns, "like_before": a.like_before,
             "seed": a.seed, "share": share, "steps": steps, "overrides": a.overrides,
             "second_half": asdict(lesson.score([second], net)[0]),
             "others": asdict(lesson.score(others, net)[0]) if others else None,
-            "held": attempts[-1].here.f1, "replay": attempts[-1].elsewhere.f1,
+            "held": attempts[-1].here.f1, "held_frames": mine.frames, "replay": attempts[-1].elsewhere.f1,
             "gained": gained, "lost": lost,
         }  # fmt: skip
         lines.append(line)

@@ -1,10 +1,11 @@
 """Teaching a court: a few dozen labelled frames of it, ten minutes, a better model file or none.
 
-The labelled frames are divided in time. The earlier ones are filled (:mod:`tracker.propagate`) and trained on, together
-with rendered clips, from weights that work elsewhere. The later ones are not taught: on them, and on a replay set that
-stands for every other court, the tracker runs with the weights from before, with the new ones, and with averages of
-both (Wortsman et al., "Robust fine-tuning of zero-shot models", 2022): an average keeps most of what was gained and
-forgets little. The best of them is kept if it is better on this court and no worse than a margin elsewhere.
+The labelled frames are divided in time. Most are filled (:mod:`tracker.propagate`) and trained on, together with
+rendered clips, from weights that work elsewhere. A few stretches of labels, spread over the video, are not taught:
+there, and on a replay set that stands for every other court, the tracker runs with the weights from before, with the
+new ones, and with averages of both (Wortsman et al., "Robust fine-tuning of zero-shot models", 2022): an average keeps
+most of what was gained and forgets little. The best is kept if it is better on this court and no worse than a margin
+elsewhere.
 """
 
 from __future__ import annotations
@@ -13,55 +14,46 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tracker.app.rendered import write_clip
+from tracker.app.teach_labels import TOLERANCE_PX, around, divided, fill_in
 from tracker.app.train import fine_tuning_config
 from tracker.core.config import Config, load_config
 from tracker.core.errors import TrackerError
 from tracker.core.files import prepare_folder
 from tracker.core.progress import Progress, silent
 from tracker.core.trajectory import Trajectory
-from tracker.core.types import Frame, Label, Visibility
 from tracker.detect.model import BallModel
+from tracker.evaluate.frames import FrameTable
 from tracker.evaluate.protocol import pool_protocol
 from tracker.evaluate.reading import ClipRun
 from tracker.evaluate.run import evaluate
-from tracker.labels.check import check_table
 from tracker.labels.dataset import Clip, load_dataset
-from tracker.labels.schema import LabelTable, read_labels, write_labels
+from tracker.labels.schema import LabelTable, read_labels
 from tracker.learn.cache import cache_clips
 from tracker.learn.checkpoint import BUNDLED, averaged, checkpoint_path, load_checkpoint, model_from, save_checkpoint
 from tracker.learn.export import export_state
 from tracker.learn.trainer import step_seconds, train
-from tracker.propagate.evidence import build_evidence
-from tracker.propagate.keyframes import fill
 from tracker.synth import SynthConfig
 from tracker.track.pipeline import Hindsight, SizedPipeline
 from tracker.video import open_video
 
-# labelled frames with the ball in sight; from 12 of them the weights that were better on four frames that were not
-# taught were worse on the next hundred (benchmarks/results/teach.md)
-FEWEST = 20
 CHANCE = 0.1  # of what was gained on this court being none, at most
-HELD_SHARE = 0.3  # of them, the last in time, are not taught
 SHARES = (1.0, 0.6, 0.3)  # of the new weights in the averages that are tried
-TOLERANCE_PX = 10.0  # at 1280 wide
 MARGIN = 0.01  # F1 that may be lost on the replay set
 SYNTHETIC_SHARE = 0.3  # of the crops; unmeasured
 STEPS = (40, 600)  # of training, at least and at most
 TRAINING_SHARE = 0.8  # of the time that looking and comparing leave; the rest is for a machine that slows down
-KNOWN = 0.995  # F1 on the part that is not taught from which on there is nothing to teach
-RENDERED = (("tennis", 301), ("football", 302))  # sport and seed of the replay set's clips
+KNOWN = 0.995  # F1 on what is not taught from which on there is nothing to teach
+# sport and seed of the replay set's clips: those with the ball mostly in plain sight, which the bundled weights know
+RENDERED = (("tennis", 303), ("tennis", 304), ("football", 302), ("football", 304))
 RENDERED_S = 2.0
-LOOKED_AT_S = 20.0  # of the part that is not taught, at most
-NEAR_S = 0.5  # of video around a label that is filled and taught
-LEAD_S = 1.0  # of video before and after a label that is compared: a track needs a beginning
 DEFAULT_MINUTES = 8.0
 
 Say = Callable[[str], None]
@@ -81,7 +73,7 @@ class Score:
 class Attempt:
     """One set of weights: ``share`` of the new ones (0: those from before), scores here and elsewhere.
 
-    Of the labelled frames here ``gained`` were wrong before and are right, ``lost`` were right and are wrong.
+    Around ``gained`` of the labels here more frames are right than before, around ``lost`` fewer.
     """
 
     share: float
@@ -92,7 +84,7 @@ class Attempt:
 
     @property
     def chance(self) -> float:
-        """Of as many gained frames or more if either were as likely (sign test, one-sided)."""
+        """Of as many gained labels or more if either were as likely (sign test, one-sided)."""
         n = self.gained + self.lost
         return float(sum(math.comb(n, k) for k in range(self.gained, n + 1)) / 2**n)
 
@@ -157,20 +149,19 @@ def teach(
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
     try:
-        clip, taught, held = divided(video, labels, keys, work)
-        say(f"{len(taught)} labelled frames are taught, {len(held)} later ones are kept to compare")
-        part = near(taught, clip.fps, held[0].frame)
-        filled = fill_in(clip, taught, part, work, progress)
-        here, others = _later_part(clip, held, work), _replay(replay, work, progress)
+        parts = divided(video, labels, keys)
+        say(f"{len(parts.taught)} labels are taught, {len(parts.held)} others are kept to compare")
+        filled, kept_back = fill_in(parts, keys, work, progress)
+        others = _replay(replay, work, progress)
         states, rights = {0.0: averaged(before, before, 0.0)}, list[np.ndarray]()
 
         def attempt(share: float) -> Attempt:
             export_state(states[share], work / f"{share}.onnx", out.stem)
             net = BallModel(work / f"{share}.onnx")
-            (mine, right), (theirs, _) = score(here, net), score(others, net)
-            rights.append(right)
-            gained, lost = (int(np.count_nonzero(a & ~b)) for a, b in ((right, rights[0]), (rights[0], right)))
-            return Attempt(share, mine, theirs, gained, lost)
+            (mine, tables), (theirs, _) = score([kept_back], net), score(others, net)
+            rights.append(parts.by_label(tables[0]))
+            change = np.sign(rights[-1] - rights[0])
+            return Attempt(share, mine, theirs, int((change > 0).sum()), int((change < 0).sum()))
 
         comparing = time.monotonic()
         attempts = [attempt(0.0)]
@@ -179,7 +170,9 @@ def teach(
             left = minutes * 60 - (time.monotonic() - began) - len(SHARES) * comparing
             config, steps = plan(start, left, seed, work, overrides)
             data = config.data
-            cached = cache_clips([filled], data.cache_dir, data.working_width, data.model_weight, True, part=part)
+            cached = cache_clips(
+                [filled], data.cache_dir, data.working_width, data.model_weight, True, part=parts.near_taught
+            )
             say(f"training: {steps} steps")
             after = load_checkpoint(train(cached, [], config, work / "run", quiet=True, progress=progress))
             for share in progress(SHARES, total=len(SHARES), desc="compare"):
@@ -189,20 +182,20 @@ def teach(
                 attempts.append(attempt(share))
         chosen, kept = choose(attempts, margin)
         words = _words(attempts[0], chosen, kept, margin)
-        lesson = Lesson(
-            kept, str(out) if kept else None, attempts, chosen, len(taught), len(held), steps,
+        result = Lesson(
+            kept, str(out) if kept else None, attempts, chosen, len(parts.taught), len(parts.held), steps,
             round(time.monotonic() - began, 1), words,
         )  # fmt: skip
         if kept:
             state = states[chosen.share]
             state["carried"]["taught"] = [
-                *state["carried"].get("taught", []), {k: v for k, v in lesson.to_dict().items() if k != "model"}
+                *state["carried"].get("taught", []), {k: v for k, v in result.to_dict().items() if k != "model"}
             ]  # fmt: skip
             save_checkpoint(work / "taught.pt", state)
             export_state(state, work / "taught.onnx", out.stem)
             (work / "taught.pt").replace(out.with_suffix(".pt"))
             (work / "taught.onnx").replace(out)
-        return lesson
+        return result
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -220,73 +213,6 @@ def choose(attempts: Sequence[Attempt], margin: float) -> tuple[Attempt, bool]:
     fit = [a for a in rest if a.elsewhere.f1 >= before.elsewhere.f1 - margin]
     best = max(fit or rest, key=lambda a: a.here.f1)
     return best, bool(fit) and best.here.f1 > before.here.f1 and best.chance <= CHANCE
-
-
-def divided(
-    video: str | Path, labels: str | Path, keys: Sequence[Label], work: Path
-) -> tuple[Clip, list[Label], list[Label]]:
-    """The video as a clip, the labels to teach, and those of the last part that is not taught."""
-    seen = [k for k in keys if k.visibility in (Visibility.VISIBLE, Visibility.HARD)]
-    with open_video(video) as source:
-        info = source.info
-        if info.is_live:
-            raise TrackerError(f"{video} is live; record it first, teaching needs a file")
-    clip = Clip(
-        Path(video).stem, "any", "frames" if Path(video).is_dir() else "clip", "train", "taught", Path(video),
-        Path(labels), info.width, info.height, info.fps, info.frames_hint or 0,
-    )  # fmt: skip
-    wrong = [
-        f for f in check_table(
-            LabelTable.from_labels(list(keys)), width=info.width, height=info.height, fps=info.fps,
-            frames=info.frames_hint or 0,
-        ) if f.kind in ("off_picture", "beyond_end")
-    ]  # fmt: skip
-    if wrong:
-        raise TrackerError(f"{labels} does not fit {video}: {wrong[0].message}; tracker labels check shows all")
-    if len(seen) < FEWEST:
-        raise TrackerError(
-            f"{labels} has {len(seen)} labelled frames with the ball in sight, teaching needs {FEWEST}; "
-            f"label more: tracker label {video}"
-        )
-    seen.sort(key=lambda k: k.frame)
-    first = seen[len(seen) - max(3, round(HELD_SHARE * len(seen)))].frame
-    return clip, [k for k in keys if k.frame < first], sorted((k for k in keys if k.frame >= first), key=_number)
-
-
-def _number(label: Label) -> int:
-    return label.frame
-
-
-def near(keys: Sequence[Label], fps: float, until: int) -> Callable[[Iterable[Frame]], Iterator[Frame]]:
-    """Passes on the frames before ``until`` that are within NEAR_S of a label: of an hour nobody reads all."""
-    numbers = np.array(sorted(k.frame for k in keys))
-    reach = NEAR_S * (fps or 25.0)
-
-    def part(frames: Iterable[Frame]) -> Iterator[Frame]:
-        skipped = False
-        for frame in frames:
-            if frame.index >= until:
-                return
-            if np.abs(numbers - frame.index).min() > reach:
-                skipped = True
-                continue
-            if skipped:
-                frame.gap, frame.repeated, skipped = True, False, False
-            yield frame
-
-    return part
-
-
-def fill_in(clip: Clip, taught: Sequence[Label], part: Any, work: Path, progress: Progress) -> Clip:
-    """The clip with labels for the frames around those that are taught."""
-    with open_video(clip.media, fps=clip.fps or None) as source:
-        evidence = build_evidence(progress(part(source), desc="fill"))
-    rows = fill(
-        taught, evidence.time_s, width=clip.width, height=clip.height, frames=evidence.frame.tolist(), evidence=evidence
-    )
-    path = work / "filled.labels.csv"
-    write_labels(path, rows.labels())
-    return replace(clip, labels=path)
 
 
 def _replay(replay: str | Path | None, work: Path, progress: Progress) -> list[Clip]:
@@ -317,36 +243,11 @@ def plan(start: str | Path, seconds: float, seed: int, work: Path, overrides: Se
     return config, config.train.steps_per_epoch * config.train.epochs
 
 
-def _later_part(clip: Clip, held: Sequence[Label], work: Path) -> list[Clip]:
-    """The part that is not taught, as a clip with the labels of people alone."""
-    kept: list[Label] = []
-    for label in held:
-        spans = around([k.frame for k in [*kept, label]], clip.fps)
-        if kept and sum(b - a for a, b in spans) > LOOKED_AT_S * (clip.fps or 25.0):
-            break
-        kept.append(label)
-    path = work / "later.labels.csv"
-    write_labels(path, kept)
-    return [replace(clip, labels=path)]
-
-
-def around(numbers: Sequence[int], fps: float) -> list[tuple[int, int]]:
-    """Stretches (first, last frame) with LEAD_S of video before and after each of these frames (rising)."""
-    lead = round(LEAD_S * (fps or 25.0))
-    spans: list[tuple[int, int]] = []
-    for n in numbers:
-        if spans and n - lead <= spans[-1][1] + 1:
-            spans[-1] = (spans[-1][0], n + lead)
-        else:
-            spans.append((max(0, n - lead), n + lead))
-    return spans
-
-
-def score(clips: Sequence[Clip], net: BallModel) -> tuple[Score, np.ndarray]:
+def score(clips: Sequence[Clip], net: BallModel) -> tuple[Score, list[FrameTable]]:
     """The default way of ``tracker infer`` on what is labelled of each clip, every stretch from its own beginning.
 
     Returns:
-        the score, and bool [N] for the labelled frames: found where the ball is in sight, nothing where it is absent.
+        the score, and the frames of each clip.
     """
     config = load_config(None, [])
 
@@ -368,29 +269,23 @@ def score(clips: Sequence[Clip], net: BallModel) -> tuple[Score, np.ndarray]:
     done = evaluate(clips, run, system=net.info.name, partial=True, indexed=False)
     total = pool_protocol([c.protocol for c in done.clips])
     at = total[f"@{TOLERANCE_PX:g}"]
-    tables = [c.table for c in sorted(done.clips, key=lambda c: c.number)]
-    right = [np.where(t.seen, t.error_px <= TOLERANCE_PX, (t.visibility == 0) & ~t.reported) for t in tables]
     scored = Score(round(at["f1"], 4), round(at["recall"], 4), round(at["precision"], 4), total["frames"])
-    return scored, np.concatenate(right)
+    return scored, [c.table for c in sorted(done.clips, key=lambda c: c.number)]
 
 
 def _words(before: Attempt, chosen: Attempt, kept: bool, margin: float) -> str:
-    here = f"{before.here.f1:.3f} before, {chosen.here.f1:.3f} after ({before.here.frames} labelled frames not taught)"
+    here = f"{before.here.f1:.3f} before, {chosen.here.f1:.3f} after ({before.here.frames} frames, not taught)"
     there = f"{before.elsewhere.f1:.3f} before, {chosen.elsewhere.f1:.3f} after"
     said = f"F1 within 10 px on this court: {here}; on the replay set: {there}."
     if kept:
         return f"Kept: it is better here and not worse elsewhere by more than {margin}. {said}"
     if chosen.here.f1 <= before.here.f1:
-        why = "it finds no more of the labelled frames than before"
+        why = "it finds no more of the ball than before"
         if before.here.f1 >= KNOWN:
-            why = (
-                "nothing is wrong in the later labelled frames that it is compared on; label frames where it goes wrong"
-            )
+            why = "nothing is wrong in the labels that it is compared on; label frames where it goes wrong"
         return f"Not kept: {why}. {said}"
     if chosen.elsewhere.f1 >= before.elsewhere.f1 - margin:
-        why = (
-            f"{chosen.gained} labelled frames gained and {chosen.lost} lost may be chance; label more of the last part"
-        )
+        why = f"better around {chosen.gained} labels and worse around {chosen.lost} may be chance; label more"
         return f"Not kept: {why}. {said}"
     return f"Not kept: what is gained here is lost elsewhere. {said}"
 
