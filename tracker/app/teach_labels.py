@@ -25,7 +25,7 @@ from tracker.video import open_video
 FEWEST = 20
 HELD_SHARE = 0.3  # of them are not taught,
 STRETCHES = 3  # in as many stretches of consecutive labels, spread evenly
-GUARD_S = 0.2  # of video on both sides of such a stretch is not taught either
+GUARD_S = 0.2  # of video on both sides of such a stretch is not taught either, at most half way to the next label
 EVIDENT_PX = 3.0  # at 1280 wide: a filled frame of it is compared up to this standard deviation
 LOOKED_AT_S = 30.0  # of what is not taught, at most
 NEAR_S = 0.5  # of video around a label that is filled and taught
@@ -35,17 +35,20 @@ TOLERANCE_PX = 10.0  # at 1280 wide
 
 @dataclass(frozen=True, slots=True)
 class Division:
-    """A clip's labels: those that are taught, those that are not, and the latter's stretches (first, last frame)."""
+    """A clip's labels: those that are taught, those that are not, and the latter's stretches (first, last frame).
+
+    ``guarded``: the stretches with their guards.
+    """
 
     clip: Clip
     taught: list[Label]
     held: list[Label]
     stretches: list[tuple[int, int]]
+    guarded: list[tuple[int, int]]
 
     def near_taught(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         """Passes on the frames around labels that are taught, none of the others' stretches and their guards."""
-        guard = _guard(self.clip)
-        return near(self.taught, self.clip.fps, frames, [(a - guard, b + guard) for a, b in self.stretches])
+        return near(self.taught, self.clip.fps, frames, self.guarded)
 
     def near_all(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         return near([*self.taught, *self.held], self.clip.fps, frames)
@@ -98,23 +101,25 @@ def divided(video: str | Path, labels: str | Path, keys: Sequence[Label]) -> Div
         )
     size = max(1, round(HELD_SHARE * len(seen) / STRETCHES))
     starts = [round((i + 0.5) * len(seen) / STRETCHES - size / 2) for i in range(STRETCHES)]
-    stretches = [(seen[i], seen[i + size - 1]) for i in starts]
-    guard = _guard(clip)
+    ends = [(i, i + size - 1) for i in starts]
+    guard = round(GUARD_S * (clip.fps or 25.0))
+    before = [min(guard, (seen[i] - seen[max(i - 1, 0)]) // 2) for i, _ in ends]
+    after = [min(guard, (seen[min(k + 1, len(seen) - 1)] - seen[k]) // 2) for _, k in ends]
+    stretches = [(seen[i], seen[k]) for i, k in ends]
+    guarded = [(a - m, b + n) for (a, b), m, n in zip(stretches, before, after, strict=True)]
     ordered = sorted(keys, key=_number)
     return Division(
-        clip,
-        [k for k in ordered if all(k.frame < a - guard or k.frame > b + guard for a, b in stretches)],
-        [k for k in ordered if any(a <= k.frame <= b for a, b in stretches)],
-        stretches,
-    )
+        clip, [k for k in ordered if not _in(k.frame, guarded)], [k for k in ordered if _in(k.frame, stretches)],
+        stretches, guarded,
+    )  # fmt: skip
+
+
+def _in(number: int, spans: Sequence[tuple[int, int]]) -> bool:
+    return any(a <= number <= b for a, b in spans)
 
 
 def _number(label: Label) -> int:
     return label.frame
-
-
-def _guard(clip: Clip) -> int:
-    return round(GUARD_S * (clip.fps or 25.0))
 
 
 def near(
@@ -127,8 +132,7 @@ def near(
     for frame in frames:
         if frame.index > numbers[-1] + reach:
             return
-        inside = any(a <= frame.index <= b for a, b in without)
-        if inside or np.abs(numbers - frame.index).min() > reach:
+        if _in(frame.index, without) or np.abs(numbers - frame.index).min() > reach:
             skipped = True
             continue
         if skipped:
