@@ -276,10 +276,12 @@ def score(clips: Sequence[Clip], net: BallModel) -> tuple[Score, list[FrameTable
 def _words(before: Attempt, chosen: Attempt, kept: bool, margin: float) -> str:
     here = f"{before.here.f1:.3f} before, {chosen.here.f1:.3f} after ({before.here.frames} frames, not taught)"
     there = f"{before.elsewhere.f1:.3f} before, {chosen.elsewhere.f1:.3f} after"
-    wrong = [f"{100 * (1 - s.precision):.0f} %" for a in (before, chosen) for s in (a.here, a.elsewhere)]
+    was, now, was_there, now_there = (
+        f"{100 * (1 - s.precision):.0f} %" for s in (before.here, chosen.here, before.elsewhere, chosen.elsewhere)
+    )
     said = (
-        f"F1 within 10 px on this court: {here}; on the replay set: {there}. Wrong of what is reported at the "
-        f"operating point: {wrong[0]} before, {wrong[2]} after on this court; {wrong[1]} and {wrong[3]} on the replay set."
+        f"F1 within 10 px on this court: {here}; on the replay set: {there}. Wrong of what is reported at the operating "
+        f"point: {was} before, {now} after on this court; {was_there} and {now_there} on the replay set."
     )
     if kept:
         return f"Kept: it is better here and not worse elsewhere by more than {margin}. {said}"
