@@ -280,7 +280,7 @@ def _words(before: Attempt, chosen: Attempt, kept: bool, margin: float) -> str:
         f"{100 * (1 - s.precision):.0f} %" for s in (before.here, chosen.here, before.elsewhere, chosen.elsewhere)
     )
     said = (
-        f"F1 within 10 px on this court: {here}; on the replay set: {there}. Wrong of what is reported at the operating "
+        f"F1 within 10 px on this court: {here}; on the replay set: {there}. Wrong of what it reports at the operating "
         f"point: {was} before, {now} after on this court; {was_there} and {now_there} on the replay set."
     )
     if kept:
