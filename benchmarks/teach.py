@@ -122,10 +122,11 @@ def main() -> None:
     clip = clips[a.clip]
     rows = [k for k in read_labels(clip.labels) if k.visibility >= 0]
     half = rows[len(rows) // 2].frame
-    first = [k for k in rows if k.frame < half]
+    first = [k for k in rows if k.frame < half and k.visibility in (1, 2)]
     pick = np.unique(np.linspace(0, len(first) - 1, min(a.keys, len(first))).round().astype(int))
+    absent = [k for k in rows if k.frame < half and k.visibility == 0][:: max(1, len(rows) // a.keys)]
     keys = a.work / "keys.csv"
-    write_labels(keys, [replace(first[i], source="human") for i in pick])
+    write_labels(keys, [replace(k, source="human") for k in (*(first[i] for i in pick), *absent)])
     second = part_of(clip, lambda f: f >= half, "second", a.work)
     names = [n for n in a.others.split(",") if n]
     others = [part_of(clips[n], lambda f: f < OTHER_FRAMES, "other", a.work) for n in names]
