@@ -20,10 +20,13 @@ from tracker.core.config import TrackConfig
 from tracker.core.types import BallState, CameraMotion, Detections, FloatArray, Status, reference_scale
 from tracker.motion.contacts import FlightPrior, between_keyframes
 from tracker.motion.imm import BallMotion
+from tracker.motion.kalman import predict
+from tracker.motion.models import cv_model
 from tracker.motion.path import FREE, PathCosts, PathSearch, Step
 from tracker.motion.smooth import smooth_imm
 from tracker.track.cadence import Cadence, retimed
 from tracker.track.clock import PictureClock
+from tracker.track.hidden import Passage, flies, passages
 from tracker.track.rest import RestWatch
 from tracker.track.scorer import DEFAULT, REST_S, WIDE_S, Moment, Scorer, candidate_inputs, stretch_inputs
 
@@ -37,6 +40,7 @@ class PathSettings:
     measurement_sd: float = 0.6
     bridge_s: float = 0.6  # longest stretch without a candidate that is reported
     bridge_sd: float = 14.0  # and how sure it must be
+    coast_s: float = 0.15  # how far beyond its ends a path goes straight on
     shortest: int = 3  # candidates of a path that is reported
     ahead_s: float = REST_S  # of a whole file: candidates are judged with so much of what follows
     settle_s: float = 4.0  # and the path is read off so long before its end
@@ -247,20 +251,28 @@ class Scene:
             m, c = self.moments[first + j], choice[j]
             assert m is not None
             xy[j], odds[j], resting[j] = m.xy[c], m.odds[c], m.inputs[c, 2]
+        hidden = passages(at, xy)
+        for h in hidden:
+            choice[h.off], xy[h.off] = -1, np.nan
         interval = float(np.median(np.diff(at))) if n > 1 else 1 / 30
         p: FloatArray = np.zeros(n)
         inputs: FloatArray = np.zeros((n, 0))
         if (choice >= 0).any():
             inputs = stretch_inputs(at, xy, odds, resting, interval)
             p = scorer.probability(inputs)
-        return ScenePath(at, choice, xy, p, inputs)
+        return ScenePath(at, choice, xy, p, inputs, hidden)
 
     def _smooth(self, path: ScenePath, first: int, end: int, threshold: float) -> dict[int, _Known]:
         """What is reported of the moments ``emitted..end``, by moment."""
         s, unit, at = self.settings, self._unit, path.time_s
         out: dict[int, _Known] = {}
-        for a, b in pieces(path.choice, at, s):
-            if first + b < self._emitted or first + a >= end or path.p[a : b + 1].max() < threshold:
+        coasts: dict[int, _Known] = {}
+        straight = np.zeros(len(at), dtype=bool)
+        for h in path.hidden:
+            straight[h.first + 1 : h.last] = True
+        for a, b in pieces(path.choice, at, s, path.hidden):
+            lo, hi = np.searchsorted(at, (at[a] - s.coast_s - 1e-6, at[b] + s.coast_s + 1e-6)).tolist()
+            if first + hi <= self._emitted or first + lo >= end or path.p[a : b + 1].max() < threshold:
                 continue
             span = np.arange(a, b + 1)
             z, sd = path.xy[span], np.full(len(span), s.measurement_sd)
@@ -283,12 +295,19 @@ class Scene:
                     before, after = int(seen[after - 1]), int(seen[after])
                     if min(path.p[before], path.p[after]) < threshold:
                         continue
-                    if at[after] - at[before] > s.bridge_s or bridge.sd_px[f] > s.bridge_sd:
+                    if not straight[k] and (at[after] - at[before] > s.bridge_s or bridge.sd_px[f] > s.bridge_sd):
                         continue
                     x[:2] = bridge.xy[f]
                     cov[:2, :2] = np.eye(2) * bridge.sd_px[f] ** 2
                 out[first + k] = self._known(first + k, x * unit, cov * unit**2, int(path.choice[k]), float(path.p[k]))
-        return out
+            for tip, turn, beyond in ((a, 1, range(lo, a)), (b, -1, range(b + 1, hi))):
+                here = [k for k in beyond if self._emitted <= first + k < end]
+                if not here or path.p[tip] < threshold or not flies(at, path.xy, tip, turn):
+                    continue
+                for k in here:
+                    x, cov = _coasted(smooth.x[tip - a], smooth.p[tip - a], float(at[k] - at[tip]), s.motion)
+                    coasts[first + k] = self._known(first + k, x * unit, cov * unit**2, -1, float(path.p[k]))
+        return coasts | out
 
     def in_picture(self, k: int, xy: FloatArray) -> FloatArray:
         """A place of the scene, px at 1280 wide, in source px of moment ``k``'s picture."""
@@ -314,6 +333,7 @@ class ScenePath:
         time_s: float64 [T]. choice: int64 [T] index of the candidate used, -1 for none.
         xy: float64 [T, 2] px at 1280 wide in the view of the scene's first picture, NaN where none is used.
         p: float64 [T] probability that the path is at the ball; inputs: float64 [T, 6] what it was told by.
+        hidden: where the ball went straight on behind something; what was used elsewhere meanwhile is taken out.
     """
 
     time_s: FloatArray
@@ -321,6 +341,7 @@ class ScenePath:
     xy: FloatArray
     p: FloatArray
     inputs: FloatArray
+    hidden: list[Passage]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -344,11 +365,22 @@ def _state(shown: _Shown, known: _Known | None) -> BallState:
     )  # fmt: skip
 
 
-def pieces(choice: np.ndarray, at: FloatArray, settings: PathSettings) -> list[tuple[int, int]]:
+def _coasted(x: FloatArray, p: FloatArray, dt: float, motion: BallMotion) -> tuple[FloatArray, FloatArray]:
+    """State [4] and covariance [4, 4] so many seconds later, or before where ``dt`` is negative."""
+    f, q = cv_model(abs(dt), motion.flight_noise)
+    if dt < 0:
+        f[:2, 2:], q[:2, 2:], q[2:, :2] = -f[:2, 2:], -q[:2, 2:], -q[2:, :2]
+    return predict(x, p, f, q)
+
+
+def pieces(
+    choice: np.ndarray, at: FloatArray, settings: PathSettings, hidden: Sequence[Passage] = ()
+) -> list[tuple[int, int]]:
     """Stretches (first, last), from candidate to candidate, not longer apart than what may be bridged."""
     pieces: list[list[int]] = []
-    for k in np.nonzero(choice >= 0)[0]:
-        if not pieces or at[k] - at[pieces[-1][-1]] > settings.bridge_s:
+    joined = {h.last for h in hidden}
+    for k in np.nonzero(choice >= 0)[0].tolist():
+        if not pieces or (at[k] - at[pieces[-1][-1]] > settings.bridge_s and k not in joined):
             pieces.append([])
         pieces[-1].append(int(k))
     return [(p[0], p[-1]) for p in pieces if len(p) >= settings.shortest]
