@@ -8,9 +8,12 @@ import sys
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from tracker.commands.main import group
 from tracker.core.trajectory import Trajectory
 from tracker.motion.events import COLUMNS, find_events, write_events
+from tracker.propagate.projection import fit_projection
 
 FPS = 30.0
 
@@ -115,3 +118,43 @@ def test_events_are_written_and_the_command_reads_any_trajectory(tmp_path):
     assert done.returncode == 0, done.stderr
     assert [e["kind"] for e in json.loads(done.stdout)] == ["bounce"]
     assert (tmp_path / "events.csv").read_text().splitlines()[1].split(",")[4] == "bounce"
+
+
+def seen_from_the_stand(world: np.ndarray) -> np.ndarray:
+    """px [N, 2] of points [N, 3] m, from 9 m up, 18 m behind the baseline, looking down the court."""
+    down = np.radians(16)
+    forward, up = np.array([0, np.cos(down), -np.sin(down)]), np.array([0, np.sin(down), np.cos(down)])
+    away = world - [0.0, -18.0, 9.0]
+    depth = away @ forward
+    return np.stack([640 + 1300 * away[:, 0] / depth, 360 - 1300 * (away @ up) / depth], 1)
+
+
+def test_a_bounce_gets_its_place_in_metres_and_a_hit_in_the_air_none(tmp_path):
+    t = np.arange(42) / 50
+    after = t - 0.4
+    x, y = 1 + 2 * after, 6 - 14 * np.where(after < 0, after, 0.75 * after)
+    height = np.where(after < 0, -6 * after - 4.9 * after**2, 4.2 * after - 4.9 * after**2)
+    shown = seen_from_the_stand(np.stack([x, y, height], 1))
+    track(shown, fps=50, noise=0.3).save(tmp_path / "t.csv")
+    corners = np.array([[-4.1, 0, 0], [4.1, 0, 0], [4.1, 18, 0], [-4.1, 18, 0]])
+    rows = [f"{w[0]},{w[1]},{p[0]:.1f},{p[1]:.1f}" for w, p in zip(corners, seen_from_the_stand(corners), strict=True)]
+    (tmp_path / "court.csv").write_text("\n".join(["x,y,x_px,y_px", *rows]))
+    run = ["events", str(tmp_path / "t.csv"), "--court", str(tmp_path / "court.csv"), "--json"]
+    done = CliRunner().invoke(group, run)
+    assert done.exit_code == 0, done.output
+    (event,) = json.loads(done.output)
+    assert event["kind"] == "bounce" and abs(event["time_s"] - 0.4) < 0.02
+    assert abs(event["x_m"] - 1) < 0.2 and abs(event["y_m"] - 6) < 0.4
+    assert (tmp_path / "events.csv").read_text().splitlines()[1].split(",")[-2:] == [
+        f"{event['x_m']:.3f}", f"{event['y_m']:.3f}"
+    ]  # fmt: skip
+    track(path(*HIT)).save(tmp_path / "t.csv")
+    (event,) = json.loads(CliRunner().invoke(group, run).output)
+    assert event["kind"] == "hit" and event["x_m"] is None
+
+
+def test_places_above_the_horizon_are_nowhere_on_the_ground():
+    corners = np.array([[-4.0, 0, 0], [4, 0, 0], [4, 18, 0], [-4, 18, 0]])
+    fitted = fit_projection(corners[:, :2], seen_from_the_stand(corners))
+    assert np.allclose(fitted.ground(seen_from_the_stand(corners)), corners[:, :2], atol=1e-6)
+    assert np.isnan(fitted.ground(np.array([640.0, -200.0]))).all()

@@ -27,7 +27,9 @@ from tracker.core.types import FloatArray, reference_scale
 from tracker.motion.contacts import FlightPrior, posterior
 
 HIT, BOUNCE, STOP, CONTACT = "hit", "bounce", "stop", "contact"
-COLUMNS = ("frame", "time_s", "x", "y", "kind", "confidence", "vx_before", "vy_before", "vx_after", "vy_after")
+COLUMNS = (
+    "frame", "time_s", "x", "y", "kind", "confidence", "vx_before", "vy_before", "vx_after", "vy_after", "x_m", "y_m"
+)  # fmt: skip
 
 # Chosen on tracks of the training clips by benchmarks/events.py; benchmarks/results/events.md.
 REACH_S = 0.28  # of the path on either side that has a say
@@ -239,15 +241,20 @@ def _in_source(e: BallEvent, trajectory: Trajectory, scale: float) -> BallEvent:
     )  # fmt: skip
 
 
-def write_events(path: str | Path, events: Sequence[BallEvent]) -> None:
-    """A CSV file with :data:`COLUMNS`."""
+def write_events(path: str | Path, events: Sequence[BallEvent], places_m: FloatArray | None = None) -> None:
+    """A CSV file with :data:`COLUMNS`.
+
+    Args:
+        places_m: float64 [N, 2] metres on the ground, NaN where unknown (default: everywhere).
+    """
     with atomic_write(path) as f:
         writer = csv.writer(f, lineterminator="\n")
         writer.writerow(COLUMNS)
-        for e in events:
+        for e, place in zip(events, np.full((len(events), 2), np.nan) if places_m is None else places_m, strict=True):
             writer.writerow(
                 (
                     e.frame, f"{e.time_s:.4f}", f"{e.x:.2f}", f"{e.y:.2f}", e.kind, f"{e.confidence:.3f}",
                     *(f"{v:.1f}" for v in (*e.before, *e.after)),
+                    *(f"{v:.3f}" if np.isfinite(v) else "" for v in place),
                 )
             )  # fmt: skip

@@ -42,6 +42,20 @@ class Projection:
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(h[..., 2:] > 0, h[..., :2] / h[..., 2:], np.nan)
 
+    def ground(self, px: FloatArray) -> FloatArray:
+        """Where on the ground something lies that is seen at ``px`` (a fit of D = 2).
+
+        Args:
+            px: float64 [..., 2] source px.
+
+        Returns:
+            float64 [..., 2] metres, NaN above the horizon. Of a ball in the air: the place on the ground behind it.
+        """
+        inverse = np.linalg.inv(self.matrix)
+        h = px @ inverse[:, :2].T + inverse[:, 2]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(h[..., 2:] > 0, h[..., :2] / h[..., 2:], np.nan)
+
 
 def fit_projection(world: FloatArray, image: FloatArray, where: str = "correspondences") -> Projection:
     """Fits a projection to correspondences.

@@ -135,12 +135,17 @@ class OverlaySink(_VideoSink):
 
 
 @dataclass(eq=False)
-class _Waiting:
+class Waiting:
     """A frame on its way through the highlighter, with the motion since the one before (None: no common scene)."""
 
     frame: Frame
     state: BallState
     camera: CameraMotion | None
+
+    @classmethod
+    def of(cls, frame: Frame, state: BallState, camera: CameraMotion | None, cut: bool) -> Waiting:
+        broken = cut or frame.gap or (camera is not None and not camera.confident)
+        return cls(frame, state, None if broken else camera or CameraMotion())
 
 
 class HighlightSink(_VideoSink):
@@ -159,7 +164,7 @@ class HighlightSink(_VideoSink):
     ) -> None:  # fmt: skip
         super().__init__(path, info, (info.width, info.height), sound)
         self._masks, self._colour = masks, colour
-        self._held: deque[_Waiting] = deque(maxlen=2 * REACH + 1)
+        self._held: deque[Waiting] = deque(maxlen=2 * REACH + 1)
         self._next = 0  # place in ``_held`` of the frame to be written next
 
     def add(self, frame: Frame, state: BallState, camera: CameraMotion | None = None, cut: bool = False) -> None:
@@ -167,10 +172,9 @@ class HighlightSink(_VideoSink):
             return
         if frame.repeated and self._held:
             camera = CameraMotion()
-        broken = cut or frame.gap or (camera is not None and not camera.confident)
         if len(self._held) == self._held.maxlen:
             self._next -= 1
-        self._held.append(_Waiting(frame, state, None if broken else camera or CameraMotion()))
+        self._held.append(Waiting.of(frame, state, camera, cut))
         while self._next < len(self._held) - REACH:
             self._write()
 
@@ -199,7 +203,7 @@ class HighlightSink(_VideoSink):
                 sink.close() if kept else sink.discard()
 
 
-def ball_mask(held: Sequence[_Waiting], at: int) -> BallMask | None:
+def ball_mask(held: Sequence[Waiting], at: int) -> BallMask | None:
     """The ball's pixels in ``held[at]``, from the neighbouring frames; None where no ball was seen."""
     item = held[at]
     state, frame = item.state, item.frame
@@ -230,7 +234,7 @@ def ball_mask(held: Sequence[_Waiting], at: int) -> BallMask | None:
     return BallMask(frame.index, frame.time_s, x0, y0, part, told)
 
 
-def _neighbours(held: Sequence[_Waiting], at: int, xy: FloatArray) -> list[tuple[_Waiting, FloatArray]]:
+def _neighbours(held: Sequence[Waiting], at: int, xy: FloatArray) -> list[tuple[Waiting, FloatArray]]:
     """New pictures of the same scene near ``held[at]``, with the place there of what is at ``xy`` here."""
     found = []
     for step in (-1, 1):
@@ -252,7 +256,7 @@ def _undone(camera: CameraMotion, xy: FloatArray) -> FloatArray:
     return np.linalg.solve(camera.matrix[:, :2], xy - camera.matrix[:, 2])
 
 
-def _move(held: Sequence[_Waiting], at: int, xy: FloatArray) -> FloatArray:
+def _move(held: Sequence[Waiting], at: int, xy: FloatArray) -> FloatArray:
     """float64 [2] px per frame: the ball's own motion as the streak shows it."""
     moves = []
     for other, place in _neighbours(held, at, xy):
