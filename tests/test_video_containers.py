@@ -36,7 +36,7 @@ def same_at_any_place(path, order=None):
     assert reader.time_s == pytest.approx([f.time_s for f in frames], abs=1e-3)
     rows = range(len(frames))
     for row in order or [*rows[::-5], *rows[::3], 0, len(frames) - 1]:
-        assert np.array_equal(reader.read(row).image, frames[row].image), row
+        assert np.array_equal(reader.read(row % len(frames)).image, frames[row].image), row
     reader.close()
     return frames
 
@@ -314,6 +314,32 @@ def test_files_that_end_early_say_so(tmp_path, name, options):
     same_at_any_place(cut, [0, len(frames) - 4, 11, 3])
 
 
+@pytest.mark.parametrize(("name", "codec"), [("w.ts", "libx264"), ("w.wmv", "wmv2"), ("w.mpg", "mpeg2video")])
+def test_a_container_that_may_end_anywhere_has_one_count_and_says_what_lacks_its_end(tmp_path, name, codec):
+    options = REORDERED if codec == "libx264" else {"g": "10"}
+    data = encode(tmp_path / name, scenes(60), codec=codec, options=options).read_bytes()
+    told = 3 * (codec == "mpeg2video")
+    for share in (0.4, 0.45, 0.5, 0.55, 0.6, 0.65):
+        cut = tmp_path / f"cut_{share}_{name}"
+        cut.write_bytes(data[: 188 * int(len(data) // 188 * share)])  # whole packets of a transport stream
+        # FFmpeg shows what is left of a last MPEG-2 picture over whatever its memory held
+        frames = same_at_any_place(cut, [0, -4, 11, -5, 3] if codec == "mpeg2video" else [0, -1, 11, -2, 3, -3])
+        assert 11 < len(frames) < 60
+        told += any("lacks its end" in n or "ends early" in n for n in read(cut)[1].stats.notes)
+    assert told >= 2
+
+
+def test_lost_packets_of_hevc_move_no_number(tmp_path):
+    if "libx265" not in av.codecs_available:
+        pytest.skip("PyAV without libx265")
+    options = {"x265-params": "log-level=none:keyint=15:open-gop=1:bframes=3", "preset": "ultrafast"}
+    data = encode(tmp_path / "w.ts", scenes(60, 192, 128), codec="libx265", options=options).read_bytes()
+    for share in (0.3, 0.4):
+        at = 188 * int(len(data) // 188 * share)
+        (tmp_path / "l.ts").write_bytes(data[:at] + data[at + 188 * 12 :])
+        assert len(same_at_any_place(tmp_path / "l.ts", [0, -1, 20, 12, 30])) < 60
+
+
 def test_a_last_picture_that_stays_long_is_no_early_end(tmp_path):
     times = [0.0, 0.04, 0.08, 0.12, 3.0]
     for suffix in (".mp4", ".mkv"):
@@ -385,6 +411,13 @@ def test_a_codec_without_a_decoder_is_named(tmp_path, name):
     (tmp_path / "c.mp4").write_bytes(data)
     words = refused(tmp_path / "c.mp4")
     assert name.decode() in words and "convert it to H.264" in words and "damaged?" not in words
+
+
+def test_a_recording_that_begins_after_its_headers_is_named(tmp_path):
+    data = encode(tmp_path / "w.ts", scenes(20), options={"g": "250", "x264-params": "repeat-headers=0"}).read_bytes()
+    tables = data[: 188 * 3]
+    (tmp_path / "m.ts").write_bytes(tables + data[188 * (len(data) // 188 // 2) :])
+    assert "h264 pictures decodes: the headers that tell their size are missing" in refused(tmp_path / "m.ts")
 
 
 def test_encrypted_files_are_named(tmp_path):

@@ -41,8 +41,10 @@ FORMATS = (
     "mpegtsraw,mpegvideo,mpjpeg,mxf,nut,obu,ogg,rm,swf,vc1,vvc,webm,wtv,yuv4mpegpipe"
 )
 _NETWORK_PROTOCOLS = "rtsp,rtsps,http,https,httpproxy,tls,tcp,udp,rtp,srtp,rtmp,srt,crypto"
+_HEADS_APART = {"h264", "hevc", "vvc", "mpeg2video", "mpeg4", "vc1"}  # codecs with headers of their own in the stream
 _RECONNECTS = 5
 _DEMUX_RETRIES = 16  # read errors in a row after which a file has ended
+_REORDERED = 3  # pictures that may be shown after the last one of the file
 NO_TIMESTAMPS = 0x80  # AVFMT_NOTIMESTAMPS: the times that FFmpeg gives such packets are made up
 
 
@@ -206,7 +208,7 @@ class _Stream:
         self._container: Any = None
         self._clock_kind = OWN
         self._ending = Ending()
-        self._aspect = 1.0
+        self._aspect, self._damaged = 1.0, -2 * _REORDERED
 
     def start(self) -> VideoSource:
         container = self._container = self.connect()
@@ -249,6 +251,11 @@ class _Stream:
             return _index_at_end(self.shown)
         damage = f" ({self.stats.damaged} damaged)" if self.stats.damaged else ""
         promised = packets or stream.frames
+        if packets and not stream.codec_context.width and stream.codec_context.name in _HEADS_APART:
+            return (
+                f"{self.shown}: none of {packets} {stream.codec_context.name} pictures decodes: the headers that tell "
+                "their size are missing (it begins after them); give the recording from its beginning"
+            )
         if promised and whole and not self.stats.truncated:
             return (
                 f"{self.shown}: {streams.codec_words(stream)} has no decoder here that reads it (none of {promised} "
@@ -335,6 +342,7 @@ class _Stream:
             index += 1
             if picture.is_corrupt:
                 self.stats.damaged += 1
+                self._damaged = index
                 continue
             streams.check_size(picture.width, picture.height, self.shown, self.config)
             if lost:
@@ -407,6 +415,8 @@ class _Stream:
                     f"{seconds:.1f} of {self.stats.promised_s:.1f} s"
                 )
             self._note(f"{told} (cut off; copy or record it again if there should be more)")
+        elif self.path is not None and self._damaged > frames - 1 - _REORDERED:
+            self._note(f"the last picture lacks its end: it is left out ({frames} frames; cut off there?)")
 
 
 class _Ahead:

@@ -33,6 +33,8 @@ from tracker.video.source import Clock, VideoInfo
 Passing = Callable[[int, Frame], None]
 _COMPARED = 6  # pictures at the beginning that must be those of the packets
 _MAX_AHEAD = 12  # frames decoded on rather than sought, when a key frame lies between
+_SKIPS = {"hevc", "vvc"}  # decoders that pass over pictures whose references are lost, without a word
+_TELLS_NO_END = {"mpegts", "mpeg", "asf"}  # containers that may end anywhere: the last picture may lack its end
 _BY_BYTES = {"mpegts", "mpeg", "mpegvideo"}  # containers without an index, in which a place in the file is exact
 
 
@@ -92,7 +94,7 @@ class Index:
     Attributes:
         pts: their presentation times in ticks, rising. frame: their numbers.
         keys: key frames, by time. tick: seconds per tick.
-        whole: the file did not break off.
+        whole: the file did not break off, as far as its container can tell.
     """
 
     pts: list[int]
@@ -116,20 +118,31 @@ class SeekingReader:
         self._cropper: Cropper | None = None
         self._last: int | None = None  # time of the last picture given
         self._by_bytes = False  # seeking by time has missed; by place in the file it may not
-        self._threads = "AUTO" if index.whole else "SLICE"  # frame threads lose good pictures beside a damaged one
-        if not index.whole:
-            self._drop_undecodable_end()
-        self.frame: IntArray = np.array(index.frame[: len(self._pts)], dtype=np.int64)
+        self._cut = False
+        self._threads = "SLICE"  # frame threads lose good pictures beside a damaged one
+        numbers = index.frame if index.whole else self._drop_undecodable_end(index.frame)
+        self._cut = len(self._pts) < len(index.pts)
+        if not self._cut:
+            self._threads = "AUTO"
+        self.frame: IntArray = np.array(numbers, dtype=np.int64)
         clock = Clock(info.fps)
         self.time_s: FloatArray = np.array([clock.feed(float(p * index.tick))[0] for p in self._pts])
 
-    def _drop_undecodable_end(self) -> None:
-        """Of the last group of a file that is cut off, only what decodes counts, as it does in sequence."""
-        last = len(self._keys) - 1
-        if self._go_to(last):
+    def _drop_undecodable_end(self, numbers: list[int]) -> list[int]:
+        """Of the last group of a file that is cut off, only what decodes is there, as in sequence.
+
+        Returns:
+            The numbers of the pictures that stay; damaged ones are counted, those that never come are not.
+        """
+        last, corrupt = len(self._keys) - 1, list[int]()
+        if self._go_to(last, corrupt):
             given = {self._stamp(p) for p in self._pictures}
-            self._pts = [p for p in self._pts if p < self._key_pts[last] or p in given]
+            at = bisect.bisect_left(self._pts, self._key_pts[last])
+            come = [p for p in self._pts[at:] if p in given or p in corrupt]
+            end = [(p, n) for n, p in enumerate(come, start=numbers[0] + at) if p in given]
+            self._pts, numbers = self._pts[:at] + [p for p, _ in end], numbers[:at] + [n for _, n in end]
         self.close()  # a decoder that was at the damage is not asked for other pictures
+        return numbers
 
     def read(self, row: int, passing: Passing | None = None) -> Frame:
         target = self._pts[row]
@@ -174,10 +187,14 @@ class SeekingReader:
             return None
         return round(picture.pts * (picture.time_base / self._tick))
 
-    def _go_to(self, key: int) -> bool:
-        """Places the decoder at a key frame (-1: the start of the file); False where no way leads there exactly."""
+    def _go_to(self, key: int, corrupt: list[int] | None = None) -> bool:
+        """Places the decoder at a key frame (-1: the start of the file); False where no way leads there exactly.
+
+        ``corrupt`` receives the times of damaged pictures that are passed over on the way from there.
+        """
+        at_damage = self._cut and self._last is not None and self._last >= self._key_pts[-1]
         self._last = None
-        if key < 0 or self._container is None:
+        if key < 0 or self._container is None or at_damage:  # what a decoder that was there gives next is off
             self.close()
             self._container, self._stream = _connect(self._path, self._config, self._threads)
             self._deinterlacer = Deinterlacer(self._stream)
@@ -203,7 +220,7 @@ class SeekingReader:
                 self._by_bytes = by_bytes
                 assert self._deinterlacer is not None
                 self._deinterlacer.reset()
-                self._pictures = _whole(self._container, self._stream, first, self._deinterlacer)
+                self._pictures = _whole(self._container, self._stream, first, self._deinterlacer, corrupt)
                 return True
         return False
 
@@ -306,13 +323,17 @@ def _decoded(opened: Any, stream: Any, first: Any) -> Iterator[av.VideoFrame]:
             return
 
 
-def _whole(opened: Any, stream: Any, first: Any, deinterlacer: Any) -> Iterator[av.VideoFrame]:
-    """The same undamaged and deinterlaced."""
+def _whole(
+    opened: Any, stream: Any, first: Any, deinterlacer: Any, corrupt: list[int] | None = None
+) -> Iterator[av.VideoFrame]:
+    """The same undamaged and deinterlaced; ``corrupt`` receives the times of the damaged ones."""
     stream.codec_context.flush_buffers()
     for picture in _decoded(opened, stream, first):
         if not picture.is_corrupt:
             for ready, _ in deinterlacer.feed(picture, True):
                 yield ready
+        elif corrupt is not None and picture.pts is not None:
+            corrupt.append(picture.pts)
     for ready, _ in deinterlacer.flush():
         yield ready
 
@@ -324,7 +345,8 @@ def _index(path: Path, config: VideoConfig) -> Index | None:
     in sequence.
     """
     opened, stream = _connect(path, config)
-    stamps, keys, latest, whole = list[int](), list[_Key](), None, True
+    stamps, keys, latest, corrupt = list[int](), list[_Key](), None, 0
+    whole = _TELLS_NO_END.isdisjoint(opened.format.name.split(","))
     vp8 = stream.codec_context.name == "vp8"
     tick = stream.time_base
     try:
@@ -340,7 +362,7 @@ def _index(path: Path, config: VideoConfig) -> Index | None:
             stamps.append(int(packet.pts))
             if packet.is_keyframe:
                 keys.append(_Key(int(packet.pts), packet.dts, packet.pos))
-            whole = not packet.is_corrupt
+            corrupt += packet.is_corrupt
     except (av.error.FFmpegError, OSError, ValueError):
         whole = False  # cut off: what came before it counts
     finally:
@@ -348,6 +370,8 @@ def _index(path: Path, config: VideoConfig) -> Index | None:
         opened.close()
     stamps.sort()
     if not stamps or not keys or not tick or no_clock or len(set(stamps)) < len(stamps):
+        return None
+    if corrupt and stream.codec_context.name in _SKIPS:
         return None
     begun = _beginning(path, config)
     if begun is None:
@@ -357,7 +381,7 @@ def _index(path: Path, config: VideoConfig) -> Index | None:
     at = bisect.bisect_left(stamps, good[0])
     if stamps[at : at + len(good)] != good:  # packets that are no pictures of their own: fields, headers
         return None
-    whole = whole and not reasons.is_cut(path)
+    whole = whole and not corrupt and not reasons.is_cut(path)
     return Index(stamps[at:], list(range(at, len(stamps))), sorted(keys), tick, whole)
 
 
