@@ -369,7 +369,7 @@ def test_wrong_options_are_refused(tracker, tennis_video, tmp_path):
     [
         ({"colour": "BGR"}, "neither 'rgb' nor 'bgr'"), ({"config": {"detect.thread": 2}}, "did you mean"),
         ({"config": {"detect": {"threads": "two"}}}, "detect.threads"), ({"config": 3}, "int 3"),
-        ({"model": "none.onnx"}, "cannot read the model"), ({"model": 7}, "int 7"), ({"sport": "chess"}, "there are:"),
+        ({"model": "none.onnx"}, "cannot read the model"), ({"model": 7}, "int 7"),
     ],
 )  # fmt: skip
 def test_a_tracker_that_cannot_be_made_says_why(options, words):
@@ -380,8 +380,8 @@ def test_a_tracker_that_cannot_be_made_says_why(options, words):
 def test_settings_reach_the_tracker(tmp_path):
     assert Tracker(config={"detect.threads": 2, "track": {"hypotheses": 3}}).config.track.hypotheses == 3
     (tmp_path / "c.yaml").write_text("detect:\n  threads: 2\n")
-    football = Tracker(config=tmp_path / "c.yaml", sport="football").config
-    assert (football.sport, football.detect.threads, football.track.gravity_px_s2) == ("football", 2, 150.0)
+    config = Tracker(config=tmp_path / "c.yaml").config
+    assert (config.detect.threads, config.track.gravity_px_s2) == (2, 600.0)
 
 
 # -- a light import, and the examples --------------------------------------------------------------------------------

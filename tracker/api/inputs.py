@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import cv2
 import numpy as np
 
-from tracker.core.config import Config, config_from_dict, read_settings, set_key, sport_settings
+from tracker.core.config import Config, config_from_dict, read_settings, set_key
 from tracker.core.errors import InputError
 from tracker.core.types import Image
 
@@ -28,15 +28,13 @@ def progress_of(progress: bool | Progress) -> Progress:
     return (bar if progress else silent) if isinstance(progress, bool) else progress
 
 
-def settings_of(config: Settings | None, sport: str | None) -> Config:
-    base = {} if sport is None else sport_settings(sport)
+def settings_of(config: Settings | None) -> Config:
     if isinstance(config, Config):
-        if sport is not None:
-            raise InputError("give either sport or a whole Config, which has its own")
         return config
     given = (
         config if config is None or isinstance(config, Mapping) else read_settings(path_of(config, "Tracker(config)"))
     )
+    base: dict[str, Any] = {}
     for key, value in (given or {}).items():
         for leaf, one in value.items() if isinstance(value, Mapping) else ((None, value),):
             set_key(base, str(key) if leaf is None else f"{key}.{leaf}", one)

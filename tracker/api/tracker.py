@@ -29,7 +29,6 @@ class Tracker:
     Args:
         model: ONNX file of ``tracker export``; None: the weights in the package.
         config: a YAML file, settings such as ``{"detect.threads": 2}``, or a :class:`tracker.core.config.Config`.
-        sport: tennis, football, american_football: the settings that come with the package for it, below ``config``.
         colour: order of the channels of the pictures that :meth:`update` is given; "bgr" for OpenCV's. It cannot be
             told from the pixels. Files and streams are always read rightly.
 
@@ -47,20 +46,19 @@ class Tracker:
     _last_s: float
 
     def __init__(
-        self, model: str | os.PathLike[str] | None = None, *, config: Settings | None = None, sport: str | None = None,
-        colour: Colour = "rgb",
+        self, model: str | os.PathLike[str] | None = None, *, config: Settings | None = None, colour: Colour = "rgb"
     ) -> None:  # fmt: skip
         if colour not in get_args(Colour):
             raise InputError(f"colour {colour!r} is neither 'rgb' nor 'bgr'")
         self.colour: Colour = colour
-        self.config = settings_of(config, sport)
+        self.config = settings_of(config)
         self.model = BallModel(
             None if model is None else path_of(model, "Tracker(model)"), threads=self.config.detect.threads
         )
         self.reset()
 
     def __repr__(self) -> str:
-        return f"Tracker({str(self.model.path)!r}, sport={self.config.sport!r}, colour={self.colour!r})"
+        return f"Tracker({str(self.model.path)!r}, colour={self.colour!r})"
 
     # -- whole files --------------------------------------------------------------------------------------------------
 

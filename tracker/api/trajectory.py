@@ -168,7 +168,7 @@ class Trajectory(core.Trajectory):
 
         modes, folder = Modes(overlay, highlight, follow), path_of(out, "Trajectory.render(out)")
         _, interrupted = render(
-            source_of(video, "Trajectory.render"), self, settings_of(config, None), out=folder, modes=modes, fps=fps,
+            source_of(video, "Trajectory.render"), self, settings_of(config), out=folder, modes=modes, fps=fps,
             progress=progress_of(progress),
         )  # fmt: skip
         if interrupted:

@@ -17,10 +17,9 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from tracker.core.errors import InputError, TrackerError
+from tracker.core.errors import TrackerError
 from tracker.core.files import parse_yaml, read_text
 
-SPORTS = ("tennis", "football", "american_football")
 _STRICT = ConfigDict(extra="forbid")
 
 
@@ -294,17 +293,6 @@ def set_key(data: dict[str, Any], key: str, value: object) -> None:
             raise TrackerError(f"'{key}': {p} is not a section")
         data = child
     data[leaf] = value
-
-
-def sport_settings(sport: str) -> dict[str, Any]:
-    """Plain values of the configuration that comes with the package for a sport.
-
-    Raises:
-        TrackerError: no such sport.
-    """
-    if sport not in SPORTS:
-        raise InputError(f"no settings come with the package for {sport!r:.40}; there are: {', '.join(SPORTS)}")
-    return read_settings(BUNDLED / f"{sport}.yaml")
 
 
 def config_from_dict(data: dict[str, Any], where: str = "the configuration") -> Config:
