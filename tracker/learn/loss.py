@@ -43,8 +43,7 @@ def one_ball_loss(maps: Maps, t: Targets, *, unimodality: float, offset: float, 
 
     heat: quality focal loss (Li et al., "Generalized Focal Loss", 2020) against a Gaussian of HEAT_SIGMA_CELLS.
     unimodality: cross-entropy of a softmax over all cells and one extra "no ball" outcome of logit 0: there is at most
-    one
-        ball, so every second peak takes probability from the true one, however small its share of cells.
+        one ball, so every second peak takes probability from the true one, however small its share of cells.
     offset, radius: L1 at the cells around the ball.
     """
     heat = maps.heat[:, 0].float()
