@@ -7,7 +7,9 @@ import sys
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from tracker.commands.main import group
 from tracker.core.errors import TrackerError
 from tracker.core.trajectory import Trajectory
 from tracker.motion.events import BallEvent
@@ -81,3 +83,16 @@ def test_the_command_marks_the_path_on_a_frame_of_the_video(tennis_video, tmp_pa
     done = subprocess.run([*run, str(tennis_video), "--at", "3"], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "path.png").stat().st_size > 50_000 and not (tmp_path / "heat.png").exists()
+
+
+def test_the_plot_has_the_pictures_own_frame_where_a_summary_names_it(tmp_path):
+    import cv2
+
+    track().save(tmp_path / "trajectory.csv")
+    (tmp_path / "summary.json").write_text('{"width": 1280, "height": 720, "cuts": [30]}')
+    found = CliRunner().invoke(group, ["plot", str(tmp_path / "trajectory.csv"), "--only", "path"])
+    assert found.exit_code == 0, found.output
+    assert cv2.imread(str(tmp_path / "path.png")).shape[:2] == (675, 1200)  # 16:9, not the path's 697 by 301 px
+    (tmp_path / "summary.json").write_text('{"width": "wide", "height": [], "cuts": 7}')
+    assert CliRunner().invoke(group, ["plot", str(tmp_path / "trajectory.csv"), "--only", "path"]).exit_code == 0
+    assert cv2.imread(str(tmp_path / "path.png")).shape[:2] != (675, 1200)

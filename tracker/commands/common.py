@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -118,3 +119,17 @@ def ending_in_order() -> Iterator[Ended]:
         sys.exit(ended.code)
     finally:
         signal.signal(signal.SIGTERM, before if before is not None else signal.SIG_DFL)
+
+
+def picture_of_run(trajectory: str | os.PathLike[str]) -> tuple[tuple[int | None, int | None], list[int]]:
+    """Width and height of the picture in px and the cuts, from the summary beside a trajectory; None where unknown."""
+    from tracker.core.errors import TrackerError
+    from tracker.core.files import read_text
+
+    try:
+        loaded = json.loads(read_text(Path(trajectory).parent / "summary.json", 1 << 20))
+        size, cuts = [loaded.get(k) for k in ("width", "height")], loaded.get("cuts", [])
+    except (TrackerError, ValueError, RecursionError, AttributeError):
+        return (None, None), []
+    width, height = (v if isinstance(v, int) and 0 < v < 1 << 20 else None for v in size)
+    return (width, height), [c for c in cuts if isinstance(c, int)] if isinstance(cuts, list) else []

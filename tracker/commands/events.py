@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from tracker.commands.common import bar, config_options, ending_in_order, note_unused
+from tracker.commands.common import bar, config_options, ending_in_order, note_unused, picture_of_run
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -64,7 +64,7 @@ def command(
             summary = infer(source, config, model=model, progress=bar(quiet or as_json))
         path, width, cuts = Path(summary["out"]) / "trajectory.csv", summary["width"], summary["cuts"]
     elif width is None:
-        width, cuts = _known(path.parent / "summary.json")
+        (width, _), cuts = picture_of_run(path)
     track = Trajectory.load(path)
     if len(track) and np.isnan(track.time_s).all():
         raise TrackerError(f"{path} has no times, and without them nothing can be told of speeds; use another form")
@@ -86,17 +86,3 @@ def command(
             where = f"{e.x:.0f},{e.y:.0f}" + (f" = {x:.2f},{y:.2f} m" if np.isfinite(x) else "")
             click.echo(f"{e.time_s:8.2f} s  frame {e.frame:6d}  {e.kind:8s} {e.confidence:.2f}  at {where}")
         click.echo(f"{len(found)} events; written to {os.fspath(target)}")
-
-
-def _known(path: Path) -> tuple[int | None, list[int]]:
-    """Width of the picture and cuts, from the summary beside a trajectory."""
-    from tracker.core.errors import TrackerError
-    from tracker.core.files import read_text
-
-    try:
-        loaded = json.loads(read_text(path, 1 << 20))
-        width, cuts = loaded.get("width"), loaded.get("cuts", [])
-    except (TrackerError, ValueError, RecursionError, AttributeError):
-        return None, []
-    good = isinstance(width, int) and 0 < width < 1 << 20
-    return width if good else None, [c for c in cuts if isinstance(c, int)] if isinstance(cuts, list) else []

@@ -6,7 +6,7 @@ import os
 
 import click
 
-from tracker.commands.common import config_options, note_unused
+from tracker.commands.common import config_options, note_unused, picture_of_run
 
 FORMS = ("png", "svg", "pdf")
 
@@ -42,14 +42,17 @@ def command(
     config = load_config(config_path, overrides)
     track = Trajectory.load(trajectory)
     frame = None if video is None else picture_of(video, at_frame, config)
-    width = frame.shape[1] if frame is not None else 1280
-    found = find_events(track, width) if events else []
+    (width, height), cuts = picture_of_run(trajectory)
+    if frame is not None:
+        height, width = frame.shape[:2]
+    size = (width, height) if width and height else None
+    found = find_events(track, width or 1280, cuts) if events else []
     folder = out if out is not None else os.path.dirname(trajectory) or "."
     kinds = [k for k in only.split(",") if k]
     if far := far_frames(track):
         told = ", ".join(map(str, far[:8])) + (f" and {len(far) - 8} more" if len(far) > 8 else "")
         click.echo(f"note: positions outside any picture are left out: frame {told}", err=True)
     keep_apart([os.path.join(folder, f"{k}.{form}") for k in kinds], [trajectory, *([video] if video else [])])
-    for path in plot(track, folder, kinds=kinds, frame=frame, events=found, form=form):
+    for path in plot(track, folder, kinds=kinds, frame=frame, size=size, events=found, form=form):
         if not quiet:
             click.echo(str(path))
