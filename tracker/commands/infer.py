@@ -59,7 +59,7 @@ def command(
     \b
     Writes into DIR:
       trajectory.csv   frame,time_s,x,y,vx,vy,radius_px,sd_px,status,score,n_detections (source pixels)
-      summary.json     frames, fps, shares detected/predicted/lost, frames with more than one candidate
+      summary.json     frames, fps, shares detected/predicted/lost, multi-ball frames
       overlay.mp4 ...  with --overlay, --highlight, --follow, --events
 
     Several videos, or a pattern in quotes, get a folder each under DIR (default: runs) and a table at the end. Started
@@ -112,7 +112,7 @@ def command(
     elif not quiet:
         shares = "  ".join(f"{k} {100 * summary['share'][k]:.1f} %" for k in ("detected", "predicted", "lost"))
         click.echo(f"{summary['frames']} frames at {summary['fps_achieved']:.1f} fps: {shares}")
-        click.echo(f"frames with more than one candidate: {summary['frames_multi_candidate']}")
+        click.echo(f"multi-ball frames: {summary['frames_multi_candidate']}")
         click.echo(f"written to {summary['out']}")
         for line in summary["notes"]:
             click.echo(f"note: {line}", err=True)
