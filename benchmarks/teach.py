@@ -54,21 +54,15 @@ def part_of(clip: Clip, keep, name: str, work: Path) -> Clip:
 
 
 def restrict(learns: str) -> None:
-    """Lets only some parameters learn: ``all``, ``heads``, ``norms`` (scale and offset of the batch norms, and the
-    heads) or ``fixed-norms`` (all, with the statistics of the batch norms as they were)."""
+    """Lets only some parameters learn: ``heads``, or ``norms`` (scale and offset of the batch norms, and the heads)."""
     whole = trainer.build
 
     def build(*args, **kwargs):
         net = whole(*args, **kwargs)
         norms = [m for m in net.modules() if isinstance(m, nn.BatchNorm2d)]
-        if learns in ("heads", "norms"):
-            free = {id(p) for m in norms for p in m.parameters()} if learns == "norms" else set()
-            for name, p in net.named_parameters():
-                p.requires_grad_("head" in name or id(p) in free)
-        if learns != "all":
-            for m in norms:
-                m.train = lambda mode=True, m=m: m
-                m.training = False
+        free = {id(p) for m in norms for p in m.parameters()} if learns == "norms" else set()
+        for name, p in net.named_parameters():
+            p.requires_grad_("head" in name or id(p) in free)
         return net
 
     trainer.build = build
@@ -109,7 +103,8 @@ def main() -> None:
     p.add_argument("--keys", type=int, default=30)
     p.add_argument("--others", default="")
     p.add_argument("--minutes", type=float, default=4.0, help="of training")
-    p.add_argument("--learns", choices=["all", "heads", "norms", "fixed-norms"], default="all")
+    p.add_argument("--learns", choices=["all", "norms", "heads"], default="all")
+    p.add_argument("--moving-norms", action="store_true", help="batch norms measure each batch anew")
     p.add_argument("--like-before", type=float, default=0.0, metavar="WEIGHT")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--work", type=Path, default=Path("runs/teach-benchmark"))
@@ -131,7 +126,8 @@ def main() -> None:
     names = [n for n in a.others.split(",") if n]
     others = [part_of(clips[n], lambda f: f < OTHER_FRAMES, "other", a.work) for n in names]
     start = known(a.start, a.work)
-    restrict(a.learns)
+    if a.learns != "all":
+        restrict(a.learns)
     if a.like_before:
         like_before(start, a.like_before)
     began = time.monotonic()
@@ -142,7 +138,7 @@ def main() -> None:
     data = config.data
     cached = cache_clips([filled], data.cache_dir, data.working_width, data.model_weight, True, part=parts.near_taught)
     ready_s = time.monotonic() - began
-    last = trainer.train(cached, [], config, a.work / "run", quiet=True)
+    last = trainer.train(cached, [], config, a.work / "run", quiet=True, fixed_norms=not a.moving_norms)
     trained_s = time.monotonic() - began
     attempts, lines, rights = [], [], []
     for share in (0.0, *lesson.SHARES):
@@ -157,7 +153,7 @@ def main() -> None:
         compared_s = time.monotonic() - began
         line = {
             "clip": a.clip, "keys": len(pick), "seen": sum(k.visibility in (1, 2) for k in parts.taught),
-            "learns": a.learns, "like_before": a.like_before,
+            "learns": a.learns, "moving_norms": a.moving_norms, "like_before": a.like_before,
             "seed": a.seed, "share": share, "steps": steps, "overrides": a.overrides,
             "second_half": asdict(lesson.score([second], net)[0]),
             "others": asdict(lesson.score(others, net)[0]) if others else None,

@@ -185,3 +185,16 @@ def test_weights_of_a_backbone_come_from_a_file_and_are_never_fetched(tmp_path, 
         load_backbone_weights(net, str(tmp_path / "other.pt"))
     with pytest.raises(TrackerError, match="no pretrained weights"):
         load_backbone_weights(build(ModelConfig()), "cache")
+
+
+@pytest.mark.parametrize("fixed", [True, False])
+def test_batch_norms_keep_their_statistics_where_few_pictures_are_taught(clips, tmp_path, fixed):
+    """Through validation and mining too, which put the network into another mode and back."""
+    config = load_config(None, [*TINY, "train.epochs=2", f"data.cache_dir={tmp_path}", "data.mining_every=1"])
+    torch.manual_seed(config.train.seed)
+    fresh = build(config.model).state_dict()
+    done = load_checkpoint(train(clips, clips, config, tmp_path / "run", quiet=True, fixed_norms=fixed))["model"]
+    statistics = [k for k in fresh if "running_" in k]
+    moved = [k for k in statistics if not torch.equal(done[k], fresh[k])]
+    assert len(statistics) > 10 and len(moved) == (0 if fixed else len(statistics))
+    assert not torch.equal(done["head.weight"], fresh["head.weight"])

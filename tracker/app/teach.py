@@ -176,7 +176,9 @@ def teach(
                 [filled], data.cache_dir, data.working_width, data.model_weight, True, part=parts.near_taught
             )
             say(f"training: {steps} steps")
-            after = load_checkpoint(train(cached, [], config, work / "run", quiet=True, progress=progress))
+            after = load_checkpoint(
+                train(cached, [], config, work / "run", quiet=True, progress=progress, fixed_norms=True)
+            )
             for share in progress(SHARES, total=len(SHARES), desc="compare"):
                 if len(attempts) > 1 and time.monotonic() - began + comparing > minutes * 60:
                     break  # the machine has become slower; what was compared has to do

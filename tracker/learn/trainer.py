@@ -67,6 +67,7 @@ def train(
     quiet: bool = False,
     data_digest: str = "",
     progress: Progress = silent,
+    fixed_norms: bool = False,
 ) -> Path:
     """Trains a network; returns the path of the checkpoint.
 
@@ -76,6 +77,8 @@ def train(
         out: folder for ``last.pt``, ``log.csv`` and ``curves.png``.
         resume: continue from ``last.pt`` there.
         progress: shows the steps to whoever is ``quiet`` otherwise.
+        fixed_norms: batch norms keep their statistics and do not measure each batch: for a few pictures of one court
+            (benchmarks/results/teach.md).
 
     Interrupting (Ctrl-C) writes a checkpoint first. Equal seeds and one worker give equal weights on one machine.
     """
@@ -101,6 +104,10 @@ def train(
             tqdm.write(said)
     model = model.to(memory_format=torch.channels_last)
     model.recompute = cfg.checkpoint_activations
+    if fixed_norms:
+        for m in model.modules():
+            if isinstance(m, nn.BatchNorm2d):
+                m.eval()
     decays = [p for p in model.parameters() if p.ndim > 1]
     rest = [p for p in model.parameters() if p.ndim <= 1]
     groups = [{"params": decays, "weight_decay": WEIGHT_DECAY}, {"params": rest, "weight_decay": 0.0}]
@@ -240,13 +247,15 @@ def validation_loss(
 def averaged(model: OneBall, ema: Ema) -> Iterator[None]:
     """The model with its averaged weights, in evaluation mode, for the length of a block."""
     kept = {k: v.detach().clone() for k, v in model.state_dict().items()}
+    modes = {m: m.training for m in model.modules()}
     model.load_state_dict(ema.state)
     model.eval()
     try:
         yield
     finally:
         model.load_state_dict(kept)
-        model.train()
+        for m, training in modes.items():
+            m.training = training
 
 
 def _schedule(step: int, total: int, warmup: int) -> float:
