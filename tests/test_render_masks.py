@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -181,3 +183,18 @@ def test_files_are_whole_after_an_interrupt_and_gone_after_an_error(tmp_path):
         assert (folder / "h.mp4").exists() == (folder / "m.json").exists() == there
         assert not list(folder.glob(".*"))
     assert len(json.loads((tmp_path / "KeyboardInterrupt" / "m.json").read_text())["images"]) == 5
+
+
+def test_the_benchmark_counts_pixels_against_a_drawn_capsule(monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
+    sys.modules.pop("masks", None)
+    import masks
+
+    ball = masks.Drawn("c", 0, np.array([[10.0, 20], [16, 20]]), 2.5)
+    rows, columns = np.mgrid[:40, :40]
+    drawn = np.hypot(columns - np.clip(columns, 10, 16), rows - 20) <= 2.5
+    assert masks.overlap(BallMask(0, 0.0, 0, 0, drawn, True), ball) == 1
+    assert masks.overlap(BallMask(0, 0.0, 3, 1, drawn[1:, 3:], True), ball) == 1, "the part's own corner counts"
+    twice = BallMask(0, 0.0, 0, 0, drawn | np.roll(drawn, 15, 0), True)
+    assert masks.overlap(twice, ball) == 0.5 and masks.overlap(None, ball) == 0
+    assert not ball.is_round and masks.Drawn("c", 0, np.array([[10.0, 20], [12, 20]]), 2.5).is_round
