@@ -172,10 +172,11 @@ def test_the_tracker_hears_of_the_camera_in_source_px():
 
 
 def test_neither_a_cut_nor_a_gap_leaves_pictures_or_a_track_behind():
-    pipeline = Pipeline(Fixed((60, 50, 0.9)), load_config(), 1280, 720)  # type: ignore[arg-type]
+    model = Fixed((60, 50, 0.9), info=replace(BrightSpot.info, frames=3))
+    pipeline = Pipeline(model, load_config(), 1280, 720)  # type: ignore[arg-type]
     for i in range(4):
         pipeline.step(Frame(i, i / 25, textured(0)))
-    assert len(pipeline.detector.history) == 4 and pipeline.tracker.prediction(0.16) is not None
+    assert len(pipeline.detector.history) == 3 and pipeline.tracker.prediction(0.16) is not None
     step = pipeline.step(Frame(4, 0.16, textured(0, seed=9)))
     assert step.cut and len(pipeline.detector.history) == 1
     for i in range(5, 8):

@@ -93,6 +93,22 @@ def test_sixty_frames_a_second_are_seen_at_thirty():
     assert [f.index for f, _ in history.chosen()] == [7, 5, 3]
 
 
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_history_holds_no_picture_that_no_later_view_asks_for(n):
+    rng = np.random.default_rng(n)
+    times = np.cumsum(rng.choice([0.004, 0.016, 0.03, 0.5], 60))
+    history, step = History(n), History(n).min_step_s
+    for i, t in enumerate(times):
+        history.push(Frame(i, float(t), dotted(64, 64, 20, 20)), None)
+        wanted = [i]
+        for j in range(i - 1, -1, -1):  # the newest that is far enough from the last one taken
+            if len(wanted) < n and times[wanted[-1]] - times[j] >= step:
+                wanted.append(j)
+        assert [f.index for f, _ in history.chosen()] == wanted + [wanted[-1]] * (n - len(wanted))
+        if len(wanted) == n:
+            assert history._kept[0].frame.index == wanted[-1]
+
+
 def test_detections_near_a_better_one_are_the_same_ball():
     small = [(0.0, 0.0, 2.0), (5.0, 0.0, 2.0), (20.0, 0.0, float("nan")), (20.0, 13.0, 2.0)]
     assert distinct(small, 12) == [0, 2, 3]

@@ -16,7 +16,10 @@ import numpy as np
 import pytest
 from test_render_sound import UNEVEN, heard, with_sound
 
+from tracker.core.config import load_config
 from tracker.core.trajectory import Trajectory
+from tracker.render import replay
+from tracker.render.modes import Modes
 from tracker.video import open_video
 
 
@@ -96,3 +99,21 @@ def test_ending_infer_leaves_valid_files(sign, code, tennis_frames, tmp_path):
     for name in ("overlay.mp4", "highlight.mp4"):
         assert abs(len(times_of(out / name)) - frames) <= 1, name
     assert not list(out.glob(".*"))
+
+
+def test_huge_pictures_are_shown_one_output_at_a_time_with_the_same_result(tmp_path, monkeypatch):
+    video = with_sound(tmp_path / "clip.mp4", UNEVEN)
+    n = len(UNEVEN)
+    columns = {"frame": list(range(n)), "time_s": UNEVEN, "x": [20.0 + 3 * i for i in range(n)], "y": [30.0] * n}
+    modes = Modes(overlay=True, highlight=True, follow=True, png_masks=True)
+    written = {}
+    for name, limit in (("together", 1 << 30), ("apart", 0)):
+        monkeypatch.setattr(replay, "LARGE_PX", limit)
+        out = tmp_path / name
+        frames, interrupted = replay.render(
+            video, Trajectory.from_columns(columns), load_config(), out=out, modes=modes
+        )
+        assert (frames, interrupted) == (n, False)
+        written[name] = {p.relative_to(out): p.read_bytes() for p in out.rglob("*") if p.is_file()}
+    assert written["together"].keys() == written["apart"].keys() and len(written["apart"]) == n + 5
+    assert written["together"] == written["apart"]

@@ -131,6 +131,12 @@ class Frame:
             self._image = self._lazy()
         return self._image
 
+    def fresh_image(self) -> Image:
+        """uint8 RGB [H, W, 3] for the caller to change; where nobody has asked for the image, none is kept."""
+        if self._image is None and self._lazy is not None:
+            return self._lazy()
+        return self.image.copy()
+
     def crop(self, region: Region, out_w: int, out_h: int) -> Image:
         """Part of the picture, resampled with area averaging.
 

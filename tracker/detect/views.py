@@ -132,6 +132,9 @@ class History:
             for kept in self._kept:
                 kept.to_newest = step if kept.to_newest is None else step @ kept.to_newest
         self._kept.append(_Kept(frame, self.cuts))
+        oldest, found = self._chosen()[-1], len({id(k) for k in self._chosen()})
+        while found == self.n and self._kept[0] is not oldest:  # no later picture will ask for one before it
+            self._kept.popleft()
 
     def clear(self) -> None:
         self._kept.clear()

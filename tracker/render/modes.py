@@ -22,6 +22,13 @@ class Modes:
         return self.overlay or self.highlight or self.follow or self.png_masks
 
     @property
+    def apart(self) -> list[Modes]:
+        """One for each video."""
+        marked = self.highlight or self.png_masks
+        one = [Modes(overlay=True)] * self.overlay + [Modes(highlight=True, png_masks=self.png_masks)] * marked
+        return one + [Modes(follow=True)] * self.follow
+
+    @property
     def files(self) -> list[str]:
         """Names of the files."""
         names = ["overlay.mp4"] * self.overlay

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import itertools
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +25,7 @@ from tracker.render.modes import Modes
 from tracker.render.rle import CocoMasks, PngMasks
 from tracker.render.sink import FollowSink, HighlightSink, OverlaySink, Sink, Spared
 from tracker.video import Sound, VideoInfo, open_video
+from tracker.video.writer import LARGE_PX
 
 
 def open_sinks(
@@ -120,6 +123,8 @@ def replay(
 ) -> tuple[int, bool]:  # fmt: skip
     """Reads ``video`` again and writes what ``modes`` says, frame by frame with its state.
 
+    Of pictures beyond 4096x2304 every output takes a reading of its own: three encoders of 8K would hold 1 GB.
+
     Args:
         states: by frame number; frames without one show a lost ball.
         until: last frame number to show (None: all).
@@ -131,6 +136,32 @@ def replay(
         TrackerError: bad video; or some output failed, after the others were written.
     """
     failures = list[str]()
+    with open_video(video, config=config.video, fps=fps) as source:
+        large = source.info.width * source.info.height > LARGE_PX
+    count, interrupted = 0, False
+    for part in modes.apart if large else [modes]:
+        if interrupted:
+            break
+        if large:
+            _return_freed_memory()
+        count, interrupted = _read_again(video, states, config, folder, part, fps, camera, until, progress, failures)
+    if failures:
+        raise TrackerError("; ".join(failures))
+    return count, interrupted
+
+
+def _return_freed_memory() -> None:
+    """Gives the system what was freed and glibc keeps (270 MB after a reading of 8K); nothing with other libraries."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
+
+
+def _read_again(
+    video: str | Path, states: Mapping[int, BallState], config: Config, folder: Path, modes: Modes, fps: float | None,
+    camera: CropPath | None, until: int | None, progress: Progress, failures: list[str],
+) -> tuple[int, bool]:  # fmt: skip
+    """One reading of :func:`replay`; ``failures`` gets a line for each output that fails."""
     watch = CameraWatch() if modes.overlay or modes.highlight or modes.png_masks else None
     count, interrupted = 0, False
     with contextlib.ExitStack() as stack:
@@ -152,8 +183,6 @@ def replay(
                     sink.finish()
         except KeyboardInterrupt:
             interrupted = True
-    if failures:
-        raise TrackerError("; ".join(failures))
     return count, interrupted
 
 

@@ -164,7 +164,7 @@ class HighlightSink(_VideoSink):
     ) -> None:  # fmt: skip
         super().__init__(path, info, (info.width, info.height), sound)
         self._masks, self._colour = masks, colour
-        self._held: deque[Waiting] = deque(maxlen=2 * REACH + 1)
+        self._held: deque[Waiting] = deque()
         self._next = 0  # place in ``_held`` of the frame to be written next
 
     def add(self, frame: Frame, state: BallState, camera: CameraMotion | None = None, cut: bool = False) -> None:
@@ -172,8 +172,6 @@ class HighlightSink(_VideoSink):
             return
         if frame.repeated and self._held:
             camera = CameraMotion()
-        if len(self._held) == self._held.maxlen:
-            self._next -= 1
         self._held.append(Waiting.of(frame, state, camera, cut))
         while self._next < len(self._held) - REACH:
             self._write()
@@ -182,13 +180,15 @@ class HighlightSink(_VideoSink):
         item, at = self._held[self._next], self._next
         self._next += 1
         mask = ball_mask(self._held, at)
-        image = item.frame.image
+        image = item.frame.fresh_image()  # the frame stays held: its image would, too
         if mask is not None:
-            image = image.copy()
             paint(image, mask, self._colour)
         self._writer.write(image, item.frame.time_s)
         for sink in self._masks:
             sink.add(item.frame.index, item.frame.time_s, mask, item.state)
+        if self._next > REACH:  # the next one looks no further back
+            self._held.popleft()
+            self._next -= 1
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -23,9 +23,9 @@ from tracker.video.sound import Sound
 
 _FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".avi": "avi"}
 _MOST_PX = 16_384  # of a side, for H.264 as its encoders take it
-_LARGE = (
-    4096 * 2304
-)  # px beyond which the encoder holds few pictures, at larger files: x264's usual 15 take 1.3 GB of 8K
+# Beyond these the encoder holds fewer pictures, at larger files: x264's usual 15 take 1.3 GB of 8K, 400 MB of 4K
+_FEW_PX = 2560 * 1600
+LARGE_PX = 4096 * 2304
 _OF_THE_DISK = {
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ENOTDIR,
     errno.EISDIR, errno.ENOENT, errno.EMFILE, errno.ENAMETOOLONG, errno.ESTALE,
@@ -117,9 +117,11 @@ class VideoWriter:
         rate = Fraction(fps).limit_denominator(1001)
         self._pad = (self.height % 2, self.width % 2)
         if "libx264" in av.codecs_available:
-            large = self.width * self.height > _LARGE
-            how = {"preset": "ultrafast", "tune": "zerolatency"} if large else {"preset": "veryfast"}
-            stream = self._container.add_stream("libx264", rate=rate, options={"crf": str(crf), **how})
+            px = self.width * self.height
+            how = {"crf": str(crf), "preset": "veryfast"} | ({"tune": "zerolatency"} if px > _FEW_PX else {})
+            if px > LARGE_PX:  # a constant quantiser needs no small copies of the pictures to plan with
+                how = {"qp": str(crf), "preset": "ultrafast", "tune": "zerolatency"}
+            stream = self._container.add_stream("libx264", rate=rate, options=how)
         else:
             stream = self._container.add_stream("mpeg4", rate=rate)
             stream.bit_rate = max(400_000, int(0.15 * self.width * self.height * fps))
@@ -153,7 +155,7 @@ class VideoWriter:
         self._last_tick = tick
         if any(self._pad):
             image = np.pad(image, ((0, self._pad[0]), (0, self._pad[1]), (0, 0)))
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+        frame = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(image), format="rgb24")  # not copied
         frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG", threads=1)
         frame.pts, frame.time_base = tick, self._base
         with unbroken():  # FFmpeg calls back for every write and drops what is raised there, Ctrl-C too
