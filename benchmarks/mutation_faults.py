@@ -629,8 +629,7 @@ VIDEO = [
     ),
     *group(
         "tracker/video/writer.py", "video_writer render_sound",
-        ("written-bgr", "written videos have red and blue exchanged", 'format="rgb24")\n        frame = frame.ref',
-         'format="bgr24")\n        frame = frame.ref'),
+        ("written-bgr", "written videos have red and blue exchanged", '(image), format="rgb24")', '(image), format="bgr24")'),
         ("written-nominal-times", "written videos lose their times", "tick = max(round(time_s / float(self._base))",
          "tick = max(round(self.frames * self._interval / float(self._base))"),
     ),
