@@ -25,8 +25,9 @@ from tracker.core.config import TrackConfig
 from tracker.core.files import atomic_write
 from tracker.core.types import Detections
 from tracker.labels.dataset import load_dataset
-from tracker.track.path_tracker import PathSettings, Scene, pieces
+from tracker.track.path_tracker import PathSettings, Scene
 from tracker.track.rest import RestWatch
+from tracker.track.scene_path import pieces
 from tracker.track.scorer import CANDIDATE, DEFAULT, STRETCH, Scorer
 
 BALL_PX, NEAR_PX = 8.0, 20.0  # at 1280 wide: nearer is the ball, between is neither
@@ -111,7 +112,8 @@ def stretches_of(run: Run, scorer: Scorer) -> tuple[np.ndarray, np.ndarray]:
         scene.judge(np.inf, scorer)
         path = scene.path(0, scorer)
         idle = RestWatch().unproved(path.time_s, path.xy, 0, len(path.time_s))  # never reported, so nothing to learn
-        for first, last in pieces(path.choice, path.time_s, scene.settings):
+        s = scene.settings
+        for first, last in pieces(path.choice, path.time_s, path.hidden, bridge_s=s.bridge_s, shortest=s.shortest):
             known = np.flatnonzero(path.choice[first : last + 1] >= 0) + first
             for j in range(first, last + 1):
                 i = rows[j]

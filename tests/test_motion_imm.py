@@ -4,7 +4,7 @@ import pytest
 from tracker.core.types import CameraMotion
 from tracker.motion.imm import BallMotion, ImmFilter, ball_models, change_probabilities
 from tracker.motion.models import cv_model
-from tracker.motion.smooth import smooth_cv, smooth_imm
+from tracker.motion.smooth import RunningSmoother, smooth_cv, smooth_imm
 
 MOTION = BallMotion()
 
@@ -145,3 +145,22 @@ def test_missing_measurement_is_no_evidence_for_any_way():
     imm.predict(0.04)
     assert imm.update(None, np.eye(2)) == 0
     assert imm.weight == pytest.approx([0.5, 0.2, 0.3])
+
+
+def test_a_track_that_grows_is_smoothed_as_one_that_is_known_whole():
+    rng = np.random.default_rng(15)
+    t = np.arange(40) * 0.04
+    xy = np.column_stack([200 + 500 * t, 700 - 600 * t + 300 * t**2]) + rng.normal(size=(40, 2)) * 0.5
+    xy[[7, 8, 21]] = np.nan
+    running = RunningSmoother(MOTION, 0.6)
+    for n in range(5, 40):
+        if not np.isfinite(xy[n - 1]).all():
+            continue
+        z = xy[:n].copy()
+        z[n - 2 : n] += n % 3  # the end is found anew each time
+        since = max(0, n - 8)
+        got = running.smooth(t[:n], z, since)
+        whole = smooth_imm(t[:n], z, np.full(n, 0.6), MOTION)
+        assert np.allclose(got.x, whole.x[since:], atol=1e-9) and np.allclose(got.p, whole.p[since:], atol=1e-9)
+    late = running.smooth(t[30:39], z[30:39], 4)  # its beginning is forgotten by the caller and remembered here
+    assert np.allclose(late.x, whole.x[34:], atol=1e-9) and len(running.smooth(t[30:39], z[30:39] + 9).x) == 9

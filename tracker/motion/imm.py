@@ -86,6 +86,14 @@ class ImmStep:
     weight: FloatArray
     change: FloatArray
     weight_predicted: FloatArray
+    modes: tuple[list[FloatArray], list[FloatArray]] = ([], [])  # x and P of each mode, to go on from here
+    _gain: FloatArray | None = None
+
+    def gain(self) -> FloatArray:
+        """[4, 4] of the smoother, from this step to the one before it."""
+        if self._gain is None:
+            self._gain = np.linalg.lstsq(self.p_predicted.T, self.cross.T, rcond=1e-12)[0].T
+        return self._gain
 
 
 class ImmFilter:
@@ -156,15 +164,24 @@ class ImmFilter:
             loglik = float(top + np.log(total))
             self.weight = np.exp(logs - top) / total
         x, p = self.merged()
+        modes = (self.xs, self.ps)
         if self._pending is not None:
             x_predicted, p_predicted, cross, change, expected = self._pending
-            self.steps.append(ImmStep(x, p, x_predicted, p_predicted, cross, self.weight.copy(), change, expected))
+            step = ImmStep(x, p, x_predicted, p_predicted, cross, self.weight.copy(), change, expected, modes)
+            self.steps.append(step)
             self._pending = None
         else:
             self.steps[-1] = ImmStep(
-                x, p, x, p, p.copy(), self.weight.copy(), np.eye(len(self.models)), self.weight.copy()
+                x, p, x, p, p.copy(), self.weight.copy(), np.eye(len(self.models)), self.weight.copy(), modes
             )
         return loglik
+
+    def rewind(self, count: int) -> None:
+        """Takes back all but the first ``count`` >= 1 measurements (of those in :attr:`steps`)."""
+        del self.steps[count:]
+        last = self.steps[-1]
+        self.xs, self.ps, self.weight = list(last.modes[0]), list(last.modes[1]), np.array(last.weight)
+        self._pending = None
 
 
 def _moments(xs: Sequence[FloatArray], ps: Sequence[FloatArray], weight: FloatArray) -> tuple[FloatArray, FloatArray]:

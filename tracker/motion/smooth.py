@@ -34,13 +34,13 @@ class Smoothed:
 
 
 def rts(steps: Sequence[ImmStep]) -> Smoothed:
-    """Backward pass over the record of a filter (one model or several)."""
+    """Backward pass over the record of a filter (one model or several), or over the end of it."""
     n = len(steps)
     x, p = np.array([s.x for s in steps]), np.array([s.p for s in steps])
     weight = np.array([s.weight for s in steps])
     for k in range(n - 2, -1, -1):
         after = steps[k + 1]
-        gain = np.linalg.lstsq(after.p_predicted.T, after.cross.T, rcond=1e-12)[0].T
+        gain = after.gain()
         x[k] = steps[k].x + gain @ (x[k + 1] - after.x_predicted)
         p[k] = steps[k].p + gain @ (p[k + 1] - after.p_predicted) @ gain.T
         p[k] = (p[k] + p[k].T) / 2
@@ -65,16 +65,63 @@ def smooth_imm(
     Raises:
         ValueError: falling times, or no measurement at all.
     """
-    first = _first_state(xy, sd_px, motion)
-    imm = ImmFilter(
-        *first, ball_models(motion), lambda dt: change_probabilities(dt, motion),
-        np.array([1 - motion.rolling_share - 0.02, 0.02, motion.rolling_share]),
-    )  # fmt: skip
+    imm = _imm(_first_state(xy, sd_px, motion), motion)
     for k in range(len(time_s)):
         if k:
             imm.predict(float(time_s[k] - time_s[k - 1]), cameras[k] if cameras is not None else None)
         imm.update(xy[k], np.eye(2) * sd_px[k] ** 2 if np.isfinite(xy[k]).all() else np.eye(2))
     return rts(imm.steps)
+
+
+def _imm(first: tuple[FloatArray, FloatArray], motion: BallMotion) -> ImmFilter:
+    weight = np.array([1 - motion.rolling_share - 0.02, 0.02, motion.rolling_share])
+    return ImmFilter(*first, ball_models(motion), lambda dt: change_probabilities(dt, motion), weight)
+
+
+class RunningSmoother:
+    """:func:`smooth_imm` for a track that grows and whose end is found anew: what stayed is not filtered again.
+
+    Args:
+        sd_px: standard deviation of every measurement.
+    """
+
+    def __init__(self, motion: BallMotion, sd_px: float) -> None:
+        self._motion, self._sd = motion, sd_px
+        self._noise = np.eye(2) * sd_px**2
+        self._imm: ImmFilter
+        self._rows: list[tuple[float, float, float]] = []  # time and place, as filtered
+
+    def holds(self, time_s: float, xy: FloatArray) -> bool:
+        """Whether this measurement has been taken in, so that a track that begins with it may go on from it."""
+        return (time_s, *xy.tolist()) in self._rows
+
+    def smooth(self, time_s: FloatArray, xy: FloatArray, since: int = 0) -> Smoothed:
+        """The track from row ``since`` on, smoothed with all that was taken in before its first row, too.
+
+        Args:
+            time_s: float64 [T] rising. xy: float64 [T, 2] px, NaN = missing; the first and the last are there.
+        """
+        rows = [(t, x, y) for t, (x, y) in zip(time_s.tolist(), xy.tolist(), strict=True)]
+        if rows[0] in self._rows:
+            gone = self._rows.index(rows[0])
+            del self._rows[:gone], self._imm.steps[:gone]
+            same = 1
+            while same < min(len(rows), len(self._rows)) and _same(rows[same], self._rows[same]):
+                same += 1
+            self._imm.rewind(same)
+        else:
+            self._imm = _imm(_first_state(xy, np.full(len(xy), self._sd), self._motion), self._motion)
+            self._imm.update(xy[0], self._noise)
+            same = 1
+        for k in range(same, len(rows)):
+            self._imm.predict(rows[k][0] - rows[k - 1][0])
+            self._imm.update(xy[k], self._noise)
+        self._rows = rows
+        return rts(self._imm.steps[since:])
+
+
+def _same(a: tuple[float, float, float], b: tuple[float, float, float]) -> bool:
+    return a[0] == b[0] and (a[1:] == b[1:] or (np.isnan(a[1]) and np.isnan(b[1])))
 
 
 def smooth_cv(time_s: FloatArray, xy: FloatArray, sd_px: FloatArray, q: float, unit: float = 1.0) -> Smoothed:

@@ -77,25 +77,15 @@ def _spans(at: FloatArray, a: int, breaks: list[int], free: int) -> Iterator[tup
 
 def _breaks(at: FloatArray, place: FloatArray) -> list[int]:
     """Each k after which the path does not simply go on to k + 1."""
-    out = []
-    for k in range(len(at) - 1):
-        step = place[k + 1] - place[k]
-        dt = at[k + 1] - at[k]
-        if dt > SEEN_S:
-            out.append(k)
-            continue
-        off = min(_off(at, place, k, k - 1, k + 1), _off(at, place, k + 1, k + 2, k))
-        if off > OFF_PX + OFF_SHARE * float(np.hypot(*step)):
-            out.append(k)
-    return out
-
-
-def _off(at: FloatArray, place: FloatArray, here: int, before: int, there: int) -> float:
-    """How far ``there`` is off the straight way through ``before`` and ``here``; infinite where there is none."""
-    if not 0 <= before < len(at) or at[here] == at[before]:
-        return np.inf
-    share = (at[there] - at[here]) / (at[here] - at[before])
-    return float(np.hypot(*(place[there] - place[here] - share * (place[here] - place[before]))))
+    if len(at) < 3:
+        return list(range(len(at) - 1))
+    step, dt = np.diff(place, axis=0), np.diff(at)
+    share = (dt[1:] / dt[:-1])[:, None]
+    off: FloatArray = np.full((2, len(dt)), np.inf)  # of each step from the one before it and from the one after it
+    off[0, 1:] = np.hypot(*(step[1:] - step[:-1] * share).T)
+    off[1, :-1] = np.hypot(*(step[:-1] - step[1:] / share).T)
+    jumps = off.min(axis=0) > OFF_PX + OFF_SHARE * np.hypot(*step.T)
+    return np.flatnonzero(jumps | (dt > SEEN_S)).tolist()
 
 
 def _flight(

@@ -20,14 +20,13 @@ from tracker.core.config import TrackConfig
 from tracker.core.types import BallState, CameraMotion, Detections, FloatArray, Status, reference_scale
 from tracker.motion.contacts import FlightPrior, between_keyframes
 from tracker.motion.imm import BallMotion
-from tracker.motion.kalman import predict
-from tracker.motion.models import cv_model
 from tracker.motion.path import FREE, PathCosts, PathSearch, Step
-from tracker.motion.smooth import smooth_imm
+from tracker.motion.smooth import RunningSmoother
 from tracker.track.cadence import Cadence, retimed
 from tracker.track.clock import PictureClock
-from tracker.track.hidden import Passage, flies, passages
+from tracker.track.hidden import flies, passages
 from tracker.track.rest import RestWatch
+from tracker.track.scene_path import ScenePath, coasted, pieces
 from tracker.track.scorer import DEFAULT, REST_S, WIDE_S, Moment, Scorer, candidate_inputs, stretch_inputs
 
 
@@ -151,6 +150,7 @@ class Scene:
         self._views: list[FloatArray | None] = []  # the scene's first view -> this picture
         self.judged = 0  # moments whose candidates have their log-odds and are in the search
         self._emitted = 0  # moments whose states are out
+        self._smoothers: list[RunningSmoother] = []  # of the pieces of path that states were last read from
 
     def add(
         self, frame: int, time_s: float, detections: Detections, camera: CameraMotion | None, repeated: bool
@@ -267,10 +267,11 @@ class Scene:
         s, unit, at = self.settings, self._unit, path.time_s
         out: dict[int, _Known] = {}
         coasts: dict[int, _Known] = {}
+        smoothers: list[RunningSmoother] = []
         straight = np.zeros(len(at), dtype=bool)
         for h in path.hidden:
             straight[h.first + 1 : h.last] = True
-        for a, b in pieces(path.choice, at, s, path.hidden):
+        for a, b in pieces(path.choice, at, path.hidden, bridge_s=s.bridge_s, shortest=s.shortest):
             lo, hi = np.searchsorted(at, (at[a] - s.coast_s - 1e-6, at[b] + s.coast_s + 1e-6)).tolist()
             if first + hi <= self._emitted or first + lo >= end or path.p[a : b + 1].max() < threshold:
                 continue
@@ -278,15 +279,21 @@ class Scene:
             z, sd = path.xy[span], np.full(len(span), s.measurement_sd)
             late_s = self._interval_s * max(self.moments[first + k].moment_sd for k in span)  # type: ignore[union-attr]
             t = retimed(at[span], z, late_s)
-            smooth = smooth_imm(t, z, sd, s.motion)
+            begin = min(max(self._emitted - first - a, 0), b - a)
+            smoother = next((r for r in self._smoothers if r.holds(t[0], z[0])), None)
+            smoother = smoother or RunningSmoother(s.motion, s.measurement_sd)
+            smoothers.append(smoother)
+            smooth = smoother.smooth(t, z, begin)
             have = np.isfinite(z[:, 0])
-            bridge = between_keyframes(t[have], z[have], t[~have], s.flight, sd[have])
-            filled = {int(k): j for j, k in enumerate(span[~have])}
+            open_ = ~have & (first + span >= self._emitted) & (first + span < end)
+            if open_.any():
+                bridge = between_keyframes(t[have], z[have], t[open_], s.flight, sd[have])
+            filled = {int(k): j for j, k in enumerate(span[open_])}
             seen = span[have]
             for j, k in enumerate(span.tolist()):
                 if not self._emitted <= first + k < end:
                     continue
-                x, cov = smooth.x[j].copy(), smooth.p[j].copy()
+                x, cov = smooth.x[j - begin].copy(), smooth.p[j - begin].copy()
                 if have[j]:
                     if path.p[k] < threshold:
                         continue
@@ -304,9 +311,11 @@ class Scene:
                 here = [k for k in beyond if self._emitted <= first + k < end]
                 if not here or path.p[tip] < threshold or not flies(at, path.xy, tip, turn):
                     continue
+                at_tip = tip - a - begin
                 for k in here:
-                    x, cov = _coasted(smooth.x[tip - a], smooth.p[tip - a], float(at[k] - at[tip]), s.motion)
+                    x, cov = coasted(smooth.x[at_tip], smooth.p[at_tip], float(at[k] - at[tip]), s.motion)
                     coasts[first + k] = self._known(first + k, x * unit, cov * unit**2, -1, float(path.p[k]))
+        self._smoothers = smoothers
         return coasts | out
 
     def in_picture(self, k: int, xy: FloatArray) -> FloatArray:
@@ -323,25 +332,6 @@ class Scene:
         status = Status.DETECTED if choice >= 0 else Status.PREDICTED
         xy = view[:2, :2] @ x[:2] + view[:2, 2]
         return _Known(xy, view[:2, :2] @ x[2:], turn @ cov @ turn.T, status, p, radius)
-
-
-@dataclass(slots=True)
-class ScenePath:
-    """A path through T moments.
-
-    Attributes:
-        time_s: float64 [T]. choice: int64 [T] index of the candidate used, -1 for none.
-        xy: float64 [T, 2] px at 1280 wide in the view of the scene's first picture, NaN where none is used.
-        p: float64 [T] probability that the path is at the ball; inputs: float64 [T, 6] what it was told by.
-        hidden: where the ball went straight on behind something; what was used elsewhere meanwhile is taken out.
-    """
-
-    time_s: FloatArray
-    choice: np.ndarray
-    xy: FloatArray
-    p: FloatArray
-    inputs: FloatArray
-    hidden: list[Passage]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -363,27 +353,6 @@ def _state(shown: _Shown, known: _Known | None) -> BallState:
         shown.frame, shown.time_s, known.xy, known.velocity, known.cov, known.status, known.p, known.radius_px,
         shown.n_detections,
     )  # fmt: skip
-
-
-def _coasted(x: FloatArray, p: FloatArray, dt: float, motion: BallMotion) -> tuple[FloatArray, FloatArray]:
-    """State [4] and covariance [4, 4] so many seconds later, or before where ``dt`` is negative."""
-    f, q = cv_model(abs(dt), motion.flight_noise)
-    if dt < 0:
-        f[:2, 2:], q[:2, 2:], q[2:, :2] = -f[:2, 2:], -q[:2, 2:], -q[2:, :2]
-    return predict(x, p, f, q)
-
-
-def pieces(
-    choice: np.ndarray, at: FloatArray, settings: PathSettings, hidden: Sequence[Passage] = ()
-) -> list[tuple[int, int]]:
-    """Stretches (first, last), from candidate to candidate, not longer apart than what may be bridged."""
-    pieces: list[list[int]] = []
-    joined = {h.last for h in hidden}
-    for k in np.nonzero(choice >= 0)[0].tolist():
-        if not pieces or (at[k] - at[pieces[-1][-1]] > settings.bridge_s and k not in joined):
-            pieces.append([])
-        pieces[-1].append(int(k))
-    return [(p[0], p[-1]) for p in pieces if len(p) >= settings.shortest]
 
 
 def track_path(

@@ -232,21 +232,29 @@ def stretch_inputs(
     known = np.flatnonzero(seen)
     gap = np.abs(time_s[:, None] - time_s[known][None]).min(axis=1) / max(interval_s, 1e-3) if len(known) else 6.0
     out[:, 5] = np.minimum(gap, 6.0)
-    for j, (lo, hi) in enumerate(_windows(time_s, NEAR_S)):
-        out[j, 0] = value[lo:hi].mean()
-    for j, (lo, hi) in enumerate(_windows(time_s, WIDE_S)):
-        there = seen[lo:hi]
-        out[j, 1] = value[lo:hi].mean()
-        out[j, 2] = there.mean()
-        if there.any():
-            place, when = xy[lo:hi][there], time_s[lo:hi][there]
-            way = np.hypot(*np.diff(place, axis=0).T).sum() if len(place) > 1 else 0.0
-            out[j, 3] = resting[lo:hi][there].mean()
-            out[j, 4] = math.log1p(way / max(when[-1] - when[0], interval_s) / 60)
+    lo, hi = _windows(time_s, NEAR_S)
+    out[:, 0] = _sums(value, lo, hi) / (hi - lo)
+    lo, hi = _windows(time_s, WIDE_S)
+    out[:, 1] = _sums(value, lo, hi) / (hi - lo)
+    there = _sums(seen.astype(float), lo, hi)
+    out[:, 2] = there / (hi - lo)
+    some = there > 0
+    out[some, 3] = (_sums(np.where(seen, resting, 0.0), lo, hi) / np.maximum(there, 1))[some]
+    first = np.minimum(np.searchsorted(known, lo), max(len(known) - 1, 0))[some]  # of the candidates within a window
+    last = (np.searchsorted(known, hi) - 1)[some]
+    if some.any():
+        way = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(xy[known], axis=0).T))])
+        took = time_s[known[last]] - time_s[known[first]]
+        out[some, 4] = np.log1p((way[last] - way[first]) / np.maximum(took, interval_s) / 60)
     return out
 
 
-def _windows(time_s: FloatArray, half_s: float) -> list[tuple[int, int]]:
+def _windows(time_s: FloatArray, half_s: float) -> tuple[np.ndarray, np.ndarray]:
     lo = np.searchsorted(time_s, time_s - half_s - 1e-6)
-    hi = np.searchsorted(time_s, time_s + half_s + 1e-6, side="right")
-    return list(zip(lo.tolist(), hi.tolist(), strict=True))
+    return lo, np.searchsorted(time_s, time_s + half_s + 1e-6, side="right")
+
+
+def _sums(values: FloatArray, lo: np.ndarray, hi: np.ndarray) -> FloatArray:
+    total = np.concatenate([[0.0], np.cumsum(values)])
+    out: FloatArray = total[hi] - total[lo]
+    return out
