@@ -161,7 +161,7 @@ class TrainConfig:
     validate_every: int = Field(default=5, ge=1)  # epochs between validations
     init_from: str | None = None  # weights to start from (fine-tuning); layers of other shapes are initialised
     backbone_weights: str | None = None  # of a torchvision backbone: a file, or "cache" for torch hub's folder
-    checkpoint_activations: bool = False  # less memory, a third more time
+    checkpoint_activations: bool = False  # for a larger network: a third more time, and ours saves no memory
     task: Literal["ball", "frames"] = "ball"  # frames: predict a masked picture from the others; needs no labels
     masked_frame: Literal["newest", "middle"] = "newest"  # with task=frames: the picture that is predicted
 

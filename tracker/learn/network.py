@@ -81,8 +81,8 @@ class OneBall(nn.Module):
 
     Attributes:
         recompute: in training, keep only the inputs of the stages and compute their activations again in the backward
-            pass (gradient checkpointing, Chen et al., "Training Deep Nets with Sublinear Memory Cost", 2016): less
-            memory, a third more time, the same gradients.
+            pass (gradient checkpointing, Chen et al., "Training Deep Nets with Sublinear Memory Cost", 2016): the
+            same gradients for a third more time. Meant for a larger network (benchmarks/results/training_cost.md).
     """
 
     recompute = False
