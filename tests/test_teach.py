@@ -55,6 +55,9 @@ def test_what_is_better_here_and_no_worse_elsewhere_is_kept():
         and best.chance == 5 / 16
         and "better around 3 labels and worse around 1" in lesson._words(before, best, kept, 0.01)
     )
+    # the best of those that are not chance, where the best of all may be
+    best, kept = choose([before, attempt(1.0, 0.8, 0.9, 3, 0), attempt(0.3, 0.9, 0.9, 2, 0)], 0.01)
+    assert kept and (best.share, best.chance) == (1.0, 1 / 8)
 
 
 def test_only_frames_near_a_label_and_outside_what_is_kept_back_are_read():

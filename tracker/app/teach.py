@@ -215,8 +215,8 @@ def choose(attempts: Sequence[Attempt], margin: float) -> tuple[Attempt, bool]:
     if not rest:
         return before, False
     fit = [a for a in rest if a.elsewhere.f1 >= before.elsewhere.f1 - margin]
-    best = max(fit or rest, key=lambda a: a.here.f1)
-    return best, bool(fit) and best.here.f1 > before.here.f1 and best.chance <= CHANCE
+    better = [a for a in fit if a.here.f1 > before.here.f1 and a.chance <= CHANCE]
+    return max(better or fit or rest, key=lambda a: a.here.f1), bool(better)
 
 
 def _replay(replay: str | Path | None, work: Path, progress: Progress) -> list[Clip]:
