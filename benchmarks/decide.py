@@ -25,9 +25,39 @@ from tracker.core.config import TrackConfig
 from tracker.core.files import atomic_write
 from tracker.core.types import Detections
 from tracker.labels.dataset import load_dataset
+from tracker.track import path_tracker
 from tracker.track.path_tracker import PathSettings, track_path
-from tracker.track.scorer import DEFAULT, Scorer
+from tracker.track.rest import RestWatch
+from tracker.track.scorer import DEFAULT, LIMIT, Scorer
 
+
+def _without_scorer() -> None:
+    """A candidate is worth its score, on any footage."""
+    Scorer.odds = lambda self, inputs: np.clip(inputs[:, 0], -LIMIT, LIMIT)  # type: ignore[method-assign]
+
+
+def _without_rest() -> None:
+    """A path at rest is reported as any other, and rest is no input of the scorer."""
+    RestWatch.unproved = lambda self, time_s, *_: np.zeros(len(time_s), bool)  # type: ignore[method-assign]
+    odds = Scorer.odds
+    Scorer.odds = lambda self, inputs: odds(self, inputs * np.array([1.0, 1.0, 0.0]))  # type: ignore[method-assign]
+
+
+def _without_motion() -> None:
+    """Motion is no input of the scorer; the search has its own."""
+    odds = Scorer.odds
+    Scorer.odds = lambda self, inputs: odds(self, inputs * np.array([1.0, 0.0, 1.0]))  # type: ignore[method-assign]
+
+
+def _without_hidden() -> None:
+    """What is found while the ball is hidden counts, and a lost flight does not go on."""
+    path_tracker.passages = lambda *_: []
+    path_tracker.flies = lambda *_: False
+
+
+PARTS = {
+    "scorer": _without_scorer, "rest": _without_rest, "motion": _without_motion, "hidden": _without_hidden,
+}  # fmt: skip
 EDGE_S = 0.33  # of a stretch without candidates that is passed over at either end
 
 
@@ -151,8 +181,11 @@ def main() -> None:
     parser.add_argument("--sport", action="append")
     parser.add_argument("--per-clip", action="store_true")
     parser.add_argument("--causal", action="store_true", help="also the causal tracker")
+    parser.add_argument("--without", choices=sorted(PARTS), action="append", default=[], help="switch this part off")
     parser.add_argument("--out", type=Path, help="append the table there")
     args = parser.parse_args()
+    for part in args.without:
+        PARTS[part]()
     fits = json.loads(args.scorer.read_text()) if args.scorer else None
 
     def scorer(clip: Recorded) -> Scorer:
@@ -180,6 +213,7 @@ def main() -> None:
         config = TrackConfig(false_rate=float(rate))
         for lag in args.lag.split(","):
             title = f"{'whole file' if lag == 'none' else f'lag {lag} s'}, false rate {rate} {' '.join(args.set)}"
+            title += "".join(f", without {part}" for part in args.without)
             lag_s = None if lag == "none" else float(lag)
             what = lambda c: judge(c, names, scorer(c), config, settings, lag_s)  # noqa: B023, E731
             lines += table(title, clips, feet, what, args.per_clip)

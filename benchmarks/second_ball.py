@@ -14,7 +14,6 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -70,19 +69,21 @@ def _paste(image: Image, old: Image, x: float, y: float, radius: float) -> tuple
     return out, calm
 
 
-def count(clip: Clip, model: BallModel, config: Config, delay: int) -> tuple[int, int]:
-    """Clear frames, and those of them in which more than one candidate was counted."""
+def count(clip: Clip, model: BallModel, config: Config, delay: int | None) -> tuple[int, int]:
+    """Clear frames, and those of them in which more than one detection was counted; without ``delay`` of all frames of
+    the clip as it is. Passes are those of a whole file."""
     assert clip.labels is not None
     with open_video(clip.media) as video:
         frames = [(f.index, f.time_s, f.repeated, f.image) for f in video]
-    images, clear = patched([f[3] for f in frames], LabelTable.read(clip.labels), delay)
-    pipeline = Pipeline(model, config, clip.width, clip.height)
-    seen = n = 0
-    for (index, time_s, repeated, _), image, is_clear in zip(frames, images, clear, strict=True):
+    images, wanted = [f[3] for f in frames], [True] * len(frames)
+    if delay is not None:
+        images, wanted = patched(images, LabelTable.read(clip.labels), delay)
+    pipeline = Pipeline(model, config, clip.width, clip.height, thorough=True)
+    seen = 0
+    for (index, time_s, repeated, _), image, counts in zip(frames, images, wanted, strict=True):
         step = pipeline.step(Frame(index, time_s, image, repeated=repeated))
-        n += is_clear
-        seen += is_clear and step.state.n_detections > 1
-    return n, seen
+        seen += counts and step.state.n_detections > 1
+    return sum(wanted), seen
 
 
 def main() -> None:
@@ -91,33 +92,31 @@ def main() -> None:
     parser.add_argument("--split", default="val")
     parser.add_argument("--delay", type=int, default=14, help="frames between the ball and its double")
     parser.add_argument("--model")
-    parser.add_argument("--skip", nargs="*", default=["facup_000", "facup_300", "melbourne_pan"], help="moving cameras")
+    parser.add_argument(
+        "--moving", nargs="*", default=["facup_000", "facup_300", "melbourne_pan"], help="as it is only"
+    )
     parser.add_argument("--write", type=Path)
     parser.add_argument("--set", nargs="*", default=[], dest="overrides")
     args = parser.parse_args()
     if not args.data:
         sys.exit("error: give --data or set TRACKER_DATA to a folder of labelled clips")
-    model, base = BallModel(args.model), load_config(None, args.overrides)
+    model, config = BallModel(args.model), load_config(None, args.overrides)
     rows = []
     for clip in load_dataset(args.data, split=args.split):
-        if clip.kind != "clip" or clip.labels is None or clip.name in args.skip:
+        if clip.kind not in ("clip", "frames") or clip.labels is None:
             continue
-        for roi_passes in (False, True):
-            n, seen = count(clip, model, replace(base, detect=replace(base.detect, roi_passes=roi_passes)), args.delay)
-            rows.append((clip.name, "on" if roi_passes else "off", n, seen, seen / max(1, n)))
-            print(
-                "{:18s} ROI passes {:3s}  {:4d} clear frames, counted in {:4d} = {:.3f}".format(*rows[-1]), flush=True
-            )
-    for mode in ("off", "on"):
-        n, seen = (sum(r[i] for r in rows if r[1] == mode) for i in (2, 3))
-        rows.append(("ALL", mode, n, seen, seen / max(1, n)))
-        print("{:18s} ROI passes {:3s}  {:4d} clear frames, counted in {:4d} = {:.3f}".format(*rows[-1]))
+        two = (0, 0) if clip.name in args.moving else count(clip, model, config, args.delay)
+        rows.append((clip.name, *two, *count(clip, model, config, None)))
+        print("{:18s} two balls: {:4d} clear, counted {:4d}; one ball: {:4d} frames, counted {:4d}".format(*rows[-1]))
+    rows.append(("all", *(sum(r[i] for r in rows) for i in range(1, 5))))
+    table = ["| clip | clear frames | counted | share | frames as they are | multi-ball | share |", "|" + "---|" * 7]
+    for name, n, seen, m, wrong in rows:
+        table.append(f"| {name} | {n} | {seen} | {seen / max(1, n):.3f} | {m} | {wrong} | {wrong / max(1, m):.3f} |")
+    print("\n".join(table))
     if args.write:
         extra = f" --set {' '.join(args.overrides)}" if args.overrides else ""
         command = f"python benchmarks/second_ball.py --split {args.split} --delay {args.delay}{extra}"
         head = f"# A real second ball\n\n    {command}\n"
-        table = ["| clip | ROI passes | clear frames | counted | share |", "|---|---|---|---|---|"]
-        table += ["| {} | {} | {} | {} | {:.3f} |".format(*r) for r in rows]
         args.write.write_text("\n".join([head, f"Model {model.info.digest}.", "", *table, ""]))
 
 

@@ -123,6 +123,19 @@ def test_while_the_ball_is_hidden_a_light_far_away_is_not_it():
     assert not (np.hypot(*(np.array([s.xy for s in states]) - [1500, 150]).T) < 60).any()
 
 
+def test_a_weak_ball_is_followed_past_a_light_that_the_search_prefers():
+    """The light is surer than the ball in every picture; it rests and nobody saw it come: the search goes without."""
+    xy = arc(60, v0=(500, -700), g=600.0)
+    rng = np.random.default_rng(16)
+    found = []
+    for p in xy:
+        both = np.array([[1500.0, 950.0], p]) + rng.normal(size=(2, 2)) * 0.5
+        found.append(Detections(both, np.array([0.97, 0.6]), np.full(2, 4.0)))
+    light = Scorer((-1.0, 2.0, 0.0, 0.0), DEFAULT.stretch, DEFAULT.thresholds)  # it looks at scores alone
+    states = track(found, scorer=light)
+    assert np.nanmax(error(states, xy)) < 10 and seen(states)[3:57].all()
+
+
 def test_rest_is_proved_by_the_way_there_or_away_and_stays_so():
     rng = np.random.default_rng(14)
     there, away = np.arange(300.0, 0.0, -20.0), np.arange(20.0, 300.0, 20.0)

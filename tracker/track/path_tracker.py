@@ -25,9 +25,11 @@ from tracker.motion.smooth import RunningSmoother
 from tracker.track.cadence import Cadence, retimed
 from tracker.track.clock import PictureClock
 from tracker.track.hidden import flies, passages
-from tracker.track.rest import RestWatch
+from tracker.track.rest import PLACE_PX, RestWatch
 from tracker.track.scene_path import ScenePath, coasted, pieces
 from tracker.track.scorer import DEFAULT, REST_S, WIDE_S, Moment, Scorer, candidate_inputs, stretch_inputs
+
+NEVER = 100.0  # nats: no path goes there
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,8 @@ class PathTracker:
         if self._lag_s is None:
             scene.judge(now - s.ahead_s, self._scorer)
             if scene.judged and scene.waits_s() >= s.settle_s + s.block_s:
-                out += scene.states(scene.judged_s() - s.settle_s, self._scorer, self._threshold)
+                until_s = scene.judged_s() - s.settle_s
+                out += scene.states(until_s, self._scorer, self._threshold, again=True)
         else:
             scene.judge(now - self._lag_s / 2, self._scorer)
             out += scene.states(now - self._lag_s, self._scorer, self._threshold)
@@ -118,7 +121,7 @@ class PathTracker:
         if scene is None:
             return []
         scene.judge(np.inf, self._scorer)
-        return scene.states(np.inf, self._scorer, self._threshold)
+        return scene.states(np.inf, self._scorer, self._threshold, again=self._lag_s is None)
 
 
 @dataclass(slots=True)
@@ -199,8 +202,12 @@ class Scene:
         """Takes back every judgement; what is known of the candidates stays."""
         self._search, self.judged = PathSearch(self._costs), 0
 
-    def states(self, until_s: float, scorer: Scorer, threshold: float) -> list[BallState]:
-        """The states of all waiting frames whose moments lie up to a time and are judged."""
+    def states(self, until_s: float, scorer: Scorer, threshold: float, *, again: bool = False) -> list[BallState]:
+        """The states of all waiting frames whose moments lie up to a time and are judged.
+
+        Args:
+            again: where the path rests without proof, it is searched once more without that.
+        """
         end = self._emitted
         while end < self.judged and self._at(end) <= until_s + 1e-9:
             end += 1
@@ -211,6 +218,10 @@ class Scene:
         while first > self._forgotten and self._at(self._emitted) - self._at(first - 1) <= s.context_s:
             first -= 1
         path = self.path(first, scorer)
+        if again:
+            idle = replace(self._rest).unproved(path.time_s, path.xy, self._emitted - first, end - first)
+            if idle.any():
+                path = self.path(first, scorer, np.where(idle, path.choice, -1))
         path.p[self._rest.unproved(path.time_s, path.xy, self._emitted - first, end - first)] = 0.0
         known = self._smooth(path, first, end, threshold)
         out = []
@@ -240,9 +251,14 @@ class Scene:
         self._forgotten = keep
         self._search.forget(keep)
 
-    def path(self, first: int, scorer: Scorer) -> ScenePath:
-        """The cheapest path from moment ``first`` to the newest that is judged, as things stand."""
-        choice, _, _ = self._search.chain(first)
+    def path(self, first: int, scorer: Scorer, banned: np.ndarray | None = None) -> ScenePath:
+        """The cheapest path from moment ``first`` to the newest that is judged, as things stand.
+
+        Args:
+            banned: int64 [T] candidate of each of these moments that is not to be used, with what lies on its spot; -1
+                for none.
+        """
+        choice, _, _ = self._search.chain(first) if banned is None else self._without(first, banned).chain(0)
         at = np.array([self._at(k) for k in range(first, self.judged)])
         n = len(choice)
         xy: FloatArray = np.full((n, 2), np.nan)
@@ -261,6 +277,15 @@ class Scene:
             inputs = stretch_inputs(at, xy, odds, resting, interval)
             p = scorer.probability(inputs)
         return ScenePath(at, choice, xy, p, inputs, hidden)
+
+    def _without(self, first: int, banned: np.ndarray) -> PathSearch:
+        search = PathSearch(self._costs)
+        for step, c in zip(self._search.steps[first:], banned.tolist(), strict=True):
+            if c >= 0:
+                spot = np.hypot(*(step.xy - step.xy[c]).T) <= PLACE_PX
+                step = replace(step, cost=np.where(spot, NEVER, step.cost))
+            search.add(step)
+        return search
 
     def _smooth(self, path: ScenePath, first: int, end: int, threshold: float) -> dict[int, _Known]:
         """What is reported of the moments ``emitted..end``, by moment."""
