@@ -165,6 +165,8 @@ class Collector:
             raise TrackerError(f"{self.where}: more than {MAX_ROWS:,} labels; split it by clip")
         if abs(frame) > 1 << 40:
             raise TrackerError(f"{self.where}, {self.unit} {number}: {frame} is no frame number")
+        if abs(visibility) > 1 << 15:
+            raise TrackerError(f"{self.where}, {self.unit} {number}: {visibility} is no visibility")
         at = self._at.setdefault(frame, len(self.frames))
         if at < len(self.frames) and self._same(at, visibility, (x, y, w, h)):
             self.repeated += 1
