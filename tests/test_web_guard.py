@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import json
 import socket
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -149,6 +152,7 @@ def test_bytes_that_cannot_be_answered_end_their_connection_quietly(monkeypatch:
             connection.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
             assert connection.recv(4096) == b""
         assert ask(served.address + "metrics", {})[0] == 200
+    gc.collect()  # a task whose exception nobody took is told of when it goes
     assert not [r for r in caplog.records if r.exc_info]
 
 
@@ -200,3 +204,27 @@ def test_refusals_are_json_of_one_line(server: tuple[str, str]) -> None:
         urllib.request.urlopen(urllib.request.Request(server[0], headers=CROSS), timeout=30)
     except urllib.error.HTTPError as e:
         assert json.loads(e.read()) == {"error": "requests of other sites are refused"}
+
+
+def test_a_body_that_breaks_off_while_it_is_being_answered_is_one_400_and_no_traceback(caplog):
+    asked, go_on = threading.Event(), threading.Event()
+
+    async def slow(request):
+        asked.set()
+        await asyncio.to_thread(go_on.wait, 60)
+        return JSONResponse({})
+
+    with closing(serve_routes([Route("/slow", slow)], "127.0.0.1", 0, "this", "--port")) as served:
+        host = served.address.removeprefix("http://").rstrip("/")
+        with socket.create_connection(("127.0.0.1", int(host.rpartition(":")[2])), timeout=60) as client:
+            client.sendall(f"GET /slow HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
+            assert asked.wait(30)
+            client.sendall(b"no chunk\r\n")
+            answer = client.recv(4096)
+            go_on.set()
+            while part := client.recv(4096):
+                answer += part
+        assert answer.count(b"HTTP/1.1 ") == 1 and b" 400 " in answer
+        assert ask(served.address + "slow", {})[0] == 200
+    gc.collect()  # a task whose exception nobody took is told of when it goes
+    assert not [r for r in caplog.records if r.exc_info]

@@ -121,6 +121,12 @@ def _protocol() -> type[H11Protocol]:
             if self.cycle is not None and not self.cycle.response_complete:
                 self._served()
 
+        def send_400_response(self, msg: str) -> None:
+            if self.cycle is not None:  # the answer that is being made for the request before would be a second one
+                self.cycle.disconnected = True
+                self.cycle.message_event.set()
+            super().send_400_response(msg)
+
         def on_response_complete(self) -> None:
             super().on_response_complete()
             if not self.transport.is_closing() and (self.cycle is None or self.cycle.response_complete):
