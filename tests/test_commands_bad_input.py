@@ -88,11 +88,20 @@ def test_one_line_and_exit_code_2(name, kind, good, tmp_path, capsys, monkeypatc
 
 
 @pytest.mark.parametrize(("sign", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-@pytest.mark.parametrize("ended_by", ["command", "nested"])
-def test_a_signal_gives_every_command_the_same_exit_code(sign, code, ended_by, capsys):
+@pytest.mark.parametrize("ended_by", ["command", "nested", "closing"])
+def test_a_signal_gives_every_command_the_same_exit_code(sign, code, ended_by, capsys, monkeypatch):
     def waits() -> None:
-        with ending_in_order() if ended_by == "nested" else contextlib.nullcontext():
-            signal.raise_signal(sign)
+        with contextlib.nullcontext() if ended_by == "command" else ending_in_order():
+            if ended_by != "closing":
+                signal.raise_signal(sign)
+            real = signal.signal
+
+            def late(*args: object) -> object:  # the signal comes while the inner block puts the outer's handler back
+                monkeypatch.setattr(signal, "signal", real)
+                signal.raise_signal(sign)
+                return real(*args)
+
+            monkeypatch.setattr(signal, "signal", late)
 
     with pytest.raises(SystemExit) as done:
         run(click.Command("waits", callback=waits), [])

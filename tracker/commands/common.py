@@ -90,14 +90,17 @@ class Ended:
     code: int = 130
 
 
+_open: list[Ended] = []  # of the blocks that are open, the same for all
+
+
 @contextlib.contextmanager
 def ending_in_order() -> Iterator[Ended]:
     """Within the block SIGTERM does what Ctrl-C does, once: files are finished, then the program ends.
 
     Every command runs in such a block; one that goes on to finish its files after a signal opens its own, to learn the
-    exit code.
+    exit code. All of them know the same: a signal may come as the inner one closes.
     """
-    ended, mine = Ended(), os.getpid()
+    ended, mine = _open[-1] if _open else Ended(), os.getpid()
 
     def end(*_: object) -> None:
         if os.getpid() != mine:  # a forked worker: it has nothing to finish
@@ -110,6 +113,7 @@ def ending_in_order() -> Iterator[Ended]:
         yield ended
         return
     before = signal.signal(signal.SIGTERM, end)
+    _open.append(ended)
     try:
         yield ended
     except (KeyboardInterrupt, click.Abort):  # before anything was written; click makes the one of the other
@@ -118,6 +122,7 @@ def ending_in_order() -> Iterator[Ended]:
         click.echo("interrupted", err=True)
         sys.exit(ended.code)
     finally:
+        _open.pop()
         signal.signal(signal.SIGTERM, before if before is not None else signal.SIG_DFL)
 
 
