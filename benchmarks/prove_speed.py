@@ -140,7 +140,7 @@ def clip_rows(clip: Any, model: Any, config: Any, args: argparse.Namespace) -> l
         Row(f"{at}: p95 latency", f"{wall['p95']:.1f} ms", f"under {bars.p95_ms:g}", wall["p95"] < bars.p95_ms),
         Row(f"{at}: p99 latency", f"{wall['p99']:.1f} ms", f"under {bars.p99_ms:g}", wall["p99"] < bars.p99_ms),
         Row(f"{at}: multiply-accumulates a frame", f"{s['gmac_per_frame'] or float('nan'):.3f} billion, "
-            f"{s['looks_per_frame']:.2f} looks", "0.2", (s["gmac_per_frame"] or 9) <= 0.2),
+            f"{s['views_per_frame']:.2f} views", "0.2", (s["gmac_per_frame"] or 9) <= 0.2),
         Row(f"{at}: first state after (imports {cold['import_s']:.2f}, model {cold['model_load_s']:.2f})",
             f"{cold['first_state_s']:.2f} s", "1.0 s", cold["first_state_s"] <= 1.0),
         Row(f"{at}: peak memory", f"{e['peak_mb']:.0f} MB", "under 300", e["peak_mb"] < 300),
