@@ -11,13 +11,13 @@ feet.
 from __future__ import annotations
 
 import argparse
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from record_candidates import at_feet
 
 from tracker.core.config import load_config
 from tracker.core.types import REFERENCE_WIDTH, Region, normalised, resample_image
@@ -38,16 +38,6 @@ def network(spec: str) -> OneBall:
         for k, v in first["ema"].items()
     }
     return model_from({**first, "ema": mean}, spec)[0]
-
-
-def at_feet(data: Path) -> dict[str, list[tuple[int, int]]]:
-    path = data / "football" / "at_feet.csv"
-    spans: dict[str, list[tuple[int, int]]] = {}
-    if path.exists():
-        with path.open() as f:
-            for row in csv.DictReader(f):
-                spans.setdefault(row["clip"], []).append((int(row["first"]), int(row["last"])))
-    return spans
 
 
 def views(clip: CachedClip, row: int, frames: int, size: int) -> tuple[np.ndarray, Region]:
@@ -111,7 +101,8 @@ def main() -> None:
     nets = {spec: network(spec) for spec in a.networks}
     clips = [c for c in load_dataset(a.data) if c.name in a.clip]
     settings = load_config(None, []).data
-    feet = at_feet(a.data)
+    path = a.data / "football" / "at_feet.csv"
+    feet = at_feet(path) if path.exists() else {}
     found: dict[tuple[str, int], dict[str, list[tuple[bool, bool, bool]]]] = {}
     for clip in cache_clips(clips, a.cache, settings.working_width, settings.model_weight, True):
         for row in rows_of(clip, a.frames):

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from fit_scorer import detections, taken_out
-from record_candidates import Recorded, load
+from record_candidates import Recorded, at_feet, load
 
 from tracker.core.config import TrackConfig
 from tracker.core.files import atomic_write
@@ -197,7 +197,7 @@ def main() -> None:
     wanted = args.sport or ["tennis", "football"]
     clips = [load(p, every[p.stem]) for p in sorted(args.recorded.glob("*.npz")) if every[p.stem].sport in wanted]
     clips = [c for c in clips if c.split == "train"]
-    feet = {line.split(",")[0] for line in (args.data / "football" / "at_feet.csv").read_text().splitlines()[1:]}
+    feet = set(at_feet(args.data / "football" / "at_feet.csv"))
     settings = PathSettings()
     for item in args.set:
         key, _, value = item.partition("=")

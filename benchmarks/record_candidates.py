@@ -12,6 +12,7 @@ A clip that is recorded already is passed over. Test a model only on venues that
 from __future__ import annotations
 
 import argparse
+import csv
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,6 +106,15 @@ def record(
     part = path.with_name(f".{path.name}.part.npz")
     np.savez_compressed(part, size=size, passes=np.array(list(passes)), **columns)
     part.rename(path)
+
+
+def at_feet(path: Path) -> dict[str, list[tuple[int, int]]]:
+    """The stretches (first, last frame) with the ball at a player's feet, by clip, of an at_feet.csv."""
+    spans: dict[str, list[tuple[int, int]]] = {}
+    with path.open() as f:
+        for row in csv.DictReader(f):
+            spans.setdefault(row["clip"], []).append((int(row["first"]), int(row["last"])))
+    return spans
 
 
 def load(path: Path, clip: Clip) -> Recorded:

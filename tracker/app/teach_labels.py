@@ -65,7 +65,7 @@ class Division:
     def by_label(self, table: FrameTable) -> NDArray[np.int64]:
         """int [labels that are not taught]: how many of the frames nearest to each are right."""
         held = np.array([k.frame for k in self.held])
-        right = np.where(table.seen, table.error_px <= TOLERANCE_PX, (table.visibility == 0) & ~table.reported)
+        right = (table.seen & table.hit(TOLERANCE_PX)) | ((table.visibility == 0) & ~table.reported)
         nearest = np.abs(table.frame[:, None] - held).argmin(1)
         counts: NDArray[np.int64] = np.bincount(nearest, right, len(held)).astype(np.int64)
         return counts
