@@ -1,6 +1,6 @@
 """Do the ball's pixels (`tracker infer --highlight`) agree with masks drawn by eye?
 
-    python benchmarks/masks.py DRAWN.csv --data $TRACKER_DATA --work /tmp/masks --out benchmarks/results/masks.md
+    python benchmarks/masks.py DRAWN.csv --data $TRACKER_DATA --work runs/masks --out benchmarks/results/masks.md
 
 DRAWN.csv has a row per ball: clip, frame, x1, y1, x2, y2, r. A ball is a capsule in source px: all within r of the line
 from (x1, y1) to (x2, y2); a round ball is one whose line is short. Overlap is intersection over union; a frame in which
