@@ -87,6 +87,30 @@ def test_one_line_and_exit_code_2(name, kind, good, tmp_path, capsys, monkeypatc
     assert len(lines[0]) < 500 and not list((tmp_path / "out").rglob("*.csv"))
 
 
+@pytest.mark.parametrize(("args", "command"), [((), "infer"), (("labels",), "check")])
+def test_a_call_without_arguments_lists_what_there_is(args, command, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(args)
+    said = capsys.readouterr()
+    assert left.value.code == 0 and not said.err
+    assert said.out.startswith("Usage: tracker") and any(s.split()[:1] == [command] for s in said.out.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("args", "line"),
+    [
+        (("infer",), "error: Missing argument 'VIDEO...'; see tracker infer --help"),
+        (("teach", "a.mp4"), "error: Missing option '--labels'; see tracker teach --help"),
+        (("train", "tenis"), "error: no settings file tenis; the program's own are called american_football, football"),
+        (("plot", "a.mp4"), "(tracker infer makes a trajectory of a video)"),
+    ],
+)
+def test_a_slip_is_answered_with_what_to_do(args, line, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(args)
+    assert left.value.code == 2 and line in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("sign", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 @pytest.mark.parametrize("ended_by", ["command", "nested", "closing"])
 def test_a_signal_gives_every_command_the_same_exit_code(sign, code, ended_by, capsys, monkeypatch):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -18,6 +20,7 @@ from tracker.evaluate.attributes import measure
 from tracker.evaluate.reading import read_run
 from tracker.evaluate.run import evaluate
 from tracker.labels.dataset import load_dataset
+from tracker.labels.schema import read_labels, write_labels
 from tracker.report import svg
 
 
@@ -121,11 +124,33 @@ def test_charts_bear_empty_and_constant_data():
         (("--trajectories", ".", "--clip", "nobody"), "no clip 'nobody'"),
         (("--trajectories", ".", "--split", "test"), "no labelled clips"),
         (("--trajectories", "."), "no trajectory of"),
+        (("--trajectories", ".", "--labels", "x.csv"), "--labels is for one video"),
     ],
 )
 def test_bad_requests_are_reported_in_one_line(stage, args, line):
     error = call(stage / "data", *args, ok=False).exception
     assert isinstance(error, TrackerError) and line in str(error)
+
+
+def test_a_table_or_a_video_without_labels_is_told_what_is_missing(tmp_path, tennis_video):
+    lonely = tmp_path / "match.mp4"
+    shutil.copy(tennis_video, lonely)
+    (tmp_path / "t.csv").write_text("frame,x,y\n")
+    for name, line in (("match.mp4", "labels lie beside a video as match.labels.csv"), ("t.csv", "is no data set")):
+        error = call(tmp_path / name, "--trajectories", tmp_path, ok=False).exception
+        assert isinstance(error, TrackerError) and line in str(error)
+
+
+@pytest.mark.parametrize("shift", [0, 40])
+def test_labels_from_anywhere_and_those_of_another_video_are_named(shift, tmp_path, tennis_video):
+    seen = [r for r in read_labels(tennis_video.with_name("rally.labels.csv")) if r.visibility]
+    write_labels(tmp_path / "mine.csv", [replace(r, x=r.x + (shift if r.x < 320 else -shift)) for r in seen])
+    rows = "".join(f"{r.frame},{r.frame / 30},{r.x},{r.y},detected\n" for r in seen)
+    (tmp_path / f"{tennis_video.stem}.csv").write_text("frame,time_s,x,y,status\n" + rows)
+    args = (tennis_video, "--labels", tmp_path / "mine.csv", "--trajectories", tmp_path, "--partial", "--groups")
+    said = call(*args).output
+    assert ("are the labels of another video?" in said) == bool(shift)
+    assert ("error groups: no error" in said) == (not shift)
 
 
 def test_errors_are_grouped_by_what_the_frames_have_in_common(stage, tmp_path):

@@ -31,6 +31,7 @@ def test_the_fastest_the_least_sure_and_the_found_again_are_chosen_once_each():
     assert len(rows) == 8 and list(rows) == sorted(rows)
     assert rows[10] == "the fastest" and rows[45] == "the least sure" and rows[30] == "found again"
     assert not set(rows) & set(range(20, 30))
+    assert [row for row, reason in rows.items() if reason == "found again"] == [30]  # the first is not found again
 
 
 def test_the_page_shows_the_frames_it_names(tmp_path):

@@ -64,13 +64,18 @@ def test_render_keeps_uneven_times_and_sound(tmp_path):
 
 def test_bad_input_is_one_line(tmp_path, tennis_video):
     (tmp_path / "t.csv").write_text("frame,x,y\n0,90000,90000\n1,90000,90000\n")
+    (tmp_path / "long.csv").write_text("frame,x,y\n0,9,9\n30,9,9\n")  # the video has 30 frames
+    (tmp_path / "overlay.mp4").write_bytes(b"of the right video")
     for args, word in (
         ((tennis_video, tmp_path / "t.csv"), "another video"),
+        ((tennis_video, tmp_path / "long.csv"), "has frame 30"),
         ((tennis_video, tmp_path / "none.csv"), "none.csv"),
         ((tmp_path / "none.mp4", tmp_path / "t.csv"), "none.mp4"),
     ):
         done = run("render", *args)
         assert done.returncode == 2 and word in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
+    assert (tmp_path / "overlay.mp4").read_bytes() == b"of the right video"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["long.csv", "overlay.mp4", "t.csv"]
 
 
 @pytest.mark.parametrize(("sign", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])

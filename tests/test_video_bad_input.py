@@ -112,6 +112,7 @@ def test_unknown_addresses_are_refused():
 
 def test_unreachable_stream_in_bounded_time():
     config = VideoConfig(open_timeout_s=0.5)
+    assert "cannot open rtsp://127.0.0.1:9/live: " in error("rtsp://me:secret@127.0.0.1:9/live", config=config)
     assert "refused" in error("rtsp://127.0.0.1:9/live", config=config)
     assert "refused" in error("http://user:secret@127.0.0.1:9/a.mp4", config=config)
     assert "no answer within 0.5 s" in error("udp://127.0.0.1:45999", config=config)

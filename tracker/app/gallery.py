@@ -31,7 +31,7 @@ padding:0 20px}}main{{display:flex;flex-wrap:wrap;gap:18px}}figure{{margin:0;wid
 
 
 def chosen(track: Trajectory, count: int) -> dict[int, str]:
-    """Rows of a trajectory worth a look, with the reason: even ones, the fastest, the least sure, found again.
+    """Rows of a trajectory worth a look, with the reason: evenly spread, the fastest, the least sure, found again.
 
     Args:
         count: at most so many, divided among the reasons.
@@ -40,7 +40,7 @@ def chosen(track: Trajectory, count: int) -> dict[int, str]:
     if not len(seen):
         return {int(i): "lost" for i in np.unique(np.linspace(0, len(track) - 1, min(count, len(track))).astype(int))}
     speed = np.hypot(*track.velocity[seen].T)
-    again = seen[np.flatnonzero(np.diff(seen, prepend=-10) > APART)]
+    again = seen[1:][np.diff(seen) > APART]
     orders = (
         (seen[np.argsort(track.score[seen], kind="stable")], "the least sure"),
         (seen[np.argsort(-np.nan_to_num(speed), kind="stable")], "the fastest"),
@@ -57,7 +57,7 @@ def chosen(track: Trajectory, count: int) -> dict[int, str]:
         out |= dict.fromkeys(mine, reason)
     for row in seen[np.unique(np.linspace(0, len(seen) - 1, count).round().astype(int))].tolist():
         if len(out) < count:
-            out.setdefault(row, "one in so many")
+            out.setdefault(row, "evenly spread")
     return dict(sorted(out.items()))
 
 

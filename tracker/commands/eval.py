@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,10 @@ from tracker.core.errors import TrackerError
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("dataset", type=click.Path(path_type=Path))
+@click.option(
+    "--labels", type=click.Path(path_type=Path), metavar="FILE",
+    help="Labels of the one video (default: NAME.labels.csv beside it).",
+)  # fmt: skip
 @click.option("--model", type=click.Path(path_type=Path), help="ONNX file to run (default: the bundled one).")
 @click.option("--causal", is_flag=True, help="Decide at once, as live; a file is otherwise decided as a whole.")
 @click.option("--lag", "lag_s", type=click.FloatRange(0, 10), metavar="SECONDS", help="Decide so long after a frame.")
@@ -72,6 +77,7 @@ from tracker.core.errors import TrackerError
 @config_options
 def command(
     dataset: Path,
+    labels: Path | None,
     model: Path | None,
     causal: bool,
     lag_s: float | None,
@@ -103,6 +109,7 @@ def command(
 
     \b
     Examples:
+      tracker eval match.mp4 --labels match.labels.csv
       tracker eval data/courts --split val --html report.html
       tracker eval data/courts --trajectories runs --groups
       tracker eval data/courts --trajectories runs --against other_runs
@@ -117,7 +124,7 @@ def command(
     runs = model is not None or causal or lag_s is not None
     if trajectories is not None and (runs or save is not None or stamp is not None):
         raise TrackerError("--trajectories runs nothing; leave out --model, --causal, --lag, --save and --stamp")
-    clips = _choose(dataset, split, sport, only)
+    clips = _choose(dataset, labels, split, sport, only)
     indexed = dataset.name == "index.csv" or (dataset / "index.csv").is_file()
     for folder in (trajectories, against):
         if folder is not None and not folder.is_dir():
@@ -203,10 +210,16 @@ def _grouped(e: Any, seed: int) -> tuple[list[Any], list[Any]]:
     return found, failures_of(found, clips, measured)
 
 
-def _choose(dataset: Path, split: str | None, sport: str | None, only: tuple[str, ...]) -> list[Any]:
-    from tracker.labels.dataset import load_dataset
+def _choose(
+    dataset: Path, labels: Path | None, split: str | None, sport: str | None, only: tuple[str, ...]
+) -> list[Any]:
+    from tracker.labels.dataset import LABEL_SUFFIX, load_dataset
 
     clips = load_dataset(dataset, split=split, sport=sport)
+    if labels is not None:
+        if len(clips) != 1:
+            raise TrackerError(f"--labels is for one video; {dataset} holds {len(clips)} that fit the options")
+        clips = [replace(clips[0], labels=labels)]
     if only:
         unknown = sorted(set(only) - {c.name for c in clips})
         if unknown:
@@ -215,7 +228,11 @@ def _choose(dataset: Path, split: str | None, sport: str | None, only: tuple[str
             )
         clips = [c for c in clips if c.name in only]
     if not any(c.labels is not None and c.kind != "tracks" for c in clips):
-        raise TrackerError(f"{dataset}: no labelled clips to score (of {len(clips)} that fit the options)")
+        beside = f"{clips[0].name if len(clips) == 1 else 'NAME'}{LABEL_SUFFIX}"
+        raise TrackerError(
+            f"{dataset}: no labelled clips to score (of {len(clips)} that fit the options); labels lie beside a video "
+            f"as {beside}, or give --labels FILE (tracker label makes them)"
+        )
     return clips
 
 

@@ -50,7 +50,7 @@ def command(
 
     \b
     Examples:
-      tracker export runs/tennis/last.pt --out tennis.onnx --check match.mp4
+      tracker export runs/train-tennis/last.pt --out tennis.onnx --check match.mp4
       tracker export tennis.onnx --out tennis-int8.onnx --int8 --calibrate match.mp4
       tracker export --from-yolo best.pt --class "sports ball" --threshold 0.1 --keep-threshold 0.03 --out yolo.onnx
     """

@@ -118,7 +118,9 @@ def command(
             click.echo(f"note: {line}", err=True)
         if monitor:
             _tell(summary["monitor"])
-        if os.path.exists(videos[0]) and not summary["interrupted"]:
+        if summary["interrupted"]:
+            click.echo("interrupted: the files hold the frames until then", err=True)
+        elif os.path.exists(videos[0]):
             click.echo(_next(videos[0], summary["out"], {"overlay": overlay, "highlight": highlight, "follow": follow}))
     if summary["interrupted"]:
         sys.exit(ended.code)

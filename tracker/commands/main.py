@@ -124,6 +124,12 @@ def run(command: click.Command, argv: Sequence[str] | None = None, prog_name: st
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         sys.exit(130)
+    except click.UsageError as e:
+        if isinstance(e, getattr(click.exceptions, "NoArgsIsHelpError", ())):  # click 8.2 calls it an error
+            click.echo(e.format_message())
+            sys.exit(0)
+        see = f"; see {e.ctx.command_path} --help" if e.ctx else ""
+        _fail(" ".join(e.format_message().split()).rstrip(".") + see)
     except click.ClickException as e:
         _fail(" ".join(e.format_message().split()))
     except BrokenPipeError:  # the reader of our output went away, as `| head` does

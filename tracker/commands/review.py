@@ -51,7 +51,7 @@ def command(
       tracker review watched/ --count 40 && tracker label watched/
       tracker review watched/ --count 40 --export cvat --out job/
       tracker review watched/ --import job/0001-match.xml --into lessons/
-      python -m tracker.train --from weights.pt --data lessons/
+      tracker train --from bundled --data lessons/
       tracker review watched/ --transcript match.srt --report day.html
       tracker review watched/ --delete-older 0
     """

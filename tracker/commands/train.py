@@ -47,9 +47,9 @@ def command(
 
     \b
     Examples:
-      python -m tracker.train tennis train.epochs=3
-      python -m tracker.train --from bundled --data lessons/ --data courts/
-      python -m tracker.train tennis --data courts/ --overfit-batch
+      tracker train tennis train.epochs=3
+      tracker train --from bundled --data lessons/ --data courts/
+      tracker train tennis --data courts/ --overfit-batch
       torchrun --nproc_per_node=2 -m tracker.train tennis
     """
     from tracker.core.config import load_config

@@ -272,7 +272,11 @@ def read_settings(path: str | Path) -> dict[str, Any]:
     Raises:
         TrackerError: unreadable, no YAML, or no mapping of sections.
     """
-    loaded = parse_yaml(read_text(find_config(path), max_bytes=1 << 20), path)
+    found = find_config(path)
+    if not found.exists():
+        own = ", ".join(sorted(p.stem for p in BUNDLED.glob("*.yaml")))
+        raise TrackerError(f"no settings file {path}; the program's own are called {own}")
+    loaded = parse_yaml(read_text(found, max_bytes=1 << 20), path)
     if loaded is None:
         return {}
     if not isinstance(loaded, dict):

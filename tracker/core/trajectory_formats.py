@@ -41,7 +41,10 @@ def form_of(path: str | Path) -> str:
     """
     ending = Path(path).suffix.lower()
     if ending not in ENDINGS:
-        raise TrackerError(f"{path}: no trajectory form ends in '{ending}'; there are: {', '.join(ENDINGS)}")
+        raise TrackerError(
+            f"{path}: no trajectory form ends in '{ending}'; there are: {', '.join(ENDINGS)} "
+            "(tracker infer makes a trajectory of a video)"
+        )
     return ENDINGS[ending]
 
 

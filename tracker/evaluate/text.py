@@ -43,16 +43,17 @@ def table(data: dict[str, Any]) -> str:
     for sport, g in data.get("gap", {}).items():
         lines.append(f"train-val gap, {sport}: {g['train']:.3f} - {g['val']:.3f} = {g['gap']:+.3f}: {g['suggests']}")
     if data.get("attributes"):
-        lines.append(
-            "error groups (within 10 px; * above the rest for sure; x: against what the same clips let expect):"
-        )
-        lines += [_group(g) for g in data["attributes"] if g["stands_out"] or g["errors"]][:MOST_GROUPS]
+        groups = [_group(g) for g in data["attributes"] if g["stands_out"] or g["errors"]][:MOST_GROUPS]
+        marks = "* above the rest for sure; x: against what the same clips let expect"
+        lines += [f"error groups (within 10 px; {marks}):", *groups] if groups else ["error groups: no error"]
     if "comparison" in data:
         c = data["comparison"]
         lines.append(f"against {c['b']} on {c['clips']} clips:")
         lines += [f"  {m['sentence']}" for m in c["metrics"]]
     for name, c in data["clips"].items():
         lines += [f"note: {name}: {n}" for n in c["notes"]]
+        if c["protocol"]["visible"] and not c["protocol"]["@10"]["f1"]:
+            lines.append(f"note: {name}: no report lies within 10 px of its label; are the labels of another video?")
     if data["skipped"]:
         lines.append(f"without labels, not scored: {', '.join(data['skipped'])}")
     return "\n".join(lines)

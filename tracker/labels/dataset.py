@@ -85,6 +85,10 @@ def load_dataset(
         raise TrackerError(f"no data set at {path}; give a folder with index.csv or with videos and NAME{LABEL_SUFFIX}")
     if path.name == "index.csv" and path.is_file():
         clips = _read_index(path)
+    elif path.suffix.lower() == ".csv":
+        raise TrackerError(
+            f"{path} is no data set; give a video, or a folder of videos with NAME{LABEL_SUFFIX} beside them"
+        )
     elif path.is_dir() and (path / "index.csv").is_file():
         clips = _read_index(path / "index.csv")
     elif path.is_dir() and not _pictures_of(path):

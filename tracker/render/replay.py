@@ -119,7 +119,8 @@ def plan(times_s: Sequence[float], states: Sequence[BallState], cuts: Sequence[b
 
 def replay(
     video: str | Path, states: Mapping[int, BallState], config: Config, folder: Path, modes: Modes, *,
-    fps: float | None = None, camera: CropPath | None = None, until: int | None = None, progress: Progress = silent,
+    fps: float | None = None, camera: CropPath | None = None, until: int | None = None, last: int = -1,
+    progress: Progress = silent,
 ) -> tuple[int, bool]:  # fmt: skip
     """Reads ``video`` again and writes what ``modes`` says, frame by frame with its state.
 
@@ -128,12 +129,14 @@ def replay(
     Args:
         states: by frame number; frames without one show a lost ball.
         until: last frame number to show (None: all).
+        last: frame number that the video must reach, else the states are not its own.
 
     Returns:
         frames written, and whether Ctrl-C ended it early (files are valid for what was done).
 
     Raises:
-        TrackerError: bad video; or some output failed, after the others were written.
+        TrackerError: bad video, or one that ends before ``last`` (nothing is written); or some output failed, after the
+            others were written.
     """
     failures = list[str]()
     with open_video(video, config=config.video, fps=fps) as source:
@@ -144,7 +147,9 @@ def replay(
             break
         if large:
             _return_freed_memory()
-        count, interrupted = _read_again(video, states, config, folder, part, fps, camera, until, progress, failures)
+        count, interrupted = _read_again(
+            video, states, config, folder, part, fps, camera, until, last, progress, failures
+        )
     if failures:
         raise TrackerError("; ".join(failures))
     return count, interrupted
@@ -159,17 +164,18 @@ def _return_freed_memory() -> None:
 
 def _read_again(
     video: str | Path, states: Mapping[int, BallState], config: Config, folder: Path, modes: Modes, fps: float | None,
-    camera: CropPath | None, until: int | None, progress: Progress, failures: list[str],
+    camera: CropPath | None, until: int | None, last: int, progress: Progress, failures: list[str],
 ) -> tuple[int, bool]:  # fmt: skip
     """One reading of :func:`replay`; ``failures`` gets a line for each output that fails."""
     watch = CameraWatch() if modes.overlay or modes.highlight or modes.png_masks else None
-    count, interrupted = 0, False
+    count, interrupted, index = 0, False, -1
     with contextlib.ExitStack() as stack:
         source = stack.enter_context(open_video(video, config=config.video, fps=fps))
         sinks = open_sinks(stack, modes, folder, source.info, video, config, failures, camera)
         try:
             for frame in progress(source, total=source.info.frames_hint, desc="render"):
-                if until is not None and frame.index > until:
+                index = frame.index
+                if until is not None and index > until:
                     break
                 state = states.get(frame.index) or BallState.lost(frame.index, frame.time_s)
                 if state.time_s != frame.time_s:  # a file may have no times, or rounded ones
@@ -179,6 +185,10 @@ def _read_again(
                     sink.add(frame, state, motion, cut)
                 count += 1
             else:
+                if index < last:
+                    raise TrackerError(
+                        f"the trajectory has frame {last}, {video} ends with {index}; is it another video's?"
+                    )
                 for sink in sinks:
                     sink.finish()
         except KeyboardInterrupt:
@@ -218,7 +228,8 @@ def render(
             camera = _planned(video, states, config, fps, progress)
         except KeyboardInterrupt:
             return 0, True
-    return replay(video, states, config, folder, modes, fps=fps, camera=camera, progress=progress)
+    last = int(trajectory.frame.max())
+    return replay(video, states, config, folder, modes, fps=fps, camera=camera, last=last, progress=progress)
 
 
 def _planned(

@@ -132,7 +132,7 @@ def open_stdin(
 def open_network(url: str, config: VideoConfig, fps: float | None) -> VideoSource:
     """A network stream. A live one that breaks off is opened again a few times; the next frame then has a gap."""
     parts = urlsplit(url)
-    shown = f"{parts.scheme}://{parts.hostname or ''}{parts.path}"  # never the password
+    shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"  # never the password
     # the rate is not worth waiting for: the first pictures come at once, at their true moments
     options = {"protocol_whitelist": _NETWORK_PROTOCOLS, "fpsprobesize": "0"}
     if parts.scheme.startswith("rtsp"):
