@@ -25,11 +25,14 @@ from tracker.motion.smooth import RunningSmoother
 from tracker.track.cadence import Cadence, retimed
 from tracker.track.clock import PictureClock
 from tracker.track.hidden import flies, passages
+from tracker.track.possession import RIGHT, chain, gaps
 from tracker.track.rest import PLACE_PX, RestWatch
 from tracker.track.scene_path import ScenePath, coasted, pieces
-from tracker.track.scorer import DEFAULT, REST_S, WIDE_S, Moment, Scorer, candidate_inputs, stretch_inputs
+from tracker.track.scorer import DEFAULT, REST_S, Moment, Scorer, candidate_inputs
+from tracker.track.stretch import ALONE, STRETCH, WIDE_S, Usual, stretch_inputs
 
 NEVER = 100.0  # nats: no path goes there
+SMALLEST_PX = 0.3  # a radius, at 1280 wide
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,7 @@ class PathSettings:
     settle_s: float = 4.0  # and the path is read off so long before its end
     block_s: float = 5.0  # in blocks
     context_s: float = 1.0  # of the settled path, seen again by windows and smoother
+    file_context_s: float = 3.0  # of a whole file's
     costs: PathCosts = field(
         default_factory=lambda: PathCosts(miss=2.0, lost=1.0, end=4.0, birth=10.0, max_gap=5, slow=2.5, fan=4)
     )
@@ -145,7 +149,7 @@ class Scene:
         self._clock, self._now, self._view = PictureClock(), 0.0, np.eye(3)
         self._cadence, self._interval_s = cadence or Cadence(), 1 / 30
         self._costs = replace(settings.costs, max_speed=config.max_speed_px_s * 1.5)
-        self._search, self._rest = PathSearch(self._costs), RestWatch()
+        self._search, self._rest, self._usual = PathSearch(self._costs), RestWatch(), Usual()
         self._waiting: list[_Shown] = []
         self._forgotten = 0
         self.moments: list[Moment | None] = []
@@ -215,7 +219,8 @@ class Scene:
             return []
         s = self.settings
         first = self._emitted
-        while first > self._forgotten and self._at(self._emitted) - self._at(first - 1) <= s.context_s:
+        context_s = s.file_context_s if again else s.context_s
+        while first > self._forgotten and self._at(self._emitted) - self._at(first - 1) <= context_s:
             first -= 1
         path = self.path(first, scorer)
         if again:
@@ -223,6 +228,9 @@ class Scene:
             if idle.any():
                 path = self.path(first, scorer, np.where(idle, path.choice, -1))
         path.p[self._rest.unproved(path.time_s, path.xy, self._emitted - first, end - first)] = 0.0
+        settled = slice(self._emitted - first, end - first)
+        self._usual.add(path.logit[settled], path.radius[settled])
+        self._keep_possession(path, first, end, threshold)
         known = self._smooth(path, first, end, threshold)
         out = []
         held = 0
@@ -262,21 +270,42 @@ class Scene:
         at = np.array([self._at(k) for k in range(first, self.judged)])
         n = len(choice)
         xy: FloatArray = np.full((n, 2), np.nan)
-        odds, resting = np.zeros(n), np.zeros(n)
+        logit, margin, radius = np.full((3, n), np.nan)
         for j in np.flatnonzero(choice >= 0).tolist():
-            m, c = self.moments[first + j], choice[j]
-            assert m is not None
-            xy[j], odds[j], resting[j] = m.xy[c], m.odds[c], m.inputs[c, 2]
+            m, found, c = self.moments[first + j], self.found[first + j], choice[j]
+            assert m is not None and found is not None
+            xy[j], logit[j] = m.xy[c], m.logit[c]
+            margin[j] = m.odds[c] - max(np.delete(m.odds, c), default=ALONE)
+            radius[j] = np.log(max(found.radius_px[c] / self._unit, SMALLEST_PX))
         hidden = passages(at, xy)
         for h in hidden:
             choice[h.off], xy[h.off] = -1, np.nan
         interval = float(np.median(np.diff(at))) if n > 1 else 1 / 30
         p: FloatArray = np.zeros(n)
-        inputs: FloatArray = np.zeros((n, 0))
+        inputs: FloatArray = np.zeros((n, len(STRETCH)))
         if (choice >= 0).any():
-            inputs = stretch_inputs(at, xy, odds, resting, interval)
+            used = choice >= 0
+            usual = self._usual.with_(logit[used], radius[used])
+            inputs = stretch_inputs(at, xy, logit, margin, radius, interval, usual)
             p = scorer.probability(inputs)
-        return ScenePath(at, choice, xy, p, inputs, hidden)
+        return ScenePath(at, choice, xy, p, inputs, hidden, logit, radius)
+
+    def _keep_possession(self, path: ScenePath, first: int, end: int, threshold: float) -> None:
+        """Where the path is sure before and after, weak candidates lead it from the one to the other."""
+        for a, b in gaps(path.time_s, (path.choice >= 0) & (path.p >= threshold)):
+            if first + b <= self._emitted or first + a >= end:
+                continue
+            span = slice(first + a, first + b + 1)
+            found = chain(path.time_s[a : b + 1], self.moments[span], path.xy[a], path.xy[b])
+            if not found:
+                continue
+            inside = slice(a + 1, b)
+            path.choice[inside], path.xy[inside] = -1, np.nan
+            path.p[inside] = min(RIGHT, path.p[a], path.p[b])
+            for row, candidate in found:
+                m = self.moments[first + a + row]
+                assert m is not None
+                path.choice[a + row], path.xy[a + row] = candidate, m.xy[candidate]
 
     def _without(self, first: int, banned: np.ndarray) -> PathSearch:
         search = PathSearch(self._costs)

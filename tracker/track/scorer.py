@@ -22,17 +22,15 @@ import numpy as np
 from tracker.core.errors import TrackerError
 from tracker.core.types import FloatArray
 from tracker.track.cadence import PER_SHARE
+from tracker.track.stretch import STRETCH
 
 KEY, FORMAT = "scorer", 1  # in the model's metadata
 CANDIDATE = ("score", "moving", "resting")
-STRETCH = ("odds_near", "odds_wide", "seen_wide", "resting", "speed", "gap")
 
 REST_S = 4.0  # how far before and after a candidate its spot is watched
 REST_EVERY_S = 0.1
 REST_PX = 3.0  # at 1280 wide: candidates within this are on the same spot
 SLOWEST_PX = 4.0  # at 1280 wide, between the outer two of three moments: less is not motion
-NEAR_S, WIDE_S = 0.2, 0.8  # half widths of the windows over a path
-UNSEEN = -4.0  # log-odds that a step without a candidate counts for, in the means over a window
 LIMIT = 12.0  # log-odds are cut off here
 
 
@@ -124,7 +122,7 @@ class Scorer:
 # fitted on the clips of the second round with the bundled weights of the first: benchmarks/results/decide.md
 DEFAULT = Scorer(
     candidate=(-2.5331, 1.6468, 3.229, -6.4895),
-    stretch=(1.0044, 0.5011, 0.4288, 0.0, 0.0, 0.4411, -0.6537),
+    stretch=(0.0, 0.0, 0.0, 0.0, 0.0, 0.5, 0.0, 0.0, 0.0, 0.0),
     thresholds=(
         (0.002, 0.9878),
         (0.005, 0.9804),
@@ -209,52 +207,4 @@ def _occupied(here: Moment, moments: Sequence[Moment | None], rows: range) -> Fl
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])[sizes > 0]
     hit = np.logical_or.reduceat(near, starts, axis=1)
     out: FloatArray = hit.sum(axis=1) / len(taken)
-    return out
-
-
-def stretch_inputs(
-    time_s: FloatArray, xy: FloatArray, odds: FloatArray, resting: FloatArray, interval_s: float
-) -> FloatArray:
-    """What is known of a path in each of its moments.
-
-    Args:
-        time_s: float64 [T]. xy: float64 [T, 2] px at 1280 wide, NaN where the path uses no candidate.
-        odds, resting: float64 [T] of the candidates used.
-        interval_s: usual time between moments.
-
-    Returns:
-        float64 [T, 6], see :data:`STRETCH`: mean log-odds within 0.2 s and 0.8 s, share of moments with a candidate and
-        their mean rest within 0.8 s, log of the speed there, time to the nearest candidate in intervals (0 to 6).
-    """
-    seen = np.isfinite(xy[:, 0])
-    value = np.where(seen, odds, UNSEEN)
-    out = np.zeros((len(time_s), len(STRETCH)))
-    known = np.flatnonzero(seen)
-    gap = np.abs(time_s[:, None] - time_s[known][None]).min(axis=1) / max(interval_s, 1e-3) if len(known) else 6.0
-    out[:, 5] = np.minimum(gap, 6.0)
-    lo, hi = _windows(time_s, NEAR_S)
-    out[:, 0] = _sums(value, lo, hi) / (hi - lo)
-    lo, hi = _windows(time_s, WIDE_S)
-    out[:, 1] = _sums(value, lo, hi) / (hi - lo)
-    there = _sums(seen.astype(float), lo, hi)
-    out[:, 2] = there / (hi - lo)
-    some = there > 0
-    out[some, 3] = (_sums(np.where(seen, resting, 0.0), lo, hi) / np.maximum(there, 1))[some]
-    first = np.minimum(np.searchsorted(known, lo), max(len(known) - 1, 0))[some]  # of the candidates within a window
-    last = (np.searchsorted(known, hi) - 1)[some]
-    if some.any():
-        way = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(xy[known], axis=0).T))])
-        took = time_s[known[last]] - time_s[known[first]]
-        out[some, 4] = np.log1p((way[last] - way[first]) / np.maximum(took, interval_s) / 60)
-    return out
-
-
-def _windows(time_s: FloatArray, half_s: float) -> tuple[np.ndarray, np.ndarray]:
-    lo = np.searchsorted(time_s, time_s - half_s - 1e-6)
-    return lo, np.searchsorted(time_s, time_s + half_s + 1e-6, side="right")
-
-
-def _sums(values: FloatArray, lo: np.ndarray, hi: np.ndarray) -> FloatArray:
-    total = np.concatenate([[0.0], np.cumsum(values)])
-    out: FloatArray = total[hi] - total[lo]
     return out

@@ -1,0 +1,115 @@
+"""What tells a stretch of path that follows the ball from one that follows something else.
+
+Measured through windows of time around each moment. The score of what is followed says little on a court that nobody
+has seen; how it stands out against everything else in its picture, how large it is, and how it moves say more:
+benchmarks/results/decide.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tracker.core.types import FloatArray
+
+STRETCH = (
+    "seen", "speed", "way", "bend", "margin", "radius", "radius_squared", "relative_radius", "relative_score",
+)  # fmt: skip
+NEAR_S, RADIUS_S, BEND_S, WIDE_S = 0.2, 0.3, 0.4, 0.8  # half widths of the windows
+APART_S = 0.2  # candidates further apart are not on one way
+ALONE = -8.0  # log-odds of the best rival where there is none
+KEPT = 2000  # moments that say what is usual in a scene
+
+
+@dataclass(slots=True)
+class Usual:
+    """Score and radius of what the path followed in this scene so far, as medians.
+
+    What is usual is known only after a while, so a value is told relative to all that went before and the stretch that
+    it stands in.
+    """
+
+    _kept: list[tuple[float, float]] = field(default_factory=list)
+
+    def add(self, logit: FloatArray, radius: FloatArray) -> None:
+        """Settled moments: logits [N] and log radii [N], NaN where no candidate was used."""
+        used = np.isfinite(logit)
+        self._kept += zip(logit[used].tolist(), radius[used].tolist(), strict=True)
+        del self._kept[:-KEPT]
+
+    def with_(self, logit: FloatArray, radius: FloatArray) -> tuple[float, float]:
+        """Median logit and log radius of all that is settled and of these [N]."""
+        known = np.array(self._kept).reshape(-1, 2)
+        return (
+            float(np.median(np.concatenate([known[:, 0], logit]))), float(np.median(np.concatenate([known[:, 1], radius])))
+        )  # fmt: skip
+
+
+def stretch_inputs(
+    time_s: FloatArray, xy: FloatArray, logit: FloatArray, margin: FloatArray, radius: FloatArray, interval_s: float,
+    usual: tuple[float, float],
+) -> FloatArray:  # fmt: skip
+    """What is known of a path in each of its moments.
+
+    Args:
+        time_s: float64 [T] rising. xy: float64 [T, 2] px at 1280 wide, NaN where the path uses no candidate; it uses one.
+        logit, margin, radius: float64 [T] of the candidate used: of its score, its log-odds above the best rival's in
+            the picture, log of its radius in px at 1280 wide.
+        interval_s: usual time between moments.
+        usual: median logit and log radius in this scene.
+
+    Returns:
+        float64 [T, 9], see :data:`STRETCH`: share of moments with a candidate and log of the speed within 0.8 s; log of
+        the way without a break there; log of how far a place lies off the line between its neighbours, within 0.4 s;
+        margin within 0.2 s; log radius within 0.3 s, its square, and how far it is above the usual; score above the usual.
+        Means are over the candidates in the window, of the nearest one where there is none.
+    """
+    known = np.flatnonzero(np.isfinite(xy[:, 0]))
+    at, place = time_s[known], xy[known]
+    lo, hi = _window(at, time_s, WIDE_S)
+    first, last = _window(time_s, time_s, WIDE_S)
+    steps = np.hypot(*np.diff(place, axis=0).T)
+    total = np.concatenate([[0.0], np.cumsum(steps)])
+    took = at[hi - 1] - at[lo]
+    speed = np.log1p((total[hi - 1] - total[lo]) / np.maximum(took, interval_s) / 60)
+    unbroken = np.concatenate([[0.0], np.cumsum(np.where(np.diff(at) <= APART_S, steps, 0.0))])
+    piece = np.concatenate([[0], np.cumsum(np.diff(at) > APART_S)])
+    own = piece[_nearest(at, time_s)]
+    begin, end = np.maximum(np.searchsorted(piece, own), lo), np.minimum(np.searchsorted(piece, own, "right"), hi)
+    way = np.log1p(np.maximum(unbroken[end - 1] - unbroken[begin], 0.0))
+    bend = np.zeros(len(at))
+    if len(at) > 2:
+        share = ((at[1:-1] - at[:-2]) / (at[2:] - at[:-2]))[:, None]
+        bend[1:-1] = np.log1p(np.hypot(*(place[1:-1] - place[:-2] * (1 - share) - place[2:] * share).T))
+    size = _mean(radius[known], at, time_s, RADIUS_S)
+    score = _mean(logit[known], at, time_s, NEAR_S)
+    return np.column_stack(
+        [
+            (hi - lo) / (last - first), speed, way, _mean(bend, at, time_s, BEND_S),
+            _mean(margin[known], at, time_s, NEAR_S), size, size**2, size - usual[1], score - usual[0],
+        ]
+    )  # fmt: skip
+
+
+def _nearest(at: FloatArray, time_s: FloatArray) -> np.ndarray:
+    after = np.clip(np.searchsorted(at, time_s), 1, max(len(at) - 1, 1))
+    before = after - 1
+    after = np.minimum(after, len(at) - 1)
+    out: np.ndarray = np.where(np.abs(at[after] - time_s) < np.abs(time_s - at[before]), after, before)
+    return out
+
+
+def _window(at: FloatArray, time_s: FloatArray, half_s: float) -> tuple[np.ndarray, np.ndarray]:
+    """int64 [T] each: first of ``at`` [N] in the window around each time and one past the last; never empty."""
+    lo = np.searchsorted(at, time_s - half_s - 1e-6)
+    hi = np.searchsorted(at, time_s + half_s + 1e-6, side="right")
+    near = _nearest(at, time_s)
+    return np.minimum(lo, near), np.maximum(hi, near + 1)
+
+
+def _mean(values: FloatArray, at: FloatArray, time_s: FloatArray, half_s: float) -> FloatArray:
+    lo, hi = _window(at, time_s, half_s)
+    total = np.concatenate([[0.0], np.cumsum(values)])
+    out: FloatArray = (total[hi] - total[lo]) / (hi - lo)
+    return out
