@@ -38,7 +38,7 @@ def _without_scorer() -> None:
 
 def _without_rest() -> None:
     """A path at rest is reported as any other, and rest is no input of the scorer."""
-    RestWatch.unproved = lambda self, time_s, *_: np.zeros(len(time_s), bool)  # type: ignore[method-assign]
+    RestWatch.judged = lambda self, time_s, xy, p, *_: p  # type: ignore[method-assign]
     odds = Scorer.odds
     Scorer.odds = lambda self, inputs: odds(self, inputs * np.array([1.0, 1.0, 0.0]))  # type: ignore[method-assign]
 
@@ -57,7 +57,7 @@ def _without_hidden() -> None:
 
 def _without_possession() -> None:
     """What is found weakly between two sure stretches is not the ball."""
-    path_tracker.gaps = lambda *_: []
+    path_tracker.keep_possession = lambda *_: None
 
 
 PARTS = {

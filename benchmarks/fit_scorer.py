@@ -105,16 +105,17 @@ def candidates_of(run: Run) -> tuple[np.ndarray, np.ndarray]:
 
 
 def stretches_of(run: Run, scorer: Scorer) -> tuple[np.ndarray, np.ndarray]:
-    """Inputs [N, 9] of the path in all judged frames that it reaches, and bool [N]: it is at the ball."""
+    """Inputs [N, 8] of the path in all judged frames that it reaches, and bool [N]: it is at the ball."""
     xs, ys = [np.zeros((0, len(STRETCH)))], []
     for scene, rows in zip(run.scenes, run.rows, strict=True):
         scene.restart()
         scene.judge(np.inf, scorer)
         path = scene.path(0, scorer)
-        idle = RestWatch().unproved(path.time_s, path.xy, 0, len(path.time_s))
+        n = len(path.time_s)
+        idle = RestWatch().judged(path.time_s, path.xy, path.p, 0, n) == 0
         if idle.any():
             path = scene.path(0, scorer, np.where(idle, path.choice, -1))
-            idle = RestWatch().unproved(path.time_s, path.xy, 0, len(path.time_s))  # never reported, nothing to learn
+            idle = RestWatch().judged(path.time_s, path.xy, path.p, 0, n) == 0  # never reported, nothing to learn
         s = scene.settings
         for first, last in pieces(path.choice, path.time_s, path.hidden, bridge_s=s.bridge_s, shortest=s.shortest):
             known = np.flatnonzero(path.choice[first : last + 1] >= 0) + first
@@ -145,7 +146,7 @@ def logistic(x: np.ndarray, y: np.ndarray, signs: Sequence[int], weight: np.ndar
     return (round(float(m.intercept_[0]), 4), *(round(float(v), 4) for v in w))
 
 
-SIGNS = {"candidate": (1, 1, -1), "stretch": (1, 0, 1, -1, 1, 0, 0, 0, 1)}
+SIGNS = {"candidate": (1, 1, -1), "stretch": (1, 0, 1, -1, 1, 0, 0, 0)}
 
 
 def fit(runs: Sequence[Run], cells: dict[int, tuple], leave: Sequence[str]) -> Scorer:

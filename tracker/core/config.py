@@ -67,7 +67,7 @@ class TrackConfig:
     report_sd_px: float = Field(default=60.0, gt=0)  # largest standard deviation of what is reported as PREDICTED
     max_coast_s: float = Field(default=0.5, ge=0)  # followed silently (LOST, but it gives the region of ROI passes)
     gap_s: float = Field(default=0.5, gt=0)  # a longer gap in time is another path
-    false_rate: float = Field(default=0.1, gt=0, lt=1)  # share of the reported frames of a path that may be wrong
+    false_rate: float = Field(default=0.05, gt=0, lt=1)  # share of the reported frames of a path that may be wrong
 
 
 @dataclass(config=_STRICT)

@@ -25,11 +25,11 @@ from tracker.motion.smooth import RunningSmoother
 from tracker.track.cadence import Cadence, retimed
 from tracker.track.clock import PictureClock
 from tracker.track.hidden import flies, passages
-from tracker.track.possession import RIGHT, chain, gaps
+from tracker.track.possession import keep_possession
 from tracker.track.rest import PLACE_PX, RestWatch
 from tracker.track.scene_path import ScenePath, coasted, pieces
 from tracker.track.scorer import DEFAULT, REST_S, Moment, Scorer, candidate_inputs
-from tracker.track.stretch import ALONE, STRETCH, WIDE_S, Usual, stretch_inputs
+from tracker.track.stretch import ALONE, STRETCH, WIDE_S, UsualRadius, stretch_inputs
 
 NEVER = 100.0  # nats: no path goes there
 SMALLEST_PX = 0.3  # a radius, at 1280 wide
@@ -149,7 +149,7 @@ class Scene:
         self._clock, self._now, self._view = PictureClock(), 0.0, np.eye(3)
         self._cadence, self._interval_s = cadence or Cadence(), 1 / 30
         self._costs = replace(settings.costs, max_speed=config.max_speed_px_s * 1.5)
-        self._search, self._rest, self._usual = PathSearch(self._costs), RestWatch(), Usual()
+        self._search, self._rest, self._usual = PathSearch(self._costs), RestWatch(), UsualRadius()
         self._waiting: list[_Shown] = []
         self._forgotten = 0
         self.moments: list[Moment | None] = []
@@ -175,7 +175,8 @@ class Scene:
             back = np.linalg.inv(self._view)
             xy = (detections.xy[:m] @ back[:2, :2].T + back[:2, 2]) / self._unit
             p = np.clip(detections.score[:m], 1e-6, 1 - 1e-6)
-            self.moments.append(Moment(self._now, xy, np.log(p / (1 - p))))
+            radius = np.log(np.maximum(detections.radius_px[:m] / self._unit, SMALLEST_PX))
+            self.moments.append(Moment(self._now, xy, np.log(p / (1 - p)), radius))
             self._cadence.add(self._now, xy[0] if m else None)
             self.found.append(detections)
             self._views.append(self._view)
@@ -224,13 +225,12 @@ class Scene:
             first -= 1
         path = self.path(first, scorer)
         if again:
-            idle = replace(self._rest).unproved(path.time_s, path.xy, self._emitted - first, end - first)
+            idle = replace(self._rest).judged(path.time_s, path.xy, path.p, self._emitted - first, end - first) == 0
             if idle.any():
                 path = self.path(first, scorer, np.where(idle, path.choice, -1))
-        path.p[self._rest.unproved(path.time_s, path.xy, self._emitted - first, end - first)] = 0.0
-        settled = slice(self._emitted - first, end - first)
-        self._usual.add(path.logit[settled], path.radius[settled])
-        self._keep_possession(path, first, end, threshold)
+        path.p = self._rest.judged(path.time_s, path.xy, path.p, self._emitted - first, end - first)
+        self._usual.add(path.radius[self._emitted - first : end - first])
+        keep_possession(path, self.moments[first : self.judged], threshold, self._emitted - first, end - first)
         known = self._smooth(path, first, end, threshold)
         out = []
         held = 0
@@ -270,49 +270,31 @@ class Scene:
         at = np.array([self._at(k) for k in range(first, self.judged)])
         n = len(choice)
         xy: FloatArray = np.full((n, 2), np.nan)
-        logit, margin, radius = np.full((3, n), np.nan)
+        margin, radius = np.full((2, n), np.nan)
         for j in np.flatnonzero(choice >= 0).tolist():
-            m, found, c = self.moments[first + j], self.found[first + j], choice[j]
-            assert m is not None and found is not None
-            xy[j], logit[j] = m.xy[c], m.logit[c]
-            margin[j] = m.odds[c] - max(np.delete(m.odds, c), default=ALONE)
-            radius[j] = np.log(max(found.radius_px[c] / self._unit, SMALLEST_PX))
+            m, c = self.moments[first + j], choice[j]
+            assert m is not None
+            xy[j], radius[j] = m.xy[c], m.radius[c]
+            rival = np.arange(len(m.xy)) != c
+            if banned is not None and banned[j] >= 0:
+                rival &= ~_on_spot(m.xy, banned[j])
+            margin[j] = m.odds[c] - m.odds[rival].max(initial=ALONE)
         hidden = passages(at, xy)
         for h in hidden:
-            choice[h.off], xy[h.off] = -1, np.nan
+            choice[h.off], xy[h.off], radius[h.off] = -1, np.nan, np.nan
         interval = float(np.median(np.diff(at))) if n > 1 else 1 / 30
         p: FloatArray = np.zeros(n)
         inputs: FloatArray = np.zeros((n, len(STRETCH)))
         if (choice >= 0).any():
-            used = choice >= 0
-            usual = self._usual.with_(logit[used], radius[used])
-            inputs = stretch_inputs(at, xy, logit, margin, radius, interval, usual)
+            inputs = stretch_inputs(at, xy, margin, radius, interval, self._usual.with_(radius))
             p = scorer.probability(inputs)
-        return ScenePath(at, choice, xy, p, inputs, hidden, logit, radius)
-
-    def _keep_possession(self, path: ScenePath, first: int, end: int, threshold: float) -> None:
-        """Where the path is sure before and after, weak candidates lead it from the one to the other."""
-        for a, b in gaps(path.time_s, (path.choice >= 0) & (path.p >= threshold)):
-            if first + b <= self._emitted or first + a >= end:
-                continue
-            span = slice(first + a, first + b + 1)
-            found = chain(path.time_s[a : b + 1], self.moments[span], path.xy[a], path.xy[b])
-            if not found:
-                continue
-            inside = slice(a + 1, b)
-            path.choice[inside], path.xy[inside] = -1, np.nan
-            path.p[inside] = min(RIGHT, path.p[a], path.p[b])
-            for row, candidate in found:
-                m = self.moments[first + a + row]
-                assert m is not None
-                path.choice[a + row], path.xy[a + row] = candidate, m.xy[candidate]
+        return ScenePath(at, choice, xy, p, inputs, hidden, radius)
 
     def _without(self, first: int, banned: np.ndarray) -> PathSearch:
         search = PathSearch(self._costs)
         for step, c in zip(self._search.steps[first:], banned.tolist(), strict=True):
             if c >= 0:
-                spot = np.hypot(*(step.xy - step.xy[c]).T) <= PLACE_PX
-                step = replace(step, cost=np.where(spot, NEVER, step.cost))
+                step = replace(step, cost=np.where(_on_spot(step.xy, c), NEVER, step.cost))
             search.add(step)
         return search
 
@@ -386,6 +368,11 @@ class Scene:
         status = Status.DETECTED if choice >= 0 else Status.PREDICTED
         xy = view[:2, :2] @ x[:2] + view[:2, 2]
         return _Known(xy, view[:2, :2] @ x[2:], turn @ cov @ turn.T, status, p, radius)
+
+
+def _on_spot(xy: FloatArray, candidate: int) -> np.ndarray:
+    out: np.ndarray = np.hypot(*(xy - xy[candidate]).T) <= PLACE_PX
+    return out
 
 
 @dataclass(frozen=True, slots=True, eq=False)

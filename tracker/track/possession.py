@@ -1,8 +1,9 @@
 """A ball that a player has does not leave the world: between two sure stretches of a path it is somewhere near.
 
-At a foot or in a hand the ball is half hidden. The network sees it there, weakly, and a path that pays for weak evidence
-with its odds lets go of it. Where the path is sure before and after, a chain of weak candidates that leads from the one
-end to the other without a hole and no faster than a player is the ball in between: clutter seldom lies on both ends.
+At a foot or in a hand the ball is half hidden. The network sees it there, weakly, and a path that pays for weak
+evidence with its odds lets go of it. Where the path is sure before and after, a chain of weak candidates that leads
+from the one end to the other without a hole and no faster than a player is the ball in between: clutter seldom lies
+on both ends.
 Figures: benchmarks/results/decide.md.
 """
 
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tracker.core.types import FloatArray
+from tracker.track.scene_path import ScenePath
 from tracker.track.scorer import Moment
 
 # lengths in px of a picture 1280 wide, without the camera's motion
@@ -37,6 +39,29 @@ class _Layer:
     layer: np.ndarray
     came: np.ndarray
     number: np.ndarray
+
+
+def keep_possession(path: ScenePath, moments: Sequence[Moment | None], threshold: float, begin: int, end: int) -> None:
+    """Leads a path of T moments over weak candidates from where it is sure to where it is sure again, in place.
+
+    Args:
+        moments: T of them.
+        threshold: probability from which it is sure.
+        begin, end: rows that matter.
+    """
+    for a, b in gaps(path.time_s, (path.choice >= 0) & (path.p >= threshold)):
+        if b <= begin or a >= end:
+            continue
+        found = chain(path.time_s[a : b + 1], moments[a : b + 1], path.xy[a], path.xy[b])
+        if not found:
+            continue
+        inside = slice(a + 1, b)
+        path.choice[inside], path.xy[inside] = -1, np.nan
+        path.p[inside] = min(RIGHT, path.p[a], path.p[b])
+        for row, candidate in found:
+            m = moments[a + row]
+            assert m is not None
+            path.choice[a + row], path.xy[a + row] = candidate, m.xy[candidate]
 
 
 def gaps(time_s: FloatArray, sure: np.ndarray) -> list[tuple[int, int]]:

@@ -24,24 +24,27 @@ UNSEEN_S = 0.2  # a step that took longer shows nothing
 
 @dataclass(slots=True)
 class RestWatch:
-    """Carries from one part of a path to the next whether the rest at its end was proved."""
+    """Carries from one part of a path to the next how sure the ball was that came to the place where it rests at the
+    end: 0 where nobody saw one come."""
 
-    proved: bool = False
+    proved: float = 0.0
 
-    def unproved(self, time_s: FloatArray, xy: FloatArray, begun: int, settled: int) -> np.ndarray:
-        """Where a path is at rest without proof.
+    def judged(self, time_s: FloatArray, xy: FloatArray, p: FloatArray, begun: int, settled: int) -> FloatArray:
+        """What rest makes of a path's probabilities.
 
         Args:
             time_s: float64 [T] rising. xy: float64 [T, 2] px at 1280 wide in one view, NaN where nothing was used.
+            p: float64 [T] above 0.
             begun, settled: so many of the moments were settled before, and are now.
 
         Returns:
-            bool [T].
+            float64 [T]: 0 where the path rests without proof; where a ball was seen to come there or to leave, it is as
+            sure there as it was on its way.
         """
-        out = np.zeros(len(time_s), dtype=bool)
+        out = p.copy()
         seen = np.flatnonzero(np.isfinite(xy[:, 0]))
         at, place = time_s[seen], xy[seen]
-        ongoing, a = False, 0
+        ongoing, a = 0.0, 0
         while a < len(seen):
             b, centre = a, place[a]
             while b + 1 < len(seen) and float(np.hypot(*(place[b + 1] - centre))) <= PLACE_PX:
@@ -50,10 +53,15 @@ class RestWatch:
             if at[b] - at[a] < LONG_S:
                 a += 1
                 continue
-            goes_on = self.proved and seen[a] < begun <= seen[b] + 1
-            proved = goes_on or _way(at, place, a, -1) or _way(at, place, b, 1)
-            out[seen[a] : seen[b] + 1] = not proved
-            ongoing |= proved and seen[a] < settled <= seen[b] + 1
+            sure = self.proved if seen[a] < begun <= seen[b] + 1 else 0.0
+            if _way(at, place, a, -1):
+                sure = max(sure, p[(time_s >= at[a] - WAY_S) & (time_s <= at[a])].max())
+            if _way(at, place, b, 1):
+                sure = max(sure, p[(time_s >= at[b]) & (time_s <= at[b] + WAY_S)].max())
+            rest = slice(seen[a], seen[b] + 1)
+            out[rest] = np.maximum(p[rest], sure) if sure else 0.0
+            if seen[a] < settled <= seen[b] + 1:
+                ongoing = max(ongoing, sure)
             a = b + 1
         self.proved = ongoing
         return out

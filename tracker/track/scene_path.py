@@ -21,9 +21,9 @@ class ScenePath:
     Attributes:
         time_s: float64 [T]. choice: int64 [T] index of the candidate used, -1 for none.
         xy: float64 [T, 2] px at 1280 wide in the view of the scene's first picture, NaN where none is used.
-        p: float64 [T] probability that the path is at the ball; inputs: float64 [T, 9] what it was told by.
+        p: float64 [T] probability that the path is at the ball; inputs: float64 [T, 8] what it was told by.
         hidden: where the ball went straight on behind something; what was used elsewhere meanwhile is taken out.
-        logit, radius: float64 [T] of the candidate used, see :func:`tracker.track.stretch.stretch_inputs`.
+        radius: float64 [T] log of the used candidate's, px at 1280 wide; NaN where none is used.
     """
 
     time_s: FloatArray
@@ -32,7 +32,6 @@ class ScenePath:
     p: FloatArray
     inputs: FloatArray
     hidden: list[Passage]
-    logit: FloatArray
     radius: FloatArray
 
 

@@ -39,7 +39,7 @@ class Moment:
     """The candidates of one distinct picture, px of a 1280-wide picture in the view of the scene's first one.
 
     Attributes:
-        time_s: of the motion. xy: float64 [N, 2]. logit: float64 [N] of the scores.
+        time_s: of the motion. xy: float64 [N, 2]. logit: float64 [N] of the scores. radius: float64 [N] log of px.
         inputs: float64 [N, 3], see :data:`CANDIDATE`; odds: float64 [N]. Both empty until they are known.
         moment_sd: how far the moment may be off ``time_s``, in usual intervals (tracker/track/cadence.py).
     """
@@ -47,6 +47,7 @@ class Moment:
     time_s: float
     xy: FloatArray
     logit: FloatArray
+    radius: FloatArray
     inputs: FloatArray = field(default_factory=lambda: np.zeros((0, len(CANDIDATE))))
     odds: FloatArray = field(default_factory=lambda: np.zeros(0))
     moment_sd: float = 0.0
@@ -75,7 +76,7 @@ class Scorer:
         return out
 
     def probability(self, inputs: FloatArray) -> FloatArray:
-        """float64 [T]: how likely the path is at the ball, from ``inputs`` [T, 6]."""
+        """float64 [T]: how likely the path is at the ball, from ``inputs`` [T, 8]."""
         w = self.stretch
         out: FloatArray = 1 / (1 + np.exp(-np.clip(w[0] + inputs @ np.array(w[1:]), -30, 30)))
         return out
@@ -119,21 +120,23 @@ class Scorer:
         return cls(candidate, stretch, pairs, str(data.get("stated", ""))[:500])
 
 
-# fitted on the clips of the second round with the bundled weights of the first: benchmarks/results/decide.md
+# of benchmarks/fit_scorer.py: benchmarks/results/decide.md
 DEFAULT = Scorer(
-    candidate=(-2.5331, 1.6468, 3.229, -6.4895),
-    stretch=(0.0, 0.0, 0.0, 0.0, 0.0, 0.5, 0.0, 0.0, 0.0, 0.0),
+    candidate=(-3.3804, 1.9169, 3.2754, -6.8267),
+    stretch=(-4.5957, 1.3919, -2.8123, 1.3409, -1.588, 0.737, -0.7309, 1.1666, 1.7373),
     thresholds=(
-        (0.002, 0.9878),
-        (0.005, 0.9804),
-        (0.01, 0.9766),
-        (0.02, 0.9687),
-        (0.03, 0.9658),
-        (0.05, 0.9342),
-        (0.1, 0.7678),
-        (0.15, 0.5),
+        (0.002, 1.0),
+        (0.005, 0.9999),
+        (0.01, 0.9718),
+        (0.02, 0.869),
+        (0.03, 0.7371),
+        (0.05, 0.3937),
+        (0.1, 0.1),
+        (0.2, 0.03),
+        (0.4, 0.01),
     ),
-    stated="25 clips of 20 venues, 4 folds by venue; online",
+    stated="25 clips of 20 venues; candidates of four fold models by kind of footage, 5 folds by venue; "
+    "from 0.1 on the threshold is a choice",
 )
 
 

@@ -13,9 +13,7 @@ import numpy as np
 
 from tracker.core.types import FloatArray
 
-STRETCH = (
-    "seen", "speed", "way", "bend", "margin", "radius", "radius_squared", "relative_radius", "relative_score",
-)  # fmt: skip
+STRETCH = ("seen", "speed", "way", "bend", "margin", "radius", "radius_squared", "relative_radius")
 NEAR_S, RADIUS_S, BEND_S, WIDE_S = 0.2, 0.3, 0.4, 0.8  # half widths of the windows
 APART_S = 0.2  # candidates further apart are not on one way
 ALONE = -8.0  # log-odds of the best rival where there is none
@@ -23,46 +21,37 @@ KEPT = 2000  # moments that say what is usual in a scene
 
 
 @dataclass(slots=True)
-class Usual:
-    """Score and radius of what the path followed in this scene so far, as medians.
+class UsualRadius:
+    """The median of what the path followed in this scene so far."""
 
-    What is usual is known only after a while, so a value is told relative to all that went before and the stretch that
-    it stands in.
-    """
+    _kept: list[float] = field(default_factory=list)
 
-    _kept: list[tuple[float, float]] = field(default_factory=list)
-
-    def add(self, logit: FloatArray, radius: FloatArray) -> None:
-        """Settled moments: logits [N] and log radii [N], NaN where no candidate was used."""
-        used = np.isfinite(logit)
-        self._kept += zip(logit[used].tolist(), radius[used].tolist(), strict=True)
+    def add(self, radius: FloatArray) -> None:
+        """Settled moments: log radii [N], NaN where no candidate was used."""
+        self._kept += radius[np.isfinite(radius)].tolist()
         del self._kept[:-KEPT]
 
-    def with_(self, logit: FloatArray, radius: FloatArray) -> tuple[float, float]:
-        """Median logit and log radius of all that is settled and of these [N]."""
-        known = np.array(self._kept).reshape(-1, 2)
-        return (
-            float(np.median(np.concatenate([known[:, 0], logit]))), float(np.median(np.concatenate([known[:, 1], radius])))
-        )  # fmt: skip
+    def with_(self, radius: FloatArray) -> float:
+        """The median of all that is settled and of these [N], one of which is not NaN."""
+        return float(np.nanmedian(np.concatenate([self._kept, radius])))
 
 
 def stretch_inputs(
-    time_s: FloatArray, xy: FloatArray, logit: FloatArray, margin: FloatArray, radius: FloatArray, interval_s: float,
-    usual: tuple[float, float],
-) -> FloatArray:  # fmt: skip
+    time_s: FloatArray, xy: FloatArray, margin: FloatArray, radius: FloatArray, interval_s: float, usual: float
+) -> FloatArray:
     """What is known of a path in each of its moments.
 
     Args:
-        time_s: float64 [T] rising. xy: float64 [T, 2] px at 1280 wide, NaN where the path uses no candidate; it uses one.
-        logit, margin, radius: float64 [T] of the candidate used: of its score, its log-odds above the best rival's in
-            the picture, log of its radius in px at 1280 wide.
+        time_s: float64 [T] rising. xy: float64 [T, 2] px at 1280 wide, NaN where no candidate is used (one is).
+        margin, radius: float64 [T] of the candidate used: its log-odds above the best rival's in the picture, and log
+            of its radius in px at 1280 wide.
         interval_s: usual time between moments.
-        usual: median logit and log radius in this scene.
+        usual: median log radius in this scene.
 
     Returns:
-        float64 [T, 9], see :data:`STRETCH`: share of moments with a candidate and log of the speed within 0.8 s; log of
-        the way without a break there; log of how far a place lies off the line between its neighbours, within 0.4 s;
-        margin within 0.2 s; log radius within 0.3 s, its square, and how far it is above the usual; score above the usual.
+        float64 [T, 8], see :data:`STRETCH`: share of moments with a candidate and log of the speed within 0.8 s; log of
+        the way without a break there; log of how far places lie beside the line between their neighbours, within 0.4 s;
+        margin within 0.2 s; log radius within 0.3 s, its square, and how far it is above the usual.
         Means are over the candidates in the window, of the nearest one where there is none.
     """
     known = np.flatnonzero(np.isfinite(xy[:, 0]))
@@ -78,18 +67,29 @@ def stretch_inputs(
     own = piece[_nearest(at, time_s)]
     begin, end = np.maximum(np.searchsorted(piece, own), lo), np.minimum(np.searchsorted(piece, own, "right"), hi)
     way = np.log1p(np.maximum(unbroken[end - 1] - unbroken[begin], 0.0))
-    bend = np.zeros(len(at))
-    if len(at) > 2:
-        share = ((at[1:-1] - at[:-2]) / (at[2:] - at[:-2]))[:, None]
-        bend[1:-1] = np.log1p(np.hypot(*(place[1:-1] - place[:-2] * (1 - share) - place[2:] * share).T))
+    bend = np.log1p(_aside(at, place))
     size = _mean(radius[known], at, time_s, RADIUS_S)
-    score = _mean(logit[known], at, time_s, NEAR_S)
     return np.column_stack(
         [
             (hi - lo) / (last - first), speed, way, _mean(bend, at, time_s, BEND_S),
-            _mean(margin[known], at, time_s, NEAR_S), size, size**2, size - usual[1], score - usual[0],
+            _mean(margin[known], at, time_s, NEAR_S), size, size**2, size - usual,
         ]
     )  # fmt: skip
+
+
+def _aside(at: FloatArray, place: FloatArray) -> FloatArray:
+    """float64 [N] px: how far each place lies beside the line between its neighbours, or beyond either of them; on the
+    line a ball may be early or late, as the moments of pictures are."""
+    out = np.zeros(len(at))
+    if len(at) > 2:
+        share = ((at[1:-1] - at[:-2]) / (at[2:] - at[:-2]))[:, None]
+        way = place[2:] - place[:-2]
+        off = place[1:-1] - place[:-2] * (1 - share) - place[2:] * share
+        length = np.hypot(*way.T)
+        along = np.abs((off * way).sum(axis=1)) / np.maximum(length, 1e-9)
+        aside2 = np.maximum((off**2).sum(axis=1) - along**2, 0.0)
+        out[1:-1] = np.sqrt(aside2 + np.maximum(along - length / 2, 0.0) ** 2)
+    return out
 
 
 def _nearest(at: FloatArray, time_s: FloatArray) -> np.ndarray:
