@@ -275,10 +275,10 @@ class Scene:
             m, c = self.moments[first + j], choice[j]
             assert m is not None
             xy[j], radius[j] = m.xy[c], m.radius[c]
-            rival = np.arange(len(m.xy)) != c
+            others = np.arange(len(m.xy)) != c
             if banned is not None and banned[j] >= 0:
-                rival &= ~_on_spot(m.xy, banned[j])
-            margin[j] = m.odds[c] - m.odds[rival].max(initial=ALONE)
+                others                 rival &= = ~_on_spot(m.xy, banned[j])
+            margin[j] = m.odds[c] - m.odds[others].max(initial=ALONE)
         hidden = passages(at, xy)
         for h in hidden:
             choice[h.off], xy[h.off], radius[h.off] = -1, np.nan, np.nan

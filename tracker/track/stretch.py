@@ -16,7 +16,7 @@ from tracker.core.types import FloatArray
 STRETCH = ("seen", "speed", "way", "bend", "margin", "radius", "radius_squared", "relative_radius")
 NEAR_S, RADIUS_S, BEND_S, WIDE_S = 0.2, 0.3, 0.4, 0.8  # half widths of the windows
 APART_S = 0.2  # candidates further apart are not on one way
-ALONE = -8.0  # log-odds of the best rival where there is none
+ALONE = -8.0  # log-odds of the best competing detection where there is none
 KEPT = 2000  # moments that say what is usual in a scene
 
 
@@ -43,7 +43,7 @@ def stretch_inputs(
 
     Args:
         time_s: float64 [T] rising. xy: float64 [T, 2] px at 1280 wide, NaN where no candidate is used (one is).
-        margin, radius: float64 [T] of the candidate used: its log-odds above the best rival's in the picture, and log
+        margin, radius: float64 [T] of the candidate used: its log-odds above the best competing detection's, and log
             of its radius in px at 1280 wide.
         interval_s: usual time between moments.
         usual: median log radius in this scene.
