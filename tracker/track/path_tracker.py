@@ -277,7 +277,7 @@ class Scene:
             xy[j], radius[j] = m.xy[c], m.radius[c]
             others = np.arange(len(m.xy)) != c
             if banned is not None and banned[j] >= 0:
-                others                 rival &= = ~_on_spot(m.xy, banned[j])
+                others &= ~_on_spot(m.xy, banned[j])
             margin[j] = m.odds[c] - m.odds[others].max(initial=ALONE)
         hidden = passages(at, xy)
         for h in hidden:
