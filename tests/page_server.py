@@ -36,7 +36,8 @@ class LabelServer:
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env)
         self.lines: list[str] = []
         self._first = threading.Event()
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
         self._first.wait(START_S)
         urls = [line.strip() for line in self.lines if line.startswith("http://")]
         if not urls:
@@ -57,16 +58,18 @@ class LabelServer:
         self.process.wait(10)
 
     def stop(self) -> int:
-        """Ctrl-C."""
+        """Ctrl-C; then ``lines`` has all that was said."""
         import signal
 
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
         try:
-            return self.process.wait(30)
+            code = self.process.wait(START_S)
         except subprocess.TimeoutExpired:
             self.kill()
-            return -9
+            code = -9
+        self._reader.join(START_S)
+        return code
 
 
 @contextlib.contextmanager

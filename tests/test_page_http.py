@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ pytest.importorskip("httpx", reason="this test needs httpx")
 
 from starlette.testclient import TestClient
 
+from tests.page_server import served
 from tracker.core.config import Config
 from tracker.core.types import Label
 from tracker.labels.schema import read_labels, write_labels
@@ -283,3 +285,11 @@ def test_teaching_is_one_at_a_time_and_can_be_stopped(
     assert client.post("/api/clips/0/teach", content='{"op": "start"}').status_code == 403
     assert client.post("/api/clips/0/teach", content='{"op": "stop"}', headers=JSON).status_code == 200
     assert last(told)[1]["words"] == "Stopped; nothing was taught."
+
+
+def test_ctrl_c_with_an_open_page_ends_without_an_error(rally: Path, tmp_path: Path) -> None:
+    with served(rally, "--labels", tmp_path / "l.csv", "--port", "0") as server:
+        with urllib.request.urlopen(f"{server.url}api/clips/0/events", timeout=WAIT_S) as events:
+            assert b'"hello"' in events.readline()
+            assert server.stop() == 130
+        assert "".join(server.lines[2:]).split() == ["interrupted"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import secrets
 import struct
 import threading
@@ -73,6 +74,12 @@ class Project:
                 session = ClipSession(spec, self.cache, self.config, self.items.get(spec.name, ()))
             self._open[i] = session
             return session
+
+    def leave(self) -> None:
+        """Ends what the browsers listen to; what they ask is still answered."""
+        with self._lock:
+            for session in self._open.values():
+                session.hub.close()
 
     def close(self) -> None:
         """Saves everything and stops the workers."""
@@ -265,14 +272,19 @@ def serve(project: Project, *, host: str, port: int, token: str, ready: Callable
     """
     with contextlib.closing(bind(host, port, "the page", "is another page there? give another --port")) as listening:
         server = make_server(create_app(project, host=host, port=port, token=token), log_level="warning")
-        started = server.startup
+        started, ended = server.startup, server.shutdown
 
         async def startup(sockets: Any = None) -> None:
             await started(sockets=sockets)
             if ready is not None and server.started:
                 ready()
 
-        server.startup = startup  # type: ignore[method-assign]
+        async def shutdown(sockets: Any = None) -> None:
+            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # what is cut off from here on is no error
+            await asyncio.to_thread(project.leave)
+            await ended(sockets=sockets)
+
+        server.startup, server.shutdown = startup, shutdown  # type: ignore[method-assign]
         try:
             server.run(sockets=[listening])
         finally:

@@ -47,6 +47,12 @@ class Hub:
     def __init__(self) -> None:
         self._listeners: set[tuple[asyncio.AbstractEventLoop, asyncio.Queue]] = set()
         self._lock = threading.Lock()
+        self._closed = False
+
+    def close(self) -> None:
+        """Ends what listens: the server goes."""
+        self._closed = True
+        self.tell({})
 
     def tell(self, event: dict[str, Any]) -> None:
         with self._lock:
@@ -75,6 +81,8 @@ class Hub:
                     event = await asyncio.wait_for(queue.get(), 5.0)
                 except asyncio.TimeoutError:
                     event = None
+                if self._closed:
+                    return
                 yield event
         finally:
             with self._lock:
