@@ -343,8 +343,8 @@ def test_what_a_stretch_is_judged_by():
     xy = np.stack([500 * at, np.zeros(41)], axis=1)
     xy[20, 1] = 8.0  # beside the line
     xy[30] = np.nan
-    radius = np.where(np.isnan(xy[:, 0]), np.nan, np.log(4.0))
-    x = dict(zip(STRETCH, stretch_inputs(at, xy, np.full(41, 3.0), radius, 0.025, np.log(2.0)).T, strict=True))
+    radius, open_ = np.where(np.isnan(xy[:, 0]), np.nan, np.log(4.0)), np.zeros(41, dtype=bool)
+    x = dict(zip(STRETCH, stretch_inputs(at, xy, np.full(41, 3.0), radius, open_, 0.025, np.log(2.0)).T, strict=True))
     assert x["seen"][20] == pytest.approx(40 / 41) and np.allclose(x["margin"], 3.0)
     assert x["way"][0] == pytest.approx(np.log1p(404), abs=0.03)
     assert x["speed"][5] == pytest.approx(np.log1p(500 / 60), abs=0.05)
@@ -352,7 +352,14 @@ def test_what_a_stretch_is_judged_by():
     assert np.allclose(x["radius"], np.log(4)) and np.allclose(x["relative_radius"], np.log(2))
     late = xy + np.array([4.0, 0.0]) * (np.arange(41)[:, None] % 2)  # moments off, on the line
     late[20, 1] = 0.0
-    assert stretch_inputs(at, late, np.full(41, 3.0), radius, 0.025, 0.0)[:, STRETCH.index("bend")].max() < 1e-9
+    assert stretch_inputs(at, late, np.full(41, 3.0), radius, open_, 0.025, 0.0)[:, STRETCH.index("bend")].max() < 1e-9
+    gone = np.where((np.arange(41) >= 10) & (np.arange(41) < 25), np.nan, 1.0)[:, None]
+    way = []
+    for hidden in (open_, np.isnan(gone[:, 0])):
+        x = stretch_inputs(at, late * gone, np.full(41, 3.0), radius * gone[:, 0], hidden, 0.025, 0.0)[9]
+        way.append(np.expm1(x[STRETCH.index("way")]))
+        assert x[STRETCH.index("seen")] > 0.9 if hidden.any() else x[STRETCH.index("seen")] < 0.7
+    assert way[0] < 120 < 400 < way[1]  # a step without evidence ends the stretch, one behind an occluder does not
 
 
 def test_the_usual_radius_is_of_all_that_was_followed():

@@ -280,13 +280,15 @@ class Scene:
                 others &= ~_on_spot(m.xy, banned[j])
             margin[j] = m.odds[c] - m.odds[others].max(initial=ALONE)
         hidden = passages(at, xy)
+        behind = np.zeros(n, dtype=bool)
         for h in hidden:
             choice[h.off], xy[h.off], radius[h.off] = -1, np.nan, np.nan
+            behind[h.first + 1 : h.last] = True
         interval = float(np.median(np.diff(at))) if n > 1 else 1 / 30
         p: FloatArray = np.zeros(n)
         inputs: FloatArray = np.zeros((n, len(STRETCH)))
         if (choice >= 0).any():
-            inputs = stretch_inputs(at, xy, margin, radius, interval, self._usual.with_(radius))
+            inputs = stretch_inputs(at, xy, margin, radius, behind, interval, self._usual.with_(radius))
             p = scorer.probability(inputs)
         return ScenePath(at, choice, xy, p, inputs, hidden, radius)
 

@@ -49,8 +49,9 @@ def keep_possession(path: ScenePath, moments: Sequence[Moment | None], threshold
         threshold: probability from which it is sure.
         begin, end: rows that matter.
     """
+    behind = {(h.first, h.last) for h in path.hidden}  # something: it goes straight on there
     for a, b in gaps(path.time_s, (path.choice >= 0) & (path.p >= threshold)):
-        if b <= begin or a >= end:
+        if b <= begin or a >= end or (a, b) in behind:
             continue
         found = chain(path.time_s[a : b + 1], moments[a : b + 1], path.xy[a], path.xy[b])
         if not found:

@@ -37,19 +37,21 @@ class UsualRadius:
 
 
 def stretch_inputs(
-    time_s: FloatArray, xy: FloatArray, margin: FloatArray, radius: FloatArray, interval_s: float, usual: float
-) -> FloatArray:
+    time_s: FloatArray, xy: FloatArray, margin: FloatArray, radius: FloatArray, hidden: np.ndarray, interval_s: float,
+    usual: float,
+) -> FloatArray:  # fmt: skip
     """What is known of a path in each of its moments.
 
     Args:
         time_s: float64 [T] rising. xy: float64 [T, 2] px at 1280 wide, NaN where no candidate is used (one is).
         margin, radius: float64 [T] of the candidate used: its log-odds above the best competing detection's, and log
             of its radius in px at 1280 wide.
+        hidden: bool [T] the ball is behind something on the flight that it is seen on before and after.
         interval_s: usual time between moments.
         usual: median log radius in this scene.
 
     Returns:
-        float64 [T, 8], see :data:`STRETCH`: share of moments with a candidate and log of the speed within 0.8 s; log of
+        float64 [T, 8], see :data:`STRETCH`: share of moments with a candidate (or hidden) and log of the speed within 0.8 s; log of
         the way without a break there; log of how far places lie beside the line between their neighbours, within 0.4 s;
         margin within 0.2 s; log radius within 0.3 s, its square, and how far it is above the usual.
         Means are over the candidates in the window, of the nearest one where there is none.
@@ -58,12 +60,15 @@ def stretch_inputs(
     at, place = time_s[known], xy[known]
     lo, hi = _window(at, time_s, WIDE_S)
     first, last = _window(time_s, time_s, WIDE_S)
+    total = np.concatenate([[0], np.cumsum(np.isfinite(xy[:, 0]) | hidden)])
+    there = total[last] - total[first]
     steps = np.hypot(*np.diff(place, axis=0).T)
     total = np.concatenate([[0.0], np.cumsum(steps)])
     took = at[hi - 1] - at[lo]
     speed = np.log1p((total[hi - 1] - total[lo]) / np.maximum(took, interval_s) / 60)
-    unbroken = np.concatenate([[0.0], np.cumsum(np.where(np.diff(at) <= APART_S, steps, 0.0))])
-    piece = np.concatenate([[0], np.cumsum(np.diff(at) > APART_S)])
+    apart = (np.diff(at) > APART_S) & ~hidden[known[1:] - 1]
+    unbroken = np.concatenate([[0.0], np.cumsum(np.where(apart, 0.0, steps))])
+    piece = np.concatenate([[0], np.cumsum(apart)])
     own = piece[_nearest(at, time_s)]
     begin, end = np.maximum(np.searchsorted(piece, own), lo), np.minimum(np.searchsorted(piece, own, "right"), hi)
     way = np.log1p(np.maximum(unbroken[end - 1] - unbroken[begin], 0.0))
@@ -71,7 +76,7 @@ def stretch_inputs(
     size = _mean(radius[known], at, time_s, RADIUS_S)
     return np.column_stack(
         [
-            (hi - lo) / (last - first), speed, way, _mean(bend, at, time_s, BEND_S),
+            there / (last - first), speed, way, _mean(bend, at, time_s, BEND_S),
             _mean(margin[known], at, time_s, NEAR_S), size, size**2, size - usual,
         ]
     )  # fmt: skip
