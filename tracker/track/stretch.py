@@ -51,9 +51,10 @@ def stretch_inputs(
         usual: median log radius in this scene.
 
     Returns:
-        float64 [T, 8], see :data:`STRETCH`: share of moments with a candidate (or hidden) and log of the speed within 0.8 s; log of
-        the way without a break there; log of how far places lie beside the line between their neighbours, within 0.4 s;
-        margin within 0.2 s; log radius within 0.3 s, its square, and how far it is above the usual.
+        float64 [T, 8], see :data:`STRETCH`: share of moments with a candidate (or hidden) and log of the
+            speed within 0.8 s; log of the way without a break there; log of how far places lie beside the
+            line between their neighbours, within 0.4 s; margin within 0.2 s; log radius within 0.3 s, its
+            square, and how far it is above the usual.
         Means are over the candidates in the window, of the nearest one where there is none.
     """
     known = np.flatnonzero(np.isfinite(xy[:, 0]))
