@@ -148,7 +148,8 @@ def test_labels_from_anywhere_and_those_of_another_video_are_named(shift, tmp_pa
     rows = "".join(f"{r.frame},{r.frame / 30},{r.x},{r.y},detected\n" for r in seen)
     (tmp_path / f"{tennis_video.stem}.csv").write_text("frame,time_s,x,y,status\n" + rows)
     args = (tennis_video, "--labels", tmp_path / "mine.csv", "--trajectories", tmp_path, "--partial", "--groups")
-    said = call(*args).output
+    said = call(*args, "--html", tmp_path / "report.html").output
+    assert ("there is nothing to group" in (tmp_path / "report.html").read_text()) == (not shift)
     assert ("are the labels of another video?" in said) == bool(shift)
     assert ("error groups: no error" in said) == (not shift)
 

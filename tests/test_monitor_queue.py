@@ -158,3 +158,19 @@ def test_metrics_count(tmp_path):
     ):  # fmt: skip
         assert line in text, line
     assert 'oneball_series{name="brightness"}' in text
+
+
+def test_what_infer_and_review_print_leads_to_the_label_page(tennis_video, tmp_path, monkeypatch, capsys):
+    from tracker.commands.main import main
+
+    def said(*args: object) -> tuple[str, str]:
+        with pytest.raises(SystemExit) as left:
+            main([str(a) for a in args])
+        assert not left.value.code
+        return capsys.readouterr()
+
+    monkeypatch.chdir(tmp_path)
+    out, err = said("infer", tennis_video, "--max-frames", 6, "--monitor", "my match", "--sample-rate", 1)
+    assert 'review "my match"' in out and "frame by frame, as with --causal" in err
+    out, _ = said("review", "my match")
+    assert out.splitlines()[-1].endswith('label "my match"')

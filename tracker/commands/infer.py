@@ -117,7 +117,9 @@ def command(
         for line in summary["notes"]:
             click.echo(f"note: {line}", err=True)
         if monitor:
-            _tell(summary["monitor"])
+            _tell(summary["monitor"], monitor)
+            if not causal and os.path.exists(videos[0]):
+                click.echo("note: with --monitor a file is decided frame by frame, as with --causal", err=True)
         if summary["interrupted"]:
             click.echo("interrupted: the files hold the frames until then", err=True)
         elif os.path.exists(videos[0]):
@@ -135,13 +137,14 @@ def _next(video: str, out: str, made: dict[str, bool]) -> str:
     return f'next: {invocation()} render "{video}" "{trajectory}"' + (f" --{wanted}" if wanted != "overlay" else "")
 
 
-def _tell(watched: dict[str, Any]) -> None:
+def _tell(watched: dict[str, Any], folder: str) -> None:
     """What the monitor saw, in a few lines."""
     for line in watched["notice"]:
         click.echo(f"this footage differs from the training clips: {line}")
     for line in watched["alarms"]:
         click.echo(f"the footage changed: {line}")
-    click.echo(f"{watched['flagged']} doubtful frames, {watched['pictures']} pictures kept; see tracker review")
+    kept = f"{watched['flagged']} doubtful frames, {watched['pictures']} pictures kept"
+    click.echo(f'{kept}; see them: {invocation()} review "{folder}"')
     if "problem" in watched:
         click.echo(f"note: the monitor failed ({watched['problem']}); tracking was not touched", err=True)
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from tracker.commands.common import invocation
+
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
@@ -102,6 +104,8 @@ def command(
     elif not quiet:
         for line in _lines(done, items, rate):
             click.echo(line)
+        if items:
+            click.echo(f'next: {invocation()} label "{folder}"')
 
 
 def _lines(done: dict[str, Any], items: list[Any], rate: Any) -> list[str]:

@@ -159,6 +159,11 @@ def _row(
 def _attributes(groups: Sequence[dict[str, Any]] | None, failures: Sequence[Failure]) -> str:
     if not groups:
         return ""
+    if not any(g["errors"] for g in groups):
+        return (
+            "<h2>Error groups</h2><p class='soft'>No visible ball is missed by more than 10 px, and none is reported "
+            "where there is none: there is nothing to group.</p>"
+        )
     rows = "".join(
         f"<tr><td>{'<b>' if g['stands_out'] else ''}{escape(g['attribute'])}: {escape(g['name'])}"
         f"{'</b>' if g['stands_out'] else ''}</td><td>{g['frames']}</td><td>{g['errors']}</td><td>{_f(g['rate'])}</td>"
