@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from test_render_sound import UNEVEN, heard, with_sound
 
+from tracker.app.infer import infer
 from tracker.core.config import load_config
 from tracker.core.trajectory import Trajectory
 from tracker.render import replay
@@ -129,3 +130,27 @@ def test_huge_pictures_are_shown_one_output_at_a_time_with_the_same_result(tmp_p
         with open_video(one) as a, open_video(other) as b:  # an encoder need not repeat itself to the bit
             for x, y in zip(a, b, strict=True):
                 assert x.time_s == y.time_s and np.abs(x.image.astype(int) - y.image).mean() < 2, name
+
+
+@pytest.mark.parametrize("way", [{"causal": True}, {"stills": True}])
+def test_huge_pictures_of_a_run_have_one_encoder_at_a_time(tmp_path, monkeypatch, way):
+    video = with_sound(tmp_path / "clip.mp4", UNEVEN)
+    opened = list[int]()
+    before = replay.open_sinks
+
+    def open_sinks(*args, **kwargs):
+        sinks = before(*args, **kwargs)
+        opened.append(len(sinks))
+        return sinks
+
+    monkeypatch.setattr(replay, "open_sinks", open_sinks)
+    masks = []
+    for name, limit, expected in (("whole", 1 << 30, [2]), ("huge", 0, [1, 1])):
+        monkeypatch.setattr(replay, "LARGE_PX", limit)
+        opened.clear()
+        infer(video, load_config(), out=tmp_path / name, overlay=True, highlight=True, **way)
+        assert opened == expected
+        assert times_of(tmp_path / name / "overlay.mp4") == pytest.approx(times_of(tmp_path / name / "highlight.mp4"))
+        assert len(times_of(tmp_path / name / "overlay.mp4")) == len(UNEVEN)
+        masks.append((tmp_path / name / "masks.json").read_bytes())
+    assert masks[0] == masks[1]

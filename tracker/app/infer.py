@@ -140,7 +140,7 @@ def infer(
 
     Args:
         overlay, highlight: overlay.mp4; highlight.mp4 and masks.json, written as the tracker runs where it is
-            causal, else when it is done.
+            causal, else (and of pictures beyond 4096x2304 in a file) when it is done.
         follow: follow.mp4 and follow.csv; of a file it looks ahead, for which the file is read once more; of a live
             source it is written as the tracker runs.
         events: events.csv.
@@ -195,9 +195,27 @@ def infer(
                 )  # fmt: skip
         else:
             now, later = Modes(overlay, highlight, follow and not again), Modes(follow=follow and again)
+            if again and now:
+                from tracker.render.replay import one_at_a_time
+
+                if one_at_a_time(source.info):
+                    now, later = Modes(), Modes(overlay, highlight, follow)
             watch = _watch(monitor, source, net, config)
             each = watch.observe if watch else None
-            run = _track_causal(source, video, net, config, folder, now, stills, max_frames, progress, failures, each)
+            run = _track_causal(
+                source,
+                video,
+                net,
+                config,
+                folder,
+                now,
+                stills,
+                max_frames,
+                progress,
+                failures,
+                each,
+                keep=later.overlay or later.highlight,
+            )
         config, counts, interrupted, states = run.config, run.counts, run.interrupted, run.states
         seconds = time.perf_counter() - began
         stats = source.stats
@@ -228,7 +246,7 @@ def infer(
             try:
                 shortened = max_frames is not None or interrupted
                 summary["interrupted"] |= _show(
-                    video, config, fps, folder, later, trajectory, states, counts.cuts, shortened, progress
+                    video, config, fps, stills, folder, later, trajectory, states, counts.cuts, shortened, progress
                 )
             except TrackerError as e:
                 failures.append(str(e))
@@ -252,8 +270,9 @@ def _watch(monitor: str | Path | None, source: VideoSource, net: BallModel, conf
 def _track_causal(
     source: VideoSource, video: str | Path, net: BallModel, config: Config, folder: Path, modes: Modes, stills: bool,
     max_frames: int | None, progress: Progress, failures: list[str], each: Callable[[Step], None] | None = None,
+    keep: bool = False,
 ) -> Run:  # fmt: skip
-    """Writes as the tracker runs, in flat memory."""
+    """Writes as the tracker runs, in flat memory unless the states are to be kept."""
     with contextlib.ExitStack() as stack:
         file: IO[Any] = stack.enter_context(atomic_write(folder / "trajectory.csv"))
         writer = TrajectoryWriter(file)
@@ -271,7 +290,7 @@ def _track_causal(
 
         run = track(
             source, net, config, whole=False, stills=stills, max_frames=max_frames, progress=progress, each=show,
-            say=writer.write, keep=False,
+            say=writer.write, keep=keep,
         )  # fmt: skip
         run.counts.frames = writer.rows  # where Ctrl-C came between the two
         try:
@@ -283,8 +302,8 @@ def _track_causal(
 
 
 def _show(
-    video: str | Path, config: Config, fps: float | None, folder: Path, modes: Modes, trajectory: Trajectory,
-    states: Sequence[BallState], cuts: Sequence[int], shortened: bool, progress: Progress,
+    video: str | Path, config: Config, fps: float | None, stills: bool, folder: Path, modes: Modes,
+    trajectory: Trajectory, states: Sequence[BallState], cuts: Sequence[int], shortened: bool, progress: Progress,
 ) -> bool:  # fmt: skip
     """What is known only at the end is shown at the end: the video is read once more. True: Ctrl-C ended it."""
     from tracker.render.follow_plan import plan_follow
@@ -299,4 +318,6 @@ def _show(
         camera = plan_follow(trajectory.time_s, trajectory.xy, seen, size, config.follow, fresh, aspect)
     until = int(trajectory.frame[-1]) if shortened else None
     by_frame = {s.frame: s for s in states}
-    return replay(video, by_frame, config, folder, modes, fps=fps, camera=camera, until=until, progress=progress)[1]
+    return replay(
+        video, by_frame, config, folder, modes, fps=fps, stills=stills, camera=camera, until=until, progress=progress
+    )[1]

@@ -117,17 +117,21 @@ def plan(times_s: Sequence[float], states: Sequence[BallState], cuts: Sequence[b
     )  # fmt: skip
 
 
+def one_at_a_time(info: VideoInfo) -> bool:
+    """Whether every output of this source takes a reading of its own: three encoders of 8K would hold 1 GB."""
+    return info.width * info.height > LARGE_PX
+
+
 def replay(
     video: str | Path, states: Mapping[int, BallState], config: Config, folder: Path, modes: Modes, *,
-    fps: float | None = None, camera: CropPath | None = None, until: int | None = None, last: int = -1,
-    progress: Progress = silent,
+    fps: float | None = None, stills: bool = False, camera: CropPath | None = None, until: int | None = None,
+    last: int = -1, progress: Progress = silent,
 ) -> tuple[int, bool]:  # fmt: skip
     """Reads ``video`` again and writes what ``modes`` says, frame by frame with its state.
 
-    Of pictures beyond 4096x2304 every output takes a reading of its own: three encoders of 8K would hold 1 GB.
-
     Args:
         states: by frame number; frames without one show a lost ball.
+        stills: every picture alone.
         until: last frame number to show (None: all).
         last: frame number that the video must reach, else the states are not its own.
 
@@ -139,8 +143,8 @@ def replay(
             others were written.
     """
     failures = list[str]()
-    with open_video(video, config=config.video, fps=fps) as source:
-        large = source.info.width * source.info.height > LARGE_PX
+    with open_video(video, config=config.video, stills=stills, fps=fps) as source:
+        large = one_at_a_time(source.info)
     count, interrupted = 0, False
     for part in modes.apart if large else [modes]:
         if interrupted:
@@ -148,7 +152,7 @@ def replay(
         if large:
             _return_freed_memory()
         count, interrupted = _read_again(
-            video, states, config, folder, part, fps, camera, until, last, progress, failures
+            video, states, config, folder, part, fps, stills, camera, until, last, progress, failures
         )
     if failures:
         raise TrackerError("; ".join(failures))
@@ -164,13 +168,17 @@ def _return_freed_memory() -> None:
 
 def _read_again(
     video: str | Path, states: Mapping[int, BallState], config: Config, folder: Path, modes: Modes, fps: float | None,
+<<<<<<< HEAD
     camera: CropPath | None, until: int | None, last: int, progress: Progress, failures: list[str],
+=======
+    stills: bool, camera: CropPath | None, until: int | None, progress: Progress, failures: list[str],
+>>>>>>> e65d187 (8K drawn one output at a time in causal runs of files too; memory and descriptors of a command over time)
 ) -> tuple[int, bool]:  # fmt: skip
     """One reading of :func:`replay`; ``failures`` gets a line for each output that fails."""
     watch = CameraWatch() if modes.overlay or modes.highlight or modes.png_masks else None
     count, interrupted, index = 0, False, -1
     with contextlib.ExitStack() as stack:
-        source = stack.enter_context(open_video(video, config=config.video, fps=fps))
+        source = stack.enter_context(open_video(video, config=config.video, stills=stills, fps=fps))
         sinks = open_sinks(stack, modes, folder, source.info, video, config, failures, camera)
         try:
             for frame in progress(source, total=source.info.frames_hint, desc="render"):
@@ -182,7 +190,7 @@ def _read_again(
                     state = replace(state, time_s=frame.time_s)
                 motion, cut = watch.see(frame) if watch else (None, False)
                 for sink in sinks:
-                    sink.add(frame, state, motion, cut)
+                    sink.add(frame, state, motion, cut or stills)
                 count += 1
             else:
                 if index < last:
