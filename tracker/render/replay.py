@@ -168,11 +168,7 @@ def _return_freed_memory() -> None:
 
 def _read_again(
     video: str | Path, states: Mapping[int, BallState], config: Config, folder: Path, modes: Modes, fps: float | None,
-<<<<<<< HEAD
-    camera: CropPath | None, until: int | None, last: int, progress: Progress, failures: list[str],
-=======
-    stills: bool, camera: CropPath | None, until: int | None, progress: Progress, failures: list[str],
->>>>>>> e65d187 (8K drawn one output at a time in causal runs of files too; memory and descriptors of a command over time)
+    stills: bool, camera: CropPath | None, until: int | None, last: int, progress: Progress, failures: list[str],
 ) -> tuple[int, bool]:  # fmt: skip
     """One reading of :func:`replay`; ``failures`` gets a line for each output that fails."""
     watch = CameraWatch() if modes.overlay or modes.highlight or modes.png_masks else None
