@@ -14,6 +14,7 @@ pytest.importorskip("starlette", reason="the label page needs: pip install -e '.
 sync_api = pytest.importorskip("playwright.sync_api", reason="browser tests need: pip install playwright")
 
 from tests.page_server import BROWSER_FLAGS, Tab, chromium, served  # noqa: E402
+from tracker.app.teach_labels import FEWEST  # noqa: E402
 from tracker.core.types import Label  # noqa: E402
 from tracker.labels.schema import read_labels  # noqa: E402
 
@@ -331,9 +332,9 @@ def test_the_teach_button_says_what_is_missing(clip: Path, truth: dict[int, Labe
         say(t, truth[3])
         t.answered()
         said, button = t.page.locator("#teach-said"), t.page.locator("#teach-start")
-        assert "Ten minutes" in said.inner_text() and button.inner_text() == "Teach this court"
+        assert f"({FEWEST} or more)" in said.inner_text() and button.inner_text() == "Teach this court"
         button.click()
-        t.until("document.getElementById('teach-said').textContent.includes('in sight')")
+        t.until("document.getElementById('teach-said').textContent.includes('teaching needs')")
         assert "1 labelled frames with the ball in sight, teaching needs 20" in said.inner_text()
         assert button.inner_text() == "Teach this court" and not t.page.locator("#teach-bar").is_visible()
         shot(t, "teach")

@@ -224,6 +224,7 @@ def test_convert_writes_what_the_endings_ask_for(tmp_path):
     for args in (["t.jsonl"], ["cvat.xml", "--to", "cvat", "--size", "1280x720"], ["mot.txt"]):
         done = CliRunner().invoke(command, [str(tmp_path / "t.csv"), str(tmp_path / args[0]), *args[1:]])
         assert done.exit_code == 0, done.output
+        assert f"{len(t)} rows -> {tmp_path / args[0]}" in done.output
     assert_equal(Trajectory.load(tmp_path / "t.jsonl"), t)
     back = tmp_path / "back.csv"
     done = CliRunner().invoke(command, [str(tmp_path / "cvat.xml"), str(back)])

@@ -29,7 +29,7 @@ FORM_NAMES = (
 )
 @click.option("--track", metavar="N", help="Which track is the ball, in a label file with several.")
 @click.option("--task", metavar="N", help="Which video or task, in a label file with several.")
-@click.option("--quiet", is_flag=True, help="No notes.")
+@click.option("--quiet", is_flag=True, help="Say nothing.")
 def command(
     trajectory: str, out: str, source: str | None, target: str | None, video: str | None, size: str | None,
     fps: float | None, first_frame: int | None, track: str | None, task: str | None, quiet: bool,
@@ -56,3 +56,5 @@ def command(
     for note in options.notes + write_form(Path(out), table, target or form_of(out), options):
         if not quiet:
             click.echo(note, err=True)
+    if not quiet:
+        click.echo(f"{len(table)} rows -> {out}")
