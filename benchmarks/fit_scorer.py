@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from record_candidates import Recorded, load
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss, roc_auc_score
 
 from tracker.core.config import TrackConfig
 from tracker.core.files import atomic_write
@@ -149,13 +150,28 @@ def logistic(x: np.ndarray, y: np.ndarray, signs: Sequence[int], weight: np.ndar
 SIGNS = {"candidate": (1, 1, -1), "stretch": (1, 0, 1, -1, 1, 0, 0, 0)}
 
 
-def fit(runs: Sequence[Run], cells: dict[int, tuple], leave: Sequence[str]) -> Scorer:
-    """A scorer of all venues but some."""
+def fit(runs: Sequence[Run], cells: dict[int, tuple], leave: Sequence[str]) -> tuple[Scorer, tuple]:
+    """A scorer of all venues but some, and what its stretches were fitted on."""
     some = [r for r in runs if r.clip.venue not in leave]
     x, y, w = _stacked([cells[id(r)] for r in some])
     first = replace(DEFAULT, candidate=logistic(x, y, SIGNS["candidate"], w))
-    x, y, w = _stacked([stretches_of(r, first) for r in some])
-    return replace(first, stretch=logistic(x, y, SIGNS["stretch"], w))
+    stretches = _stacked([stretches_of(r, first) for r in some])
+    return replace(first, stretch=logistic(stretches[0], stretches[1], SIGNS["stretch"], stretches[2])), stretches
+
+
+WITHOUT = ((), ("seen",), ("speed",), ("way",), ("bend",), ("margin",), ("radius", "radius_squared", "relative_radius"))
+
+
+def without(names: Sequence[str], scorer: Scorer, stretches: tuple, x: np.ndarray) -> np.ndarray:
+    """float64 [N]: probabilities of stretches ``x`` [N, 8] by weights fitted on ``stretches`` without some inputs."""
+    keep = np.array([n not in names for n in STRETCH])
+    known, y, w = stretches
+    return replace(scorer, stretch=logistic(known * keep, y, SIGNS["stretch"], w)).probability(x * keep)
+
+
+def told_apart(p: np.ndarray, right: np.ndarray, weight: np.ndarray) -> str:
+    """Log loss, and the area under the ROC curve of stretches at the ball against others."""
+    return f"{log_loss(right, p, sample_weight=weight):.3f} | {roc_auc_score(right, p, sample_weight=weight):.3f}"
 
 
 def _stacked(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -210,21 +226,26 @@ def main() -> None:
     ]
     cells = {id(r): candidates_of(r) for r in runs}
     ps, rights, weights = [], [], []
+    parts: dict[tuple[str, ...], list[np.ndarray]] = {names: [] for names in WITHOUT}
     folds: dict[str, Scorer] = {}
     venues = sorted({r.venue for r in recorded})
     for group in (venues[k :: args.folds] for k in range(args.folds)):
-        scorer = fit(runs, cells, group)
+        scorer, stretches = fit(runs, cells, group)
         folds |= dict.fromkeys(group, scorer)
         for r in (r for r in runs if r.clip.venue in group):
             x, y = stretches_of(r, scorer)
             ps.append(scorer.probability(x))
+            for names, found in parts.items():
+                found.append(without(names, scorer, stretches, x))
             rights.append(y)
             weights.append(np.full(len(y), 1 / max(1, len(y))))
         print(",".join(group), scorer.candidate, scorer.stretch, flush=True)
     p, right, weight = (np.concatenate(v) for v in (ps, rights, weights))
     every = thresholds(p, right, weight)
     stated = f"{len(recorded)} clips of {len(folds)} venues, {args.folds} folds by venue; {args.passes}"
-    final = replace(fit(runs, cells, ()), thresholds=every, stated=stated)
+    for names, found in parts.items():
+        print(f"| {' and '.join(names) or 'none'} left out | {told_apart(np.concatenate(found), right, weight)} |")
+    final = replace(fit(runs, cells, ())[0], thresholds=every, stated=stated)
     print("ECE on left-out venues", round(ece(p, right, weight), 4), "thresholds", every)
     if args.out:
         folds = {v: replace(s, thresholds=every).to_dict() for v, s in folds.items()}
