@@ -24,6 +24,7 @@ from torch import nn
 
 from tracker.app import teach as lesson
 from tracker.app import teach_labels
+from tracker.app.teach_score import decided, look
 from tracker.core.types import scaled
 from tracker.detect.model import BallModel
 from tracker.labels.dataset import Clip, load_dataset
@@ -33,6 +34,7 @@ from tracker.learn.cache import cache_clips
 from tracker.learn.checkpoint import load_checkpoint, model_from, save_checkpoint
 from tracker.learn.network import STRIDE
 from tracker.learn.tasks import BallTask
+from tracker.track.scorer import Scorer
 
 OTHER_FRAMES = 100  # of each other clip
 
@@ -140,25 +142,25 @@ def main() -> None:
     ready_s = time.monotonic() - began
     last = trainer.train(cached, [], config, a.work / "run", quiet=True, fixed_norms=not a.moving_norms)
     trained_s = time.monotonic() - began
-    attempts, lines, rights = [], [], []
+    attempts, lines, compare = [], [], lesson.Comparison(parts, kept_back, replay)
     for share in (0.0, *lesson.SHARES):
         state = lesson.averaged(load_checkpoint(start), load_checkpoint(last), share)
         lesson.export_state(state, a.work / f"{share}.onnx", "m")
         net = BallModel(a.work / f"{share}.onnx", threads=1)
-        (mine, tables), (theirs, _) = lesson.score([kept_back], net), lesson.score(replay, net)
-        rights.append(parts.by_label(tables[0]))
-        change = np.sign(rights[-1] - rights[0])
-        gained, lost = int((change > 0).sum()), int((change < 0).sum())
-        attempts.append(lesson.Attempt(share, mine, theirs, gained, lost))
+        attempts.append(done := compare(net, share))
         compared_s = time.monotonic() - began
+        scorer = Scorer.of_model(net.info.extra).moved(done.offset)
+
+        def scored(clips: list[Clip]) -> dict:
+            return asdict(decided(look(clips, net), net, scorer)[0])  # noqa: B023
+
         line = {
             "clip": a.clip, "keys": len(pick), "seen": sum(k.visibility in (1, 2) for k in parts.taught),
             "learns": a.learns, "moving_norms": a.moving_norms, "like_before": a.like_before,
             "seed": a.seed, "share": share, "steps": steps, "overrides": a.overrides,
-            "second_half": asdict(lesson.score([second], net)[0]),
-            "others": asdict(lesson.score(others, net)[0]) if others else None,
-            "held": attempts[-1].here.f1, "held_frames": mine.frames, "replay": attempts[-1].elsewhere.f1,
-            "gained": gained, "lost": lost,
+            "second_half": scored([second]), "others": scored(others) if others else None,
+            "held": done.here.f1, "held_frames": done.here.frames, "replay": done.elsewhere.f1,
+            "gained": done.gained, "lost": done.lost, "offset": done.offset,
         }  # fmt: skip
         lines.append(line)
         began += time.monotonic() - began - compared_s  # the benchmark's own scoring is not the command's time

@@ -1,6 +1,7 @@
 """Teaching a court: what is taught, what is compared, what is kept, and that nothing travels less far than before."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,7 +14,8 @@ from tracker import teach as public_teach  # noqa: E402
 from tracker.app import teach as lesson  # noqa: E402
 from tracker.app.rendered import write_clip  # noqa: E402
 from tracker.app.teach import Attempt, Score, choose  # noqa: E402
-from tracker.app.teach_labels import around, divided, fill_in, near  # noqa: E402
+from tracker.app.teach_labels import affordable, around, divided, fill_in, near  # noqa: E402
+from tracker.app.teach_score import platt_offset  # noqa: E402
 from tracker.commands.main import group  # noqa: E402
 from tracker.core.errors import TrackerError  # noqa: E402
 from tracker.core.progress import lines  # noqa: E402
@@ -23,6 +25,7 @@ from tracker.evaluate.frames import FrameTable  # noqa: E402
 from tracker.labels.schema import read_labels, write_labels  # noqa: E402
 from tracker.learn.checkpoint import carried, load_checkpoint  # noqa: E402
 from tracker.synth import SynthConfig  # noqa: E402
+from tracker.track.scorer import DEFAULT, Scorer  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -36,28 +39,27 @@ def court(tmp_path_factory):
     return video, keys
 
 
-def attempt(share, here, elsewhere, gained=5, lost=0):
-    return Attempt(share, Score(here, here, here, 9), Score(elsewhere, elsewhere, elsewhere, 100), gained, lost)
+def attempt(share, here, elsewhere, chance=0.03):
+    return Attempt(share, Score(here, here, here, 9), Score(elsewhere, elsewhere, elsewhere, 100), 3, 1, chance)
 
 
 def test_what_is_better_here_and_no_worse_elsewhere_is_kept():
     before = attempt(0.0, 0.5, 0.9)
     best, kept = choose([before, attempt(1.0, 0.9, 0.7), attempt(0.6, 0.8, 0.895), attempt(0.3, 0.8, 0.9)], 0.01)
     assert kept and best.share == 0.3  # as good as 0.6, and nearer to the weights from before; 1.0 forgets
-    best, kept = choose([before, attempt(1.0, 0.9, 0.7), attempt(0.3, 0.5, 0.9)], 0.01)
-    assert not kept and best.share == 0.3  # no better
+    best, kept = choose([before, attempt(1.0, 0.9, 0.7), attempt(0.3, 0.4, 0.9)], 0.01)
+    assert not kept and best.share == 0.3 and "less of the ball" in lesson._words(before, best, kept, 0.01)
+    # where all is right before and after, the surer weights are kept
+    best, kept = choose([before, attempt(0.6, 0.5, 0.9, 0.1), attempt(0.3, 0.5, 0.9, 0.15)], 0.01)
+    assert kept and best.share == 0.6
     best, kept = choose([before, attempt(1.0, 0.9, 0.7)], 0.01)
     assert not kept and "lost elsewhere" in lesson._words(before, best, kept, 0.01)
     assert choose([before, attempt(1.0, 0.9, 0.7)], 0.3)[1]
-    best, kept = choose([before, attempt(1.0, 0.9, 0.9, 3, 1)], 0.01)
-    assert (
-        not kept
-        and best.chance == 5 / 16
-        and "better around 3 labels and worse around 1" in lesson._words(before, best, kept, 0.01)
-    )
+    best, kept = choose([before, attempt(1.0, 0.9, 0.9, 0.25)], 0.01)
+    assert not kept and "surer around 3 labels and less sure around 1" in lesson._words(before, best, kept, 0.01)
     # the best of those that are not chance, where the best of all may be
-    best, kept = choose([before, attempt(1.0, 0.8, 0.9, 3, 0), attempt(0.3, 0.9, 0.9, 2, 0)], 0.01)
-    assert kept and (best.share, best.chance) == (1.0, 1 / 8)
+    best, kept = choose([before, attempt(1.0, 0.8, 0.9, 0.125), attempt(0.3, 0.9, 0.9, 0.25)], 0.01)
+    assert kept and best.share == 1.0
 
 
 def test_only_frames_near_a_label_and_outside_what_is_kept_back_are_read():
@@ -93,22 +95,68 @@ def test_what_is_compared_is_spread_over_the_video_and_taught_nowhere(court, tmp
     number = np.array([first, first + 1, second, parts.held[-1].frame])
     table = FrameTable(
         number, np.array([1, 1, 1, 0]), np.zeros((4, 2)), np.array([[0, 0], [0, 0], [0, 0], [np.nan] * 2]),
-        np.array([3.0, 9.0, 11.0, np.nan]), np.ones(4), np.zeros(4, int), False, 1.0,
+        np.array([3.0, 9.0, 11.0, np.nan]), np.array([0.9, 0.5, 0.8, np.nan]), np.zeros(4, int), False, 1.0,
     )  # fmt: skip
-    assert parts.by_label(table).tolist() == [2, *[0] * (len(parts.held) - 2), 1]
+    assert parts.by_label(table).tolist() == [0.7, *[0] * (len(parts.held) - 2), 1]
+
+
+def test_labels_are_compared_as_long_as_the_video_around_them_can_be_afforded():
+    assert affordable([10, 30, 50], 25.0) == 3
+    assert affordable(list(range(0, 10_000, 25)), 25.0) == 29  # half a minute less the second before and after
+    assert affordable(list(range(0, 10_000, 100)), 25.0) == 15  # each by itself: 51 frames, half as many for the first
+    assert affordable([5], 1.0) == 1 and affordable([], 25.0) == 0
+
+
+def test_an_offset_makes_probabilities_frequencies_and_few_observations_move_little():
+    rng = np.random.default_rng(0)
+    logit = rng.normal(0, 2, 20_000)
+    right = rng.random(20_000) < 1 / (1 + np.exp(-(logit + 1.0)))
+    assert platt_offset(logit, right, np.ones(20_000)) == pytest.approx(1.0, abs=0.05)
+    assert platt_offset(logit, right, np.full(20_000, 1e-3)) == pytest.approx(0.37, abs=0.05)  # 20 observations
+    assert platt_offset(logit[:0], right[:0], logit[:0]) == 0.0
+
+
+def test_replay_is_four_rendered_clips(monkeypatch, tmp_path):
+    monkeypatch.setattr(lesson, "RENDERED_S", 0.1)
+    clips = lesson._replay(None, tmp_path, lines)
+    assert len({c.name for c in clips}) == len(lesson.RENDERED) == 4
+
+
+@pytest.mark.parametrize("better", [True, False])
+def test_new_weights_that_are_less_sure_of_all_get_their_log_odds_back(monkeypatch, better):
+    """The offset is what they need beyond those from before; it is left out where it finds less of the ball."""
+    asked = []
+    parts = SimpleNamespace(by_label=lambda table: np.array(table))
+    net = SimpleNamespace(info=SimpleNamespace(extra={}), path="m.onnx", sure=[0.5, 0.5, 0.5])
+
+    def decide(seen, net, scorer):
+        moved = scorer.stretch[0] - DEFAULT.stretch[0]
+        asked.append(moved)
+        f1 = 0.8 + (0.1 if better else -0.1) * (moved > 0)
+        return Score(f1, f1, f1, 9), [net.sure]
+
+    monkeypatch.setattr(lesson, "look", lambda clips, net: [net])
+    monkeypatch.setattr(lesson, "decided", decide)
+    monkeypatch.setattr(lesson, "offset", lambda seen, net, scorer: 0.25 if net.sure[0] == 0.5 else 1.0)
+    compare = lesson.Comparison(parts, "court", ["other"])
+    assert (compare(net, 0.0).offset, compare(net, 0.0).chance) == (0.0, 1.0)
+    net.sure = [0.7, 0.4, 0.9]
+    done = compare(net, 0.6)
+    assert (done.gained, done.lost, done.share) == (2, 1, 0.6) and max(asked) == 0.75
+    assert done.chance == 0.25  # ranks 1, 2 and 3: 2 of the 8 ways to give them signs lose 1 or less
+    assert (done.offset, done.here.f1) == ((0.75, pytest.approx(0.9)) if better else (0.0, 0.8))
 
 
 def small(monkeypatch):
     for name, value in {
         "STEPS": (2, 2), "SHARES": (1.0,), "RENDERED_S": 0.2, "RENDERED": (("tennis", 301),), "SYNTHETIC_SHARE": 0.0,
-        "KNOWN": 2.0,
     }.items():  # fmt: skip
         monkeypatch.setattr(lesson, name, value)
 
 
 def test_the_new_file_knows_all_that_the_old_one_knew_and_who_taught_it(court, tmp_path, monkeypatch):
     small(monkeypatch)
-    monkeypatch.setattr(lesson, "choose", lambda attempts, margin: (attempts[1], True))
+    monkeypatch.setattr(lesson, "choose", lambda attempts, margin: (replace(attempts[1], offset=0.5), True))
     out = tmp_path / "new" / "court.onnx"
     fast = ["train.batch=2", "train.workers=0"]
     done = lesson.teach(court[0], court[1], out, overrides=fast)
@@ -117,11 +165,12 @@ def test_the_new_file_knows_all_that_the_old_one_knew_and_who_taught_it(court, t
     assert 6 <= done.attempts[0].here.frames <= 12
     old, new = BallModel().info, BallModel(out).info
     assert (new.threshold, new.keep_threshold) == (old.threshold, old.keep_threshold) != (0.5, 0.15)
-    for key in ("scorer", "monitor", "operating_point"):
+    for key in ("monitor", "operating_point"):
         assert new.extra[key] == old.extra[key]
+    assert Scorer.of_model(new.extra) == Scorer.of_model(old.extra).moved(0.5)
     assert new.extra["taught"][0]["taught"] == done.taught and new.extra["steps"] == old.extra["steps"] + 2
     before, after = load_checkpoint("bundled"), load_checkpoint(out.with_suffix(".pt"))
-    assert carried(after)["scorer"] == carried(before)["scorer"]
+    assert carried(after)["scorer"] == new.extra["scorer"] and carried(before)["scorer"] == old.extra["scorer"]
     changed = [k for k, v in after["ema"].items() if not torch.equal(v, before["ema"][k])]
     assert len(changed) > 10 and sorted(p.name for p in out.parent.iterdir()) == ["court.onnx", "court.pt"]
     with pytest.raises(TrackerError, match="already there"):
@@ -135,16 +184,14 @@ def test_what_is_not_better_and_what_is_interrupted_leaves_nothing(court, tmp_pa
     fast = ["--set", "train.batch=2", "--set", "train.workers=0"]
     result = CliRunner().invoke(group, [*args, *fast])
     assert result.exit_code == 1 and result.output.startswith("Not kept") and not list(tmp_path.iterdir())
-    monkeypatch.setattr(lesson, "KNOWN", 0.0)  # nothing to learn: no time is spent on it
-    known = public_teach(court[0], court[1], tmp_path / "m.onnx", progress=lines)
-    assert (known.kept, known.steps, len(known.attempts)) == (False, 0, 1) and "nothing is wrong" in known.words
+    known = public_teach(court[0], court[1], tmp_path / "m.onnx", progress=lines, overrides=fast[1::2])
+    assert (known.kept, len(known.attempts)) == (False, 2)
     told = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
     assert told[0] == {"doing": "fill", "done": 0, "total": None} and not list(tmp_path.iterdir())
 
     def stop(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(lesson, "KNOWN", 2.0)
     monkeypatch.setattr(lesson, "train", stop)
     with pytest.raises(KeyboardInterrupt):
         lesson.teach(court[0], court[1], tmp_path / "m.onnx", overrides=["train.batch=2"])

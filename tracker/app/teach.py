@@ -11,7 +11,6 @@ elsewhere.
 from __future__ import annotations
 
 import json
-import math
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -20,29 +19,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import wilcoxon
 
 from tracker.app.rendered import write_clip
-from tracker.app.teach_labels import TOLERANCE_PX, around, divided, fill_in
+from tracker.app.teach_labels import Division, divided, fill_in
+from tracker.app.teach_score import Score, decided, look, offset
 from tracker.app.train import fine_tuning_config
 from tracker.core.config import Config, load_config
 from tracker.core.errors import TrackerError
 from tracker.core.files import prepare_folder
 from tracker.core.progress import Progress, silent
-from tracker.core.trajectory import Trajectory
 from tracker.detect.model import BallModel
-from tracker.evaluate.frames import FrameTable
-from tracker.evaluate.protocol import pool_protocol
-from tracker.evaluate.reading import ClipRun
-from tracker.evaluate.run import evaluate
 from tracker.labels.dataset import Clip, load_dataset
-from tracker.labels.schema import LabelTable, read_labels
+from tracker.labels.schema import read_labels
 from tracker.learn.cache import cache_clips
 from tracker.learn.checkpoint import BUNDLED, averaged, checkpoint_path, load_checkpoint, model_from, save_checkpoint
 from tracker.learn.export import export_state
 from tracker.learn.trainer import step_seconds, train
 from tracker.synth import SynthConfig
-from tracker.track.pipeline import Hindsight, SizedPipeline
-from tracker.video import open_video
+from tracker.track.scorer import KEY, Scorer
 
 # of what was gained on this court being none, at most. Not stricter, as a model that is kept by chance is no worse
 # elsewhere: of nine labels three are often all that was wrong, and three of three are one in eight
@@ -52,7 +47,6 @@ MARGIN = 0.01  # F1 that may be lost on the replay set
 SYNTHETIC_SHARE = 0.3  # of the crops; unmeasured
 STEPS = (40, 600)  # of training, at least and at most
 TRAINING_SHARE = 0.8  # of the time that looking and comparing leave; the rest is for a machine that slows down
-KNOWN = 0.995  # F1 on what is not taught from which on there is nothing to teach
 # sport and seed of the replay set's clips: those with the ball mostly in plain sight, which the bundled weights know
 RENDERED = (("tennis", 303), ("tennis", 304), ("football", 302), ("football", 304))
 RENDERED_S = 2.0
@@ -62,20 +56,12 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
-    """How good a model is on some clips. Rates 0..1, within 10 px of a 1280-wide picture."""
-
-    f1: float
-    recall: float
-    precision: float
-    frames: int
-
-
-@dataclass(frozen=True, slots=True)
 class Attempt:
     """One set of weights: ``share`` of the new ones (0: those from before), scores here and elsewhere.
 
-    Around ``gained`` of the labels here more frames are right than before, around ``lost`` fewer.
+    Around ``gained`` of the labels here the truth is more probable than before, around ``lost`` less; ``chance``: how
+    often so much would be gained if nothing had changed (signed-rank test, one-sided). ``offset`` is added to the
+    log-odds of a path, so that its probability goes on meaning what it meant.
     """
 
     share: float
@@ -83,12 +69,8 @@ class Attempt:
     elsewhere: Score
     gained: int = 0
     lost: int = 0
-
-    @property
-    def chance(self) -> float:
-        """Of as many gained labels or more if either were as likely (sign test, one-sided)."""
-        n = self.gained + self.lost
-        return float(sum(math.comb(n, k) for k in range(self.gained, n + 1)) / 2**n)
+    chance: float = 1.0
+    offset: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,35 +137,30 @@ def teach(
         say(f"{len(parts.taught)} labels are taught, {len(parts.held)} others are kept to compare")
         filled, kept_back = fill_in(parts, keys, work, progress)
         others = _replay(replay, work, progress)
-        states, rights = {0.0: averaged(before, before, 0.0)}, list[np.ndarray]()
+        states, compare = {0.0: averaged(before, before, 0.0)}, Comparison(parts, kept_back, others)
 
         def attempt(share: float) -> Attempt:
             export_state(states[share], work / f"{share}.onnx", out.stem)
-            net = BallModel(work / f"{share}.onnx")
-            (mine, tables), (theirs, _) = score([kept_back], net), score(others, net)
-            rights.append(parts.by_label(tables[0]))
-            change = np.sign(rights[-1] - rights[0])
-            return Attempt(share, mine, theirs, int((change > 0).sum()), int((change < 0).sum()))
+            return compare(BallModel(work / f"{share}.onnx"), share)
 
         comparing = time.monotonic()
         attempts = [attempt(0.0)]
         comparing, steps = time.monotonic() - comparing, 0
-        if attempts[0].here.f1 < KNOWN:
-            left = minutes * 60 - (time.monotonic() - began) - len(SHARES) * comparing
-            config, steps = plan(start, left, seed, work, overrides)
-            data = config.data
-            cached = cache_clips(
-                [filled], data.cache_dir, data.working_width, data.model_weight, True, part=parts.near_taught
-            )
-            say(f"training: {steps} steps")
-            after = load_checkpoint(
-                train(cached, [], config, work / "run", quiet=True, progress=progress, fixed_norms=True)
-            )
-            for share in progress(SHARES, total=len(SHARES), desc="compare"):
-                if len(attempts) > 1 and time.monotonic() - began + comparing > minutes * 60:
-                    break  # the machine has become slower; what was compared has to do
-                states[share] = averaged(before, after, share)
-                attempts.append(attempt(share))
+        left = minutes * 60 - (time.monotonic() - began) - len(SHARES) * comparing
+        config, steps = plan(start, left, seed, work, overrides)
+        data = config.data
+        cached = cache_clips(
+            [filled], data.cache_dir, data.working_width, data.model_weight, True, part=parts.near_taught
+        )
+        say(f"training: {steps} steps")
+        after = load_checkpoint(
+            train(cached, [], config, work / "run", quiet=True, progress=progress, fixed_norms=True)
+        )
+        for share in progress(SHARES, total=len(SHARES), desc="compare"):
+            if len(attempts) > 1 and time.monotonic() - began + comparing > minutes * 60:
+                break  # the machine has become slower; what was compared has to do
+            states[share] = averaged(before, after, share)
+            attempts.append(attempt(share))
         chosen, kept = choose(attempts, margin)
         words = _words(attempts[0], chosen, kept, margin)
         result = Lesson(
@@ -192,6 +169,8 @@ def teach(
         )  # fmt: skip
         if kept:
             state = states[chosen.share]
+            scorer = Scorer.of_model(state["carried"], str(start)).moved(chosen.offset)
+            state["carried"][KEY] = scorer.to_dict()
             state["carried"]["taught"] = [
                 *state["carried"].get("taught", []), {k: v for k, v in result.to_dict().items() if k != "model"}
             ]  # fmt: skip
@@ -204,9 +183,39 @@ def teach(
         shutil.rmtree(work, ignore_errors=True)
 
 
+class Comparison:
+    """Scores of one set of weights after the other on what is not taught; those from before first.
+
+    New weights may be surer or less sure than the old ones of whatever they see. How far their path's log-odds are off,
+    beyond what those from before are, is estimated on both sets and taken back, unless that makes F1 worse on either.
+    """
+
+    def __init__(self, parts: Division, here: Clip, elsewhere: Sequence[Clip]) -> None:
+        self._parts, self._here, self._elsewhere = parts, here, elsewhere
+        self._before: tuple[np.ndarray, float] | None = None
+
+    def __call__(self, net: BallModel, share: float) -> Attempt:
+        scorer = Scorer.of_model(net.info.extra, str(net.path))
+        here, elsewhere = look([self._here], net), look(self._elsewhere, net)
+        sure = self._parts.by_label(decided(here, net, scorer.open())[1][0])
+        off = offset([*here, *elsewhere], net, scorer)
+        mine, theirs = (decided(seen, net, scorer)[0] for seen in (here, elsewhere))
+        if self._before is None:
+            self._before = sure, off
+            return Attempt(share, mine, theirs)
+        change, off = sure - self._before[0], round(off - self._before[1], 3)
+        mine_moved, theirs_moved = (decided(seen, net, scorer.moved(off))[0] for seen in (here, elsewhere))
+        if mine_moved.f1 >= mine.f1 and theirs_moved.f1 >= theirs.f1:
+            mine, theirs = mine_moved, theirs_moved
+        else:
+            off = 0.0
+        chance = float(wilcoxon(change, alternative="greater").pvalue) if change.any() else 1.0
+        return Attempt(share, mine, theirs, int((change > 0).sum()), int((change < 0).sum()), round(chance, 4), off)
+
+
 def choose(attempts: Sequence[Attempt], margin: float) -> tuple[Attempt, bool]:
-    """The attempt to keep, and whether it is good enough: better here, and not by chance, elsewhere at most ``margin``
-    of F1 worse.
+    """The attempt to keep, and whether it is good enough: surer of the truth here, and not by chance, with an F1 that
+    is no worse here and elsewhere at most ``margin`` worse.
 
     Args:
         attempts: the weights from before first. Of equally good ones the one nearest to them wins.
@@ -215,8 +224,8 @@ def choose(attempts: Sequence[Attempt], margin: float) -> tuple[Attempt, bool]:
     if not rest:
         return before, False
     fit = [a for a in rest if a.elsewhere.f1 >= before.elsewhere.f1 - margin]
-    better = [a for a in fit if a.here.f1 > before.here.f1 and a.chance <= CHANCE]
-    return max(better or fit or rest, key=lambda a: a.here.f1), bool(better)
+    better = [a for a in fit if a.here.f1 >= before.here.f1 and a.chance <= CHANCE]
+    return max(better or fit or rest, key=lambda a: (a.here.f1, -a.chance)), bool(better)
 
 
 def _replay(replay: str | Path | None, work: Path, progress: Progress) -> list[Clip]:
@@ -230,7 +239,7 @@ def _replay(replay: str | Path | None, work: Path, progress: Progress) -> list[C
     folder.mkdir()
     for sport, seed in RENDERED:
         config = SynthConfig(sport=sport, width=1280, height=720, seconds=RENDERED_S)
-        write_clip(config, [seed, 0], folder / f"{sport}.mp4", progress=progress)
+        write_clip(config, [seed, 0], folder / f"{sport}{seed}.mp4", progress=progress)
     return [c for c in load_dataset(folder) if c.labels is not None]
 
 
@@ -247,36 +256,6 @@ def plan(start: str | Path, seconds: float, seed: int, work: Path, overrides: Se
     return config, config.train.steps_per_epoch * config.train.epochs
 
 
-def score(clips: Sequence[Clip], net: BallModel) -> tuple[Score, list[FrameTable]]:
-    """The default way of ``tracker infer`` on what is labelled of each clip, every stretch from its own beginning.
-
-    Returns:
-        the score, and the frames of each clip.
-    """
-    config = load_config(None, [])
-
-    def run(clip: Clip) -> ClipRun:
-        spans = around(np.unique(LabelTable.read(clip.labels or "").frame).tolist(), clip.fps)
-        states = []
-        with open_video(clip.media, config=config.video, fps=clip.fps or None) as source:
-            frames = iter(source)
-            for first, last in spans:
-                pipeline, path = SizedPipeline(net, config, thorough=True), Hindsight(net, config)
-                for frame in frames:
-                    if frame.index >= first:
-                        states += path.add(pipeline.step(frame))
-                    if frame.index >= last:
-                        break
-                states += path.finish()
-        return ClipRun(Trajectory.from_states(states), True)
-
-    done = evaluate(clips, run, system=net.info.name, partial=True, indexed=False)
-    total = pool_protocol([c.protocol for c in done.clips])
-    at = total[f"@{TOLERANCE_PX:g}"]
-    scored = Score(round(at["f1"], 4), round(at["recall"], 4), round(at["precision"], 4), total["frames"])
-    return scored, [c.table for c in sorted(done.clips, key=lambda c: c.number)]
-
-
 def _words(before: Attempt, chosen: Attempt, kept: bool, margin: float) -> str:
     here = f"{before.here.f1:.3f} before, {chosen.here.f1:.3f} after ({before.here.frames} frames, not taught)"
     there = f"{before.elsewhere.f1:.3f} before, {chosen.elsewhere.f1:.3f} after"
@@ -285,17 +264,16 @@ def _words(before: Attempt, chosen: Attempt, kept: bool, margin: float) -> str:
     )
     said = (
         f"F1 within 10 px on this court: {here}; on the replay set: {there}. Wrong of what it reports at the operating "
-        f"point: {was} before, {now} after on this court; {was_there} and {now_there} on the replay set."
+        f"point: {was} before, {now} after on this court; {was_there} and {now_there} on the replay set. "
+        f"Log-odds of a path are moved by {chosen.offset:+.2f}."
     )
     if kept:
         return f"Kept: it is better here and not worse elsewhere by more than {margin}. {said}"
-    if chosen.here.f1 <= before.here.f1:
-        why = "it finds no more of the ball than before"
-        if before.here.f1 >= KNOWN:
-            why = "nothing is wrong in the labels that it is compared on; label frames where it goes wrong"
+    if chosen.here.f1 < before.here.f1:
+        why = "it finds less of the ball than before"
         return f"Not kept: {why}. {said}"
     if chosen.elsewhere.f1 >= before.elsewhere.f1 - margin:
-        why = f"better around {chosen.gained} labels and worse around {chosen.lost} may be chance; label more"
+        why = f"surer around {chosen.gained} labels and less sure around {chosen.lost} may be chance; label more"
         return f"Not kept: {why}. {said}"
     return f"Not kept: what is gained here is lost elsewhere. {said}"
 

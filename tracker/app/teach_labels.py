@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tracker.core.errors import TrackerError
 from tracker.core.progress import Progress
-from tracker.core.types import Frame, Label, reference_scale
+from tracker.core.types import FloatArray, Frame, Label, reference_scale
 from tracker.evaluate.frames import FrameTable
 from tracker.labels.check import check_table
 from tracker.labels.dataset import Clip
@@ -62,13 +62,17 @@ class Division:
         inside &= np.abs(number[:, None] - held).min(1) <= NEAR_S * (self.clip.fps or 25.0)
         return inside
 
-    def by_label(self, table: FrameTable) -> NDArray[np.int64]:
-        """int [labels that are not taught]: how many of the frames nearest to each are right."""
+    def by_label(self, table: FrameTable) -> FloatArray:
+        """float64 [labels that are not taught]: how probable the truth is made in the frames nearest to each.
+
+        That is the reported probability where the report is right, and what it leaves where the ball is absent.
+        """
         held = np.array([k.frame for k in self.held])
-        right = (table.seen & table.hit(TOLERANCE_PX)) | ((table.visibility == 0) & ~table.reported)
+        p = np.where(table.reported, table.score, 0.0)
+        p = np.where(table.visibility == 0, 1 - p, np.where(table.seen & table.hit(TOLERANCE_PX), p, 0.0))
         nearest = np.abs(table.frame[:, None] - held).argmin(1)
-        counts: NDArray[np.int64] = np.bincount(nearest, right, len(held)).astype(np.int64)
-        return counts
+        out: FloatArray = np.bincount(nearest, p, len(held)) / np.maximum(np.bincount(nearest, minlength=len(held)), 1)
+        return out
 
 
 def divided(video: str | Path, labels: str | Path, keys: Sequence[Label]) -> Division:
@@ -156,15 +160,22 @@ def fill_in(parts: Division, keys: Sequence[Label], work: Path, progress: Progre
     certain = (rows.key >= 0) | (
         np.isin(rows.visibility, SEEN) & (rows.sd_px * reference_scale(clip.width) <= EVIDENT_PX)
     )
-    compared: list[Label] = []
-    for label, keep in zip(rows.labels(), certain & parts.compared(rows.frame), strict=True):
-        if keep:
-            spans = around([k.frame for k in [*compared, label]], clip.fps)
-            if compared and sum(b - a for a, b in spans) > LOOKED_AT_S * (clip.fps or 25.0):
-                break
-            compared.append(label)
+    compared = [k for k, keep in zip(rows.labels(), certain & parts.compared(rows.frame), strict=True) if keep]
+    del compared[affordable([k.frame for k in compared], clip.fps) :]
     write_labels(work / "compared.labels.csv", compared)
     return replace(clip, labels=work / "taught.labels.csv"), replace(clip, labels=work / "compared.labels.csv")
+
+
+def affordable(numbers: Sequence[int], fps: float) -> int:
+    """How many of these frames (rising) can be compared with at most LOOKED_AT_S of video around them, one at least."""
+    lead, seconds = round(LEAD_S * (fps or 25.0)), LOOKED_AT_S * (fps or 25.0)
+    read, end = 0, -1
+    for i, n in enumerate(numbers):
+        read += n + lead - max(n - lead - 1, end)
+        end = n + lead
+        if i and read > seconds:
+            return i
+    return len(numbers)
 
 
 def around(numbers: Sequence[int], fps: float) -> list[tuple[int, int]]:

@@ -33,8 +33,8 @@ def command(
     """Teach the court of VIDEO: labels are checked and filled in, the network is trained a little, and the new file is
     kept only if it is better on a part that was not taught and not worse elsewhere.
 
-    Thirty to fifty labelled frames are a good number; the last third of them in time is kept to compare. Exit code 0:
-    a model was written; 1: none was better.
+    Thirty to fifty labelled frames are a good number; a third of them, in three stretches, is kept to compare. Exit
+    code 0: a model was written; 1: none was better.
 
     \b
     Example:

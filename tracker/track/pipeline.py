@@ -180,13 +180,15 @@ class ClipRecord:
         self.repeated.append(repeats)
         self.gaps.append(step.frame.gap or step.cut)
 
-    def track(self, model: BallModel, config: Config, width: int, height: int) -> list[BallState]:
-        """The best path through the whole clip, smoothed: a state per frame."""
+    def track(
+        self, model: BallModel, config: Config, width: int, height: int, scorer: Scorer | None = None
+    ) -> list[BallState]:
+        """The best path through the whole clip, smoothed: a state per frame. By the model's own scorer or another."""
         from tracker.track.path_tracker import track_path
 
         return track_path(
             self.detections, np.array(self.times_s), width, height, config.track,
-            scorer=Scorer.of_model(model.info.extra, str(model.path)), frames=self.frames, camera=self.camera,
+            scorer=scorer or Scorer.of_model(model.info.extra, str(model.path)), frames=self.frames, camera=self.camera,
             repeated=self.repeated, gaps=self.gaps,
         )  # fmt: skip
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -85,6 +85,14 @@ class Scorer:
         """The probability from which at most this share of what is reported is wrong (on the venues of the fit)."""
         rates, values = zip(*self.thresholds, strict=True)
         return float(np.interp(math.log(false_rate), np.log(rates), values))
+
+    def moved(self, offset: float) -> Scorer:
+        """The same, with this added to a path's log-odds."""
+        return replace(self, stretch=(self.stretch[0] + offset, *self.stretch[1:]))
+
+    def open(self) -> Scorer:
+        """The same, at an operating point that reports every path, however unlikely."""
+        return replace(self, thresholds=((0.5, 0.0),))
 
     def to_dict(self) -> dict[str, Any]:
         return {

@@ -1,0 +1,87 @@
+"""`tracker teach` killed at random moments: what was there stays, and nothing half is left under a model's name.
+
+    python benchmarks/teach_kills.py --count 20 --seed 1
+
+A small rendered court is taught over an earlier model (``--overwrite``); SIGKILL and SIGINT take turns. After each kill
+model and checkpoint are the earlier ones or both new and whole, the inputs are as they were, and after SIGINT no
+folder in the making is left. After the last one a run to the end works.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import signal
+import tempfile
+from pathlib import Path
+
+from hostile_runs import contents, run
+
+from tracker.app.rendered import write_clip
+from tracker.detect.model import BallModel, bundled_model
+from tracker.labels.schema import write_labels
+from tracker.learn.checkpoint import checkpoint_path, load_checkpoint
+from tracker.synth import SynthConfig
+
+ARGS = [
+    "teach", "court.mp4", "--labels", "keys.csv", "--out", "m/court.onnx", "--replay", "replay", "--overwrite",
+    "--quiet", "--set", "train.steps_per_epoch=5", "--set", "train.batch=2", "--set", "train.workers=0",
+    "--set", "data.synthetic_share=0",
+]  # fmt: skip
+MADE = ("m/court.onnx", "m/court.pt")
+
+
+def main() -> int:
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--count", type=int, default=20)
+    p.add_argument("--seed", type=int, default=1)
+    a = p.parse_args()
+    rng, faults = random.Random(a.seed), 0
+    with tempfile.TemporaryDirectory() as tmp:
+        folder = Path(tmp)
+        (folder / "replay").mkdir()
+        (folder / "m").mkdir()
+        config = SynthConfig(sport="tennis", width=320, height=180, seconds=2.0, fps=25)
+        labels = write_clip(config, [1, 0], folder / "court.mp4")
+        write_labels(folder / "keys.csv", [k for k in labels[::2] if k.visibility in (1, 2)])
+        write_clip(config, [2, 0], folder / "replay" / "other.mp4")
+
+        def earlier() -> dict[str, str]:
+            shutil.copy(bundled_model(), folder / MADE[0])
+            shutil.copy(checkpoint_path("bundled"), folder / MADE[1])
+            return contents(folder)
+
+        earlier()
+        whole = run(ARGS, folder)
+        print(f"a whole run: exit {whole.code}, {whole.seconds:.0f} s {whole.fault}", flush=True)
+        for k in range(a.count):
+            before = earlier()
+            sign = (signal.SIGKILL, signal.SIGINT)[k % 2]
+            at = rng.uniform(1.0, whole.seconds)
+            done = run(ARGS, folder, (at, sign))
+            fault = done.fault
+            if not fault and done.code not in (0, 1, 128 + sign):
+                fault = f"exit {done.code}: {done.err.strip()[:200]}"
+            after = contents(folder)
+            same = [after.get(n) == before[n] for n in MADE]
+            if any(after.get(n) != h for n, h in before.items() if n not in MADE):
+                fault = fault or "an input is changed"
+            if any(same) != all(same):
+                fault = fault or f"half taught: {same}"
+            BallModel(folder / MADE[0])
+            load_checkpoint(folder / MADE[1])
+            left = [q.name for q in (folder / "m").iterdir() if q.name.startswith(".")]
+            if left and sign is not signal.SIGKILL:
+                fault = fault or f"left over: {left}"
+            faults += bool(fault)
+            print(f"{sign.name} at {at:.1f} s: exit {done.code}, {fault or 'ok'}", flush=True)
+        again = run(ARGS, folder)
+        left = [q.name for q in (folder / "m").iterdir() if q.name.startswith(".")]
+        faults += again.code not in (0, 1) or bool(left)
+        print(f"the next run: exit {again.code}, left over {left}; {faults} faults of {a.count}", flush=True)
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
