@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import os
@@ -152,6 +153,34 @@ def test_a_repeat_of_a_dropped_picture_is_new_and_gaps_are_handed_on(clip, monke
         if b.index > a.index + 1:
             assert not b.repeated
     assert sum(f.gap for f in got) == 1 and next(f for f in got if f.gap).index >= 11
+
+
+def test_a_clock_that_is_set_ahead_is_bridged_by_the_time_of_arrival(clip, monkeypatch):
+    import tracker.video.capture as module
+
+    real, set_at, done = module.open_video, 10, threading.Event()
+
+    def ahead(*args, **kwargs):
+        video = real(*args, **kwargs)
+
+        def frames():
+            for frame in video:
+                frame.time_s += 900.0 * (frame.index >= set_at)
+                yield frame
+            done.wait(PATIENCE_S)
+
+        return module.VideoSource(dataclasses.replace(video.info, is_live=True), frames(), video.stats)
+
+    monkeypatch.setattr(module, "open_video", ahead)
+    with Capture(str(clip), quick("live.queue=50")) as capture:
+        got = [item for item in (capture.get(PATIENCE_S) for _ in range(50)) if item]
+        done.set()
+    times = [item.frame.time_s for item in got]
+    assert [item.frame.gap for item in got] == [i == set_at for i in range(50)]
+    passed = got[set_at].monotonic_s - got[set_at - 1].monotonic_s
+    assert times[set_at] - times[set_at - 1] == pytest.approx(passed, abs=1e-3)
+    assert times[49] - times[set_at] == pytest.approx(39 / 25, abs=1e-3)
+    assert sum("set 9" in n and "ahead: bridged by the time of arrival" in n for n in capture.notes) == 1
 
 
 # -- network sources -------------------------------------------------------------------------------

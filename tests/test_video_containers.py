@@ -1,5 +1,6 @@
 """Containers and streams as people have them: which stream, which fields, which shape, how long, and why not."""
 
+import csv
 import io
 import struct
 from fractions import Fraction
@@ -9,9 +10,12 @@ import numpy as np
 import pytest
 
 from tests.video_clips import encode, scene, scenes, with_display_matrix
-from tracker.core.config import VideoConfig
+from tracker.core.config import VideoConfig, load_config
 from tracker.core.errors import TrackerError
+from tracker.core.trajectory import Trajectory
 from tracker.core.types import Region
+from tracker.render.modes import Modes
+from tracker.render.replay import render
 from tracker.video import open_video
 from tracker.video.seek import open_reader
 
@@ -192,6 +196,30 @@ def test_turned_pictures_turn_their_pixels(tmp_path):
     _, video = read(path)
     assert (video.info.width, video.info.height) == (64, 96)
     assert video.info.pixel_aspect == pytest.approx(3 / 4)
+
+
+def test_turned_cropped_and_stretched_is_one_picture_in_sequence_and_at_any_place(tmp_path):
+    wide = anamorphic(tmp_path / "s.mp4", Fraction(4, 3), scenes(12))
+    cropped = boxed(tmp_path / "c.mp4", wide, (80, 52, 2, -2))  # 10 px left, 6 right, 4 top, 8 bottom
+    path = with_display_matrix(cropped, tmp_path / "t.mp4", 0, 1, -1, 0)
+    frames, video = read(path)
+    assert (video.info.width, video.info.height) == (52, 80)
+    assert video.info.pixel_aspect == pytest.approx(3 / 4)
+    for whole, frame in zip(read(wide)[0], frames, strict=True):
+        expected = np.rot90(whole.image[4:56, 10:90], -1)
+        assert np.abs(frame.image.astype(int) - expected).mean() < 3, frame.index
+    same_at_any_place(path, [0, 7, 3])
+    sinks = Modes(overlay=True, highlight=True, follow=True)
+    columns = {"frame": list(range(12)), "time_s": [i / 25 for i in range(12)], "x": [26.0] * 12, "y": [40.0] * 12}
+    render(path, Trajectory.from_columns(columns), load_config(overrides=["follow.aspect='1:1'"]), out=tmp_path / "o",
+           modes=sinks)  # fmt: skip
+    for name in ("overlay.mp4", "highlight.mp4"):
+        shown = read(tmp_path / "o" / name)[1].info
+        assert (shown.width, shown.height, shown.pixel_aspect) == (52, 80, pytest.approx(3 / 4)), name
+    shown = read(tmp_path / "o" / "follow.mp4")[1].info
+    assert (shown.width, shown.pixel_aspect) == (shown.height, 1)
+    row = next(csv.DictReader((tmp_path / "o" / "follow.csv").open()))
+    assert float(row["width"]) * 3 / 4 == pytest.approx(float(row["height"]), abs=0.5)
 
 
 @pytest.mark.parametrize(("w", "h"), [(64, 96), (192, 128), (128, 128), (60, 40)])

@@ -71,6 +71,14 @@ def test_clock_mends_what_is_missing_repeated_or_backwards():
     assert times[-1] < 1
 
 
+def test_a_clock_set_back_while_a_live_source_was_silent_goes_on_after_the_silence():
+    clock = Clock(25)
+    given = [(100.0, 7.0), (100.04, 7.04), (3.0, 19.0), (3.04, 19.04)]
+    assert [clock.feed(*g) for g in given] == [
+        (0.0, False), (pytest.approx(0.04), False), (pytest.approx(12.0), True), (pytest.approx(12.04), False),
+    ]  # fmt: skip
+
+
 def test_clock_marks_a_long_pause_as_gap_and_keeps_its_length():
     clock = Clock(25)
     assert [clock.feed(t) for t in (0.0, 0.04, 10.0)][2] == (10.0, True)

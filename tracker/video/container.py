@@ -387,7 +387,8 @@ class _Stream:
                 self.stats.timestamps_mended = clock.mended if own else 0
                 if clock.jumps > self.stats.clock_jumps:
                     self.stats.clock_jumps = clock.jumps
-                    self._note(f"the clock jumps, first before frame {index}: bridged by one frame")
+                    how = "one frame" if arrival is None else "the time of arrival"
+                    self._note(f"the clock jumps, first before frame {index}: bridged by {how}")
                 if gap:
                     repeats.reset()
                 repeated = repeats.feed(planes.luma())

@@ -144,7 +144,7 @@ class Clock:
     A missing time is the last plus one interval, or plus what passed since on the clock of arrival, where that is
     known. A time that does not rise (or rises by under a tenth of an interval) is put half an interval after the last,
     so that no speed is ever divided by nothing. A jump backwards by more than a second or forwards by more than an hour
-    is a restarted clock: time goes on after one interval, with a gap.
+    is a restarted clock: time goes on, with a gap, after one interval or after what passed on the clock of arrival.
 
     Attributes:
         interval: usual time between frames, s. last_s: the last time given. mended, jumps: counts so far.
@@ -187,7 +187,7 @@ class Clock:
         now = time_s + self._offset
         step, gap = now - self.last_s, False
         if step < -self.BACK_S or step > self.AHEAD_S:
-            now, gap = self.last_s + self.interval, True
+            now, gap = self.last_s + max(passed or 0.0, self.interval), True
             self.jumps += 1
             self._offset = now - time_s
         elif step < 0.1 * self.interval:
