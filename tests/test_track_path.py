@@ -9,6 +9,7 @@ from tracker.track.hidden import passages
 from tracker.track.path_tracker import PathSettings, PathTracker, track_path
 from tracker.track.possession import chain, gaps
 from tracker.track.rest import RestWatch
+from tracker.track.scene_path import loose_ends
 from tracker.track.scorer import DEFAULT, Moment, Scorer
 from tracker.track.stretch import STRETCH, UsualRadius, stretch_inputs
 
@@ -360,6 +361,29 @@ def test_what_a_stretch_is_judged_by():
         way.append(np.expm1(x[STRETCH.index("way")]))
         assert x[STRETCH.index("seen")] > 0.9 if hidden.any() else x[STRETCH.index("seen")] < 0.7
     assert way[0] < 120 < 400 < way[1]  # a step without evidence ends the stretch, one behind an occluder does not
+
+
+def test_a_spare_ball_a_jump_away_is_no_beginning_of_the_path():
+    xy = arc(40)
+    found = claims(xy, np.random.default_rng(22), hidden=(0, 1, 2), clutter=0)
+    spare = np.array([[1100.0, 650.0]])
+    found[0] = Detections(spare, np.array([0.9]), np.full(1, 4.0))
+    states = track(found)
+    assert not seen(states)[0] and seen(states)[3:].all() and np.nanmax(error(states, xy)) < 8
+
+
+@pytest.mark.parametrize(("jump", "hit"), [(True, False), (False, True)])
+def test_loose_ends_are_what_a_jump_parts_and_not_a_hit(jump, hit):
+    at = np.arange(30) * DT
+    x = np.concatenate([100 + 20.0 * np.arange(15), np.full(15, np.nan)])
+    if jump:
+        x[13:15] = 900.0, 905.0
+    if hit:
+        x[5:15] = x[4] + 90.0 * np.arange(1, 11)
+    xy = np.stack([x, np.zeros(30)], axis=1)
+    assert np.flatnonzero(loose_ends(at, xy, 0.4)).tolist() == ([13, 14] if jump else [])
+    assert np.flatnonzero(loose_ends(at[:16], xy[:16], 0.4)).tolist() == []  # it may go on
+    assert np.flatnonzero(loose_ends(at[:15], xy[14::-1], 0.4)).tolist() == ([0, 1] if jump else [])
 
 
 def test_the_usual_radius_is_of_all_that_was_followed():

@@ -27,7 +27,7 @@ from tracker.track.clock import PictureClock
 from tracker.track.hidden import flies, passages
 from tracker.track.possession import keep_possession
 from tracker.track.rest import PLACE_PX, RestWatch
-from tracker.track.scene_path import ScenePath, coasted, pieces
+from tracker.track.scene_path import ScenePath, coasted, loose_ends, pieces
 from tracker.track.scorer import DEFAULT, REST_S, Moment, Scorer, candidate_inputs
 from tracker.track.stretch import ALONE, STRETCH, WIDE_S, UsualRadius, stretch_inputs
 
@@ -279,6 +279,8 @@ class Scene:
             if banned is not None and banned[j] >= 0:
                 others &= ~_on_spot(m.xy, banned[j])
             margin[j] = m.odds[c] - m.odds[others].max(initial=ALONE)
+        loose = loose_ends(at, xy, self.settings.bridge_s)
+        choice[loose], xy[loose], radius[loose] = -1, np.nan, np.nan
         hidden = passages(at, xy)
         behind = np.zeros(n, dtype=bool)
         for h in hidden:

@@ -12,6 +12,9 @@ from tracker.motion.imm import BallMotion
 from tracker.motion.kalman import predict
 from tracker.motion.models import cv_model
 from tracker.track.hidden import Passage
+from tracker.track.rest import JUMP, SLACK_PX_S
+
+LOOSE = 2  # candidates at an end
 
 
 @dataclass(slots=True)
@@ -47,6 +50,32 @@ def pieces(
             found.append([])
         found[-1].append(k)
     return [(p[0], p[-1]) for p in found if len(p) >= shortest]
+
+
+def loose_ends(at: FloatArray, xy: FloatArray, apart_s: float) -> np.ndarray:
+    """bool [T]: one or two candidates at the end of a stretch, a jump away from the rest of it.
+
+    What lies at one end of a path has nothing on its other side that speaks against it.
+
+    Args:
+        at: float64 [T]. xy: float64 [T, 2] px at 1280 wide, NaN where no candidate is used.
+        apart_s: stretches are so far apart.
+    """
+    out = np.zeros(len(at), dtype=bool)
+    seen = np.flatnonzero(np.isfinite(xy[:, 0]))
+    ends = np.flatnonzero(np.diff(at[seen]) > apart_s) + 1
+    for rows in np.split(seen, ends):
+        if len(rows) < LOOSE + 3:
+            continue
+        goes_on = at[-1] - at[rows[-1]] <= apart_s  # as far as is known
+        for turn in (rows,) if goes_on else (rows, rows[::-1]):
+            head = turn[: LOOSE + 3]
+            speed = np.hypot(*np.diff(xy[head], axis=0).T) / np.maximum(np.abs(np.diff(at[head])), 1e-3)
+            for n in range(LOOSE, 0, -1):
+                if speed[n - 1] > SLACK_PX_S + JUMP * speed[n : n + 2].max():
+                    out[head[:n]] = True
+                    break
+    return out
 
 
 def coasted(x: FloatArray, p: FloatArray, dt: float, motion: BallMotion) -> tuple[FloatArray, FloatArray]:
