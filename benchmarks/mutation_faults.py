@@ -401,7 +401,7 @@ TRAJECTORY = [
          "self.multi += step.state.n_detections > 1", "self.multi += step.state.n_detections >= 1"),
     ),
     *group(
-        "tracker/track/live.py", "live_states",
+        "tracker/core/trajectory.py", "live_states",
         ("live-axes-swapped", "live lines have x and y exchanged", "b.time_s, *b.xy,", "b.time_s, *b.xy[::-1],"),
     ),
 ]  # fmt: skip

@@ -5,7 +5,8 @@
 
 The patch around the ball of frame t - delay is put at the same place of frame t, so light, blur, size and motion are a
 real ball's. Counted are the *clear* frames: both balls labelled plainly visible, at least 40 px (at 1280 wide) apart,
-and nothing else moved where the patch goes. Cameras that move are left out (the place would not be the same).
+and nothing else moved where the patch goes. ``n_detections`` counts in single frames, ``n_paths`` along paths
+through the clip. Cameras that move are left out (the place would not be the same).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from tracker.core.types import Frame, Image
 from tracker.detect.model import BallModel
 from tracker.labels.dataset import Clip, load_dataset
 from tracker.labels.schema import LabelTable
-from tracker.track.pipeline import Pipeline
+from tracker.track.pipeline import ClipRecord, Pipeline
 from tracker.video import open_video
 
 RADIUS_PX = 11.0  # of a 1280-wide picture: the ball, its streak and a soft edge
@@ -69,9 +70,9 @@ def _paste(image: Image, old: Image, x: float, y: float, radius: float) -> tuple
     return out, calm
 
 
-def count(clip: Clip, model: BallModel, config: Config, delay: int | None) -> tuple[int, int]:
-    """Clear frames, and those of them in which more than one detection was counted; without ``delay`` of all frames of
-    the clip as it is. Passes are those of a whole file."""
+def count(clip: Clip, model: BallModel, config: Config, delay: int | None) -> tuple[int, int, int]:
+    """Clear frames, and those of them with more than one detection, and with more than one path; without ``delay`` of
+    all frames of the clip as it is. Passes are those of a whole file."""
     assert clip.labels is not None
     with open_video(clip.media) as video:
         frames = [(f.index, f.time_s, f.repeated, f.image) for f in video]
@@ -79,11 +80,13 @@ def count(clip: Clip, model: BallModel, config: Config, delay: int | None) -> tu
     if delay is not None:
         images, wanted = patched(images, LabelTable.read(clip.labels), delay)
     pipeline = Pipeline(model, config, clip.width, clip.height, thorough=True)
-    seen = 0
-    for (index, time_s, repeated, _), image, counts in zip(frames, images, wanted, strict=True):
-        step = pipeline.step(Frame(index, time_s, image, repeated=repeated))
-        seen += counts and step.state.n_detections > 1
-    return sum(wanted), seen
+    record = ClipRecord()
+    for (index, time_s, repeated, _), image in zip(frames, images, strict=True):
+        record.add(pipeline.step(Frame(index, time_s, image, repeated=repeated)))
+    states = [
+        s for s, counts in zip(record.track(model, config, clip.width, clip.height), wanted, strict=True) if counts
+    ]
+    return len(states), sum(s.n_detections > 1 for s in states), sum(s.n_paths > 1 for s in states)
 
 
 def main() -> None:
@@ -105,13 +108,15 @@ def main() -> None:
     for clip in load_dataset(args.data, split=args.split):
         if clip.kind not in ("clip", "frames") or clip.labels is None:
             continue
-        two = (0, 0) if clip.name in args.moving else count(clip, model, config, args.delay)
+        two = (0, 0, 0) if clip.name in args.moving else count(clip, model, config, args.delay)
         rows.append((clip.name, *two, *count(clip, model, config, None)))
-        print("{:18s} two balls: {:4d} clear, counted {:4d}; one ball: {:4d} frames, counted {:4d}".format(*rows[-1]))
-    rows.append(("all", *(sum(r[i] for r in rows) for i in range(1, 5))))
-    table = ["| clip | clear frames | counted | share | frames as they are | multi-ball | share |", "|" + "---|" * 7]
-    for name, n, seen, m, wrong in rows:
-        table.append(f"| {name} | {n} | {seen} | {seen / max(1, n):.3f} | {m} | {wrong} | {wrong / max(1, m):.3f} |")
+        print(*rows[-1], flush=True)
+    rows.append(("all", *(sum(r[i] for r in rows) for i in range(1, 7))))
+    shares = "share by n_detections | share by n_paths"
+    table = [f"| clip | clear frames | {shares} | frames as they are | {shares} |", "|" + "---|" * 7]
+    for name, n, *seen, m, found, paths in rows:
+        two_balls, one = (" | ".join(f"{v / max(1, k):.3f}" for v in p) for k, p in ((n, seen), (m, (found, paths))))
+        table.append(f"| {name} | {n} | {two_balls} | {m} | {one} |")
     print("\n".join(table))
     if args.write:
         extra = f" --set {' '.join(args.overrides)}" if args.overrides else ""

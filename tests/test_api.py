@@ -183,7 +183,8 @@ def made() -> Trajectory:
     return Trajectory(
         np.arange(5), np.arange(5) / 10, np.stack([x, 2 * x], 1), np.full((5, 2), 100.0), np.full(5, 3.0),
         np.array([1.0, 2, nan, 1, 1]), np.array(["detected", "predicted", "lost", "detected", "detected"]),
-        np.array([0.9, nan, nan, 0.8, 0.7]), np.array([1, 0, 0, 2, 1]), 640, 360, 10.0, (4,),
+        np.array([0.9, nan, nan, 0.8, 0.7]), np.array([1, 0, 0, 2, 1]), np.array([1, 1, 0, 2, nan]), 640,
+        360, 10.0, (4,),
     )  # fmt: skip
 
 
@@ -243,7 +244,8 @@ def test_pandas_table(whole):
     pytest.importorskip("pandas")
     table = whole.to_pandas()
     assert table.columns.tolist() == [
-        "frame", "time_s", "x", "y", "vx", "vy", "radius_px", "sd_px", "status", "score", "n_detections"
+        "frame", "time_s", "x", "y", "vx", "vy", "radius_px", "sd_px", "status", "score", "n_detections",
+        "n_paths",
     ]  # fmt: skip
     np.testing.assert_array_equal(table[["x", "y"]].to_numpy(), whole.xy)
 

@@ -48,7 +48,7 @@ def test_writes_one_row_per_frame_and_a_summary(result):
     assert summary == json.loads(done.stdout)
     assert summary["frames"] == 30 and not summary["interrupted"]
     assert abs(sum(summary["share"].values()) - 1) < 0.01
-    assert {"model_hash", "config_hash", "fps_achieved", "frames_multi_candidate"} <= set(summary)
+    assert {"model_hash", "config_hash", "fps_achieved", "frames_multi_candidate", "frames_multi_path"} <= set(summary)
 
 
 def test_the_overlay_is_a_video_of_equal_length(result):

@@ -392,3 +392,23 @@ def test_the_usual_radius_is_of_all_that_was_followed():
     assert usual.with_(np.array([1.0, np.nan, 3.0])) == 2.0
     usual.add(np.array([5.0, np.nan, 5.0, 5.0]))
     assert usual.with_(np.array([1.0])) == 5.0
+
+
+@pytest.mark.parametrize(("lag_s", "other"), [(None, "flies"), (None, "rests"), (None, "beside"), (0.3, "flies")])
+def test_a_second_ball_that_is_on_its_way_is_counted(lag_s, other):
+    xy = arc(60)
+    ways = {"flies": arc(60, x0=(1500, 300), v0=(-500, -300)), "rests": np.full((60, 2), 900.0), "beside": xy + 20}
+    rng = np.random.default_rng(3)
+    both = []
+    for k, d in enumerate(claims(xy, rng, clutter=1)):
+        if 20 <= k < 45 and not 30 <= k < 33:
+            at = (ways[other][k] + rng.normal(size=2))[None]
+            d = Detections(np.vstack([d.xy, at]), np.append(d.score, 0.7), np.append(d.radius_px, 4.0))
+        both.append(d)
+    counts = np.array([s.n_paths for s in track(both, lag_s=lag_s)])
+    if lag_s is not None:
+        assert np.isnan(counts).all()
+    elif other == "flies":
+        assert counts.tolist() == [1] * 20 + [2] * 25 + [1] * 15
+    else:
+        assert (counts == 1).all()

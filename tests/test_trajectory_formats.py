@@ -28,6 +28,7 @@ def make(n: int = 60, seed: int = 0) -> Trajectory:
         np.where(lost[:, None], np.nan, rng.normal(0, 400, (n, 2)).round(1)),
         np.where(lost, np.nan, rng.uniform(2, 6, n).round(2)), np.where(lost, np.nan, rng.uniform(1, 9, n).round(2)),
         status.astype("<U9"), np.where(seen, rng.uniform(0.3, 1, n).round(4), np.nan), rng.integers(0, 3, n),
+        np.where(np.arange(n) % 5 == 0, np.nan, rng.integers(0, 3, n)),
     )  # fmt: skip
 
 
@@ -152,6 +153,7 @@ def test_live_lines_read_as_a_trajectory_without_their_stalls(tmp_path):
         ("t.csv", "frame,x,y\n0,inf,2\n", ["row 2", "finite"]),
         ("t.csv", "frame,x,y,status\n0,1,2,found\n", ["row 2", "status 'found'"]),
         ("t.csv", "frame,x,y,n_detections\n0,1,2,0.5\n", ["row 2", "'0.5'"]),
+        ("t.csv", "frame,x,y,n_paths\n0,1,2,\n1,1,2,-1\n", ["row 3", "'-1'"]),
         ("t.jsonl", '{"frame":0,"x":1,"y":2}\n\n{"frame":1,"x":1', ["row 3", "JSON"]),
         ("t.jsonl", '\n{"frame":5,"x":1,"y":2}\n{"frame":1,"x":1,"y":2}\n', ["row 3", "frame 1 after frame 5"]),
         ("t.jsonl", "[1,2]\n", ["row 1", "frame, x and y"]),

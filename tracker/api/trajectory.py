@@ -39,6 +39,7 @@ class Trajectory(core.Trajectory):
         status: str [N], one of detected, predicted, lost.
         score: float64 [N] in 0..1, NaN without a detection.
         n_detections: int64 [N], detections at or above the start threshold; more than one is a multi-ball frame.
+        n_paths: float64 [N], balls on their way, counted in whole files; NaN where it is not known.
         width, height: of the picture in px. fps: nominal frames a second. None where unknown (a loaded file).
         cuts: frame numbers that begin another scene.
     """

@@ -38,6 +38,7 @@ class Counts:
     frames: int = 0
     status: dict[str, int] = field(default_factory=lambda: {str(s): 0 for s in Status})
     multi: int = 0
+    multi_paths: int | None = None  # frames with more than one path; None where paths are not counted
     passes: dict[str, int] = field(default_factory=dict)
     cuts: list[int] = field(default_factory=list)  # frames that begin another scene
 
@@ -50,6 +51,8 @@ class Counts:
 
     def say(self, state: BallState) -> None:
         self.status[str(state.status)] += 1
+        if state.n_paths == state.n_paths:
+            self.multi_paths = (self.multi_paths or 0) + (state.n_paths > 1)
 
 
 @dataclass
@@ -225,7 +228,8 @@ def infer(
             "height": source.info.height, "fps": round(source.info.fps, 4), "seconds": round(seconds, 3),
             "fps_achieved": round(n / seconds, 2),
             "share": {k: round(v / n, 4) for k, v in counts.status.items()}, "count": counts.status,
-            "frames_multi_candidate": counts.multi, "passes": counts.passes, "cuts": counts.cuts[:10_000],
+            "frames_multi_candidate": counts.multi, "frames_multi_path": counts.multi_paths,
+            "passes": counts.passes, "cuts": counts.cuts[:10_000],
             "frames_damaged": stats.damaged,
             "frames_repeated": stats.repeated, "model": net.info.name, "model_hash": net.info.digest,
             "threshold": net.info.threshold if config.detect.threshold is None else config.detect.threshold,

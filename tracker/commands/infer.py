@@ -58,7 +58,7 @@ def command(
 
     \b
     Writes into DIR:
-      trajectory.csv   frame,time_s,x,y,vx,vy,radius_px,sd_px,status,score,n_detections (source pixels)
+      trajectory.csv   source pixels: frame,time_s,x,y,vx,vy,radius_px,sd_px,status,score,n_detections,n_paths
       summary.json     frames, fps, shares detected/predicted/lost, multi-ball frames
       overlay.mp4 ...  with --overlay, --highlight, --follow, --events
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 _SAME_S = 1e-6  # what files keep of a time
-_PER_ROW = 9  # fields of a trajectory that are columns
+_PER_ROW = 10  # fields of a trajectory that are columns
 _STATUSES = {s.value for s in Status}
 
 
@@ -41,6 +41,7 @@ class Trajectory:
         radius_px, sd_px, score: float64 [N].
         status: str [N], one of detected, predicted, lost.
         n_detections: int64 [N] detections at or above the start threshold, before tracking.
+        n_paths: float64 [N] balls on their way, NaN where it is not known (see BallState).
         width, height: of the picture in px. fps: nominal frames a second. None where unknown (most files).
         cuts: frame numbers that begin another scene.
     """
@@ -54,6 +55,7 @@ class Trajectory:
     status: np.ndarray
     score: FloatArray
     n_detections: IntArray
+    n_paths: FloatArray
     width: int | None = None
     height: int | None = None
     fps: float | None = None
@@ -79,7 +81,7 @@ class Trajectory:
         return BallState(
             int(self.frame[i]), float(self.time_s[i]), self.xy[i].copy(), self.velocity[i].copy(),
             _position_cov(self.sd_px[i]), Status(str(self.status[i])), float(self.score[i]), float(self.radius_px[i]),
-            int(self.n_detections[i]),
+            int(self.n_detections[i]), float(self.n_paths[i]),
         )  # fmt: skip
 
     def at(self, time_s: float, *, max_gap_s: float = 0.2) -> BallState:
@@ -129,6 +131,7 @@ class Trajectory:
             np.array([str(b.status) for b in s], dtype="<U9"),
             np.array([b.score for b in s], dtype=np.float64),
             np.array([b.n_detections for b in s], dtype=np.int64),
+            np.array([b.n_paths for b in s], dtype=np.float64),
         )
 
     def to_csv(self, path: str | Path) -> None:
@@ -142,7 +145,7 @@ class Trajectory:
             yield (
                 int(self.frame[i]), float(self.time_s[i]), *self.xy[i], *self.velocity[i],
                 float(self.radius_px[i]), float(self.sd_px[i]), str(self.status[i]), float(self.score[i]),
-                int(self.n_detections[i]),
+                int(self.n_detections[i]), float(self.n_paths[i]),
             )  # fmt: skip
 
     @classmethod
@@ -199,7 +202,7 @@ class Trajectory:
             raise TrackerError(
                 f"{where}, row {at[i]}: frame {frame[i]} after frame {frame[i - 1]}; frames must rise, each once"
             )
-        values = {c: numbers(c) for c in COLUMNS if c not in ("frame", "status", "n_detections")}
+        values = {c: numbers(c) for c in COLUMNS if c not in ("frame", "status", "n_detections", "n_paths")}
         xy = np.stack([values["x"], values["y"]], 1)
         if len(far := np.flatnonzero(np.isinf(xy).any(1))):
             raise TrackerError(f"{where}, row {at[far[0]]}: x,y must be finite numbers or empty")
@@ -209,7 +212,7 @@ class Trajectory:
         return cls(
             frame, values["time_s"], xy, np.stack([values["vx"], values["vy"]], 1), values["radius_px"],
             values["sd_px"], _statuses(columns.get("status"), np.isnan(xy).any(1), where, at), values["score"],
-            n_detections,
+            n_detections, numbers("n_paths", _known_counts),
         )  # fmt: skip
 
     # -- other forms --------------------------------------------------------------------------------------------------
@@ -218,7 +221,7 @@ class Trajectory:
         """The columns of the CSV file as arrays [N]."""
         arrays = (
             self.frame, self.time_s, *self.xy.T, *self.velocity.T, self.radius_px, self.sd_px, self.status, self.score,
-            self.n_detections,
+            self.n_detections, self.n_paths,
         )  # fmt: skip
         return dict(zip(COLUMNS, arrays, strict=True))
 
@@ -263,17 +266,22 @@ class TrajectoryWriter:
         file.write(",".join(COLUMNS) + "\n")
 
     def write(self, b: BallState) -> None:
-        self.write_row(
-            (b.frame, b.time_s, *b.xy, *b.velocity, b.radius_px, b.sd_px, str(b.status), b.score, b.n_detections)
-        )
+        self.write_row(row_of(b))
 
     def write_row(self, row: tuple[Any, ...]) -> None:
-        frame, time_s, x, y, vx, vy, radius, sd, status, score, n_detections = row
+        frame, time_s, x, y, vx, vy, radius, sd, status, score, n_detections, n_paths = row
         self._file.write(
             f"{frame},{_text(time_s, 6)},{_text(x, 2)},{_text(y, 2)},{_text(vx, 1)},{_text(vy, 1)},"
-            f"{_text(radius, 2)},{_text(sd, 2)},{status},{_text(score, 4)},{n_detections}\n"
+            f"{_text(radius, 2)},{_text(sd, 2)},{status},{_text(score, 4)},{n_detections},{_text(n_paths, 0)}\n"
         )
         self.rows += 1
+
+
+def row_of(b: BallState) -> tuple[Any, ...]:
+    """A state in the order of :data:`COLUMNS`."""
+    return (
+        b.frame, b.time_s, *b.xy, *b.velocity, b.radius_px, b.sd_px, str(b.status), b.score, b.n_detections, b.n_paths,
+    )  # fmt: skip
 
 
 def _position_cov(sd_px: float) -> FloatArray:
@@ -307,6 +315,12 @@ def _wholes(cells: Sequence[Any], where: str, rows: Sequence[int]) -> np.ndarray
 
 def _counts(cells: Sequence[Any], where: str, rows: Sequence[int]) -> np.ndarray:
     return _wholes([c if c or c == 0 else 0 for c in cells], where, rows)
+
+
+def _known_counts(cells: Sequence[Any], where: str, rows: Sequence[int]) -> np.ndarray:
+    """float64 [N], NaN where a cell is blank."""
+    counts = _counts([0 if c != c else c for c in cells], where, rows)
+    return np.where(np.isnan(_floats(cells, where, rows)), np.nan, counts)
 
 
 def _statuses(cells: Sequence[Any] | None, missing: np.ndarray, where: str, rows: Sequence[int]) -> np.ndarray:

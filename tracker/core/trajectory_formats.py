@@ -25,10 +25,14 @@ if TYPE_CHECKING:
 
 Rows = Sequence[int] | None  # the number of each row in its file, None: from 0
 MAX_BYTES = 1 << 30  # of a trajectory file: a day at 60 fps has 5 million rows of about 80 bytes
-COLUMNS = ("frame", "time_s", "x", "y", "vx", "vy", "radius_px", "sd_px", "status", "score", "n_detections")
+COLUMNS = (
+    "frame", "time_s", "x", "y", "vx", "vy", "radius_px", "sd_px", "status", "score", "n_detections", "n_paths",
+)  # fmt: skip
 ENDINGS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet", ".txt": "mot"}
 FILES = {"csv": "trajectory.csv", "jsonl": "trajectory.jsonl", "parquet": "trajectory.parquet", "mot": "mot.txt"}
-_DIGITS = {"time_s": 6, "vx": 1, "vy": 1, "score": 4, "x": 2, "y": 2, "radius_px": 2, "sd_px": 2}
+_DIGITS = {
+    "time_s": 6, "vx": 1, "vy": 1, "score": 4, "x": 2, "y": 2, "radius_px": 2, "sd_px": 2, "n_paths": None,
+}  # fmt: skip
 _MOT_SIDE_PX = 12.0  # of the box of a ball whose radius is unknown; such boxes are read back with that radius
 _MOT_UNSCORED = -1.0  # the format's word for "no confidence": a predicted position
 

@@ -208,6 +208,7 @@ class BallState:
         score: score of the associated detection (NaN without one).
         radius_px: ball radius (NaN when unknown).
         n_detections: detections at or above the start threshold in this frame, before tracking (see Detections).
+        n_paths: balls on their way here, this one and a second one beside it; NaN where only a whole file can tell.
     """
 
     frame: int
@@ -219,6 +220,7 @@ class BallState:
     score: float = float("nan")
     radius_px: float = float("nan")
     n_detections: int = 0
+    n_paths: float = float("nan")
 
     @property
     def sd_px(self) -> float:
@@ -230,9 +232,14 @@ class BallState:
         )
 
     @classmethod
-    def lost(cls, frame: int, time_s: float, n_detections: int = 0) -> BallState:
+    def lost(
+        cls, frame: int, time_s: float, n_detections: int = 0, n_paths: float = float("nan")
+    ) -> BallState:  # fmt: skip
         nan2 = np.full(2, np.nan)
-        return cls(frame, time_s, nan2, nan2.copy(), np.full((4, 4), np.nan), Status.LOST, n_detections=n_detections)
+        return cls(
+            frame, time_s, nan2, nan2.copy(), np.full((4, 4), np.nan), Status.LOST, n_detections=n_detections,
+            n_paths=n_paths,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,7 @@ def from_labels(table: LabelTable, options: FormatOptions | None = None) -> Traj
     return Trajectory(
         table.frame, options.times_of(table.frame), np.where(table.judged[:, None], table.xy, np.nan),
         np.full((n, 2), np.nan), table.wh.mean(axis=1) / 2, table.sd_px, np.array(status, dtype="<U9"), nan,
-        np.zeros(n, dtype=np.int64),
+        np.zeros(n, dtype=np.int64), nan,
     )  # fmt: skip
 
 

@@ -82,13 +82,13 @@ def states_of(trajectory: Trajectory) -> dict[int, BallState]:
         frame, time_s = int(trajectory.frame[i]), float(trajectory.time_s[i])
         status = Status(str(trajectory.status[i]))
         if status is Status.LOST or not np.isfinite(trajectory.xy[i]).all():
-            states[frame] = BallState.lost(frame, time_s, int(trajectory.n_detections[i]))
+            states[frame] = BallState.lost(frame, time_s, int(trajectory.n_detections[i]), float(trajectory.n_paths[i]))
             continue
         cov = np.full((4, 4), np.nan)
         cov[:2, :2] = np.eye(2) * float(trajectory.sd_px[i]) ** 2
         states[frame] = BallState(
             frame, time_s, trajectory.xy[i], velocity[i], cov, status, float(trajectory.score[i]),
-            float(trajectory.radius_px[i]), int(trajectory.n_detections[i]),
+            float(trajectory.radius_px[i]), int(trajectory.n_detections[i]), float(trajectory.n_paths[i]),
         )  # fmt: skip
     return states
 

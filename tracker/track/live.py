@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tracker.core.config import Config
+from tracker.core.trajectory import row_of
 from tracker.core.trajectory_formats import COLUMNS, record
 from tracker.core.types import BallState
 from tracker.detect.model import BallModel
@@ -48,7 +49,7 @@ class LiveState:
         if self.step is None:
             data: dict[str, Any] = {c: None for c in COLUMNS} | {"status": "lost", "n_detections": 0}
         else:
-            data = record(_row(self.step.state))
+            data = record(row_of(self.step.state))
         return data | {
             "source": self.source, "captured_s": round(self.captured_s, 4), "delay_s": round(self.delay_s, 4),
             "behind_s": None if math.isnan(self.behind_s) else round(self.behind_s, 4), "dropped": self.dropped,
@@ -56,10 +57,6 @@ class LiveState:
 
     def line(self) -> str:
         return json.dumps(self.record(), separators=(",", ":"), allow_nan=False)
-
-
-def _row(b: BallState) -> tuple[Any, ...]:
-    return (b.frame, b.time_s, *b.xy, *b.velocity, b.radius_px, b.sd_px, str(b.status), b.score, b.n_detections)
 
 
 def live_states(

@@ -11,6 +11,7 @@ nothing was seen (:mod:`tracker.motion.contacts`), and reported where it is like
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -29,6 +30,7 @@ from tracker.track.possession import keep_possession
 from tracker.track.rest import PLACE_PX, RestWatch
 from tracker.track.scene_path import ScenePath, coasted, loose_ends, pieces
 from tracker.track.scorer import DEFAULT, REST_S, Moment, Scorer, candidate_inputs
+from tracker.track.second_path import second_path
 from tracker.track.stretch import ALONE, STRETCH, WIDE_S, UsualRadius, stretch_inputs
 
 NEVER = 100.0  # nats: no path goes there
@@ -211,7 +213,7 @@ class Scene:
         """The states of all waiting frames whose moments lie up to a time and are judged.
 
         Args:
-            again: where the path rests without proof, it is searched once more without that.
+            again: where the path rests without proof, it is searched once more without that; a second path is counted.
         """
         end = self._emitted
         while end < self.judged and self._at(end) <= until_s + 1e-9:
@@ -232,13 +234,18 @@ class Scene:
         self._usual.add(path.radius[self._emitted - first : end - first])
         keep_possession(path, self.moments[first : self.judged], threshold, self._emitted - first, end - first)
         known = self._smooth(path, first, end, threshold)
+        second = None
+        if again:
+            moments, steps = self.moments[first : self.judged], self._search.steps[first:]
+            second = second_path(moments, steps, path.choice, path.xy, self._costs, s.bridge_s)
         out = []
         held = 0
         for shown in self._waiting:
             if shown.moment >= end:
                 break
             held += 1
-            out.append(_state(shown, known.get(shown.moment)))
+            count = None if second is None else int(second[shown.moment - first])
+            out.append(_state(shown, known.get(shown.moment), count))
         del self._waiting[:held]
         self._emitted = end
         self._forget(end)
@@ -391,12 +398,14 @@ class _Known:
     radius_px: float
 
 
-def _state(shown: _Shown, known: _Known | None) -> BallState:
+def _state(shown: _Shown, known: _Known | None, second: int | None) -> BallState:
+    """``second``: see :func:`second_path`; None where it is not asked for."""
+    n_paths = math.nan if second is None else max((known is not None) + min(second, 1), second)
     if known is None:
-        return BallState.lost(shown.frame, shown.time_s, shown.n_detections)
+        return BallState.lost(shown.frame, shown.time_s, shown.n_detections, n_paths)
     return BallState(
         shown.frame, shown.time_s, known.xy, known.velocity, known.cov, known.status, known.p, known.radius_px,
-        shown.n_detections,
+        shown.n_detections, n_paths,
     )  # fmt: skip
 
 
