@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tracker.core.errors import TrackerError
 from tracker.core.files import atomic_write
 from tracker.core.trajectory import Trajectory
 from tracker.core.types import FloatArray, reference_scale
@@ -84,11 +85,19 @@ def find_events(trajectory: Trajectory, width: int, cuts: Iterable[int] = ()) ->
     Args:
         width: of the picture in px.
         cuts: frames that begin another scene.
+
+    Raises:
+        TrackerError: half of the times or more do not rise.
     """
     scale = reference_scale(width)
     seen = (trajectory.status == "detected") & np.isfinite(trajectory.xy).all(1) & np.isfinite(trajectory.time_s)
     chosen = np.flatnonzero(seen)
     chosen = chosen[_fresh(trajectory.xy[chosen])]
+    rises = np.diff(np.maximum.accumulate(trajectory.time_s[chosen]), prepend=-np.inf) > 0
+    if len(chosen) > 1 and rises.mean() <= 0.5:
+        a, b = trajectory.frame[chosen[np.flatnonzero(~rises)[0] + np.array([-1, 0])]]
+        raise TrackerError(f"the times of the trajectory do not rise (frame {b} is not after frame {a}): no events")
+    chosen = chosen[rises]
     time_s, xy = trajectory.time_s[chosen], trajectory.xy[chosen] * scale
     breaks = np.diff(time_s) > LONGEST_GAP_S
     cut_at = np.array(sorted(cuts), dtype=np.int64)
