@@ -18,6 +18,7 @@ from test_render_sound import UNEVEN, heard, with_sound
 
 from tracker.app.infer import infer
 from tracker.core.config import load_config
+from tracker.core.errors import TrackerError
 from tracker.core.trajectory import Trajectory
 from tracker.render import replay
 from tracker.render.modes import Modes
@@ -154,3 +155,17 @@ def test_huge_pictures_of_a_run_have_one_encoder_at_a_time(tmp_path, monkeypatch
         assert len(times_of(tmp_path / name / "overlay.mp4")) == len(UNEVEN)
         masks.append((tmp_path / name / "masks.json").read_bytes())
     assert masks[0] == masks[1]
+
+
+@pytest.mark.parametrize(
+    ("failing", "other", "causal"), [("overlay", "highlight", True), ("highlight", "overlay", False)]
+)
+def test_an_output_that_cannot_be_written_takes_nothing_with_it(tmp_path, failing, other, causal):
+    video = with_sound(tmp_path / "clip.mp4", UNEVEN)
+    out = tmp_path / "o"
+    (out / f"{failing}.mp4" / "in the way").mkdir(parents=True)
+    with pytest.raises(TrackerError, match=f"{failing}.mp4") as caught:
+        infer(video, load_config(), out=out, overlay=True, highlight=True, causal=causal)
+    assert "\n" not in str(caught.value) and f"{other}.mp4" not in str(caught.value)
+    assert len(Trajectory.from_csv(out / "trajectory.csv")) == len(UNEVEN) == len(times_of(out / f"{other}.mp4"))
+    assert json.loads((out / "summary.json").read_text())["failed"] == [str(caught.value)]
