@@ -187,7 +187,8 @@ class Comparison:
     """Scores of one set of weights after the other on what is not taught; those from before first.
 
     New weights may be surer or less sure than the old ones of whatever they see. How far their path's log-odds are off,
-    beyond what those from before are, is estimated on both sets and taken back, unless that makes F1 worse on either.
+    beyond what those from before are, is estimated on both sets, and taken back if F1 is better on one and worse on
+    none.
     """
 
     def __init__(self, parts: Division, here: Clip, elsewhere: Sequence[Clip]) -> None:
@@ -205,7 +206,8 @@ class Comparison:
             return Attempt(share, mine, theirs)
         change, off = sure - self._before[0], round(off - self._before[1], 3)
         mine_moved, theirs_moved = (decided(seen, net, scorer.moved(off))[0] for seen in (here, elsewhere))
-        if mine_moved.f1 >= mine.f1 and theirs_moved.f1 >= theirs.f1:
+        change_f1 = (mine_moved.f1 - mine.f1, theirs_moved.f1 - theirs.f1)
+        if min(change_f1) >= 0 and max(change_f1) > 0:
             mine, theirs = mine_moved, theirs_moved
         else:
             off = 0.0
