@@ -356,7 +356,7 @@ def test_wrong_sources_are_refused(tracker, tmp_path):
 def test_wrong_options_are_refused(tracker, tennis_video, tmp_path):
     for options, words in (
         ({"overlay": True}, "out=FOLDER"), ({"max_frames": 0}, "at least 1"), ({"fps": math.nan}, "frames per second"),
-        ({"monitor": tmp_path}, "causal=True"), ({"out": tmp_path, "formats": ["xml"]}, "no trajectory form"),
+        ({"monitor": tmp_path}, "give out=FOLDER"), ({"out": tmp_path, "formats": ["xml"]}, "no trajectory form"),
     ):  # fmt: skip
         with pytest.raises(TrackerError, match=words):
             tracker.track(tennis_video, **options)

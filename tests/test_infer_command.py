@@ -49,6 +49,8 @@ def test_writes_one_row_per_frame_and_a_summary(result):
     assert summary["frames"] == 30 and not summary["interrupted"]
     assert abs(sum(summary["share"].values()) - 1) < 0.01
     assert {"model_hash", "config_hash", "fps_achieved", "frames_multi_candidate", "frames_multi_path"} <= set(summary)
+    open_ = sum(1 - float(r["score"]) for r in rows if r["x"])
+    assert summary["frames_wrong_expected"] == pytest.approx(open_, abs=0.06)
 
 
 def test_the_overlay_is_a_video_of_equal_length(result):

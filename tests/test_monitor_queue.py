@@ -170,7 +170,11 @@ def test_what_infer_and_review_print_leads_to_the_label_page(tennis_video, tmp_p
         return capsys.readouterr()
 
     monkeypatch.chdir(tmp_path)
-    out, err = said("infer", tennis_video, "--max-frames", 6, "--monitor", "my match", "--sample-rate", 1)
-    assert 'review "my match"' in out and "frame by frame, as with --causal" in err
+    out, _ = said("infer", tennis_video, "--max-frames", 6, "--monitor", "my match", "--sample-rate", 1)
+    assert 'review "my match"' in out
+    (watched,) = tmp_path.glob("runs/*/trajectory.csv")
+    before = watched.read_bytes()
+    said("infer", tennis_video, "--max-frames", 6)
+    assert watched.read_bytes() == before  # the same path through the whole file
     out, _ = said("review", "my match")
     assert out.splitlines()[-1].endswith('label "my match"')

@@ -82,7 +82,7 @@ class Tracker:
             out: folder for the files of ``tracker infer``: trajectory.csv, summary.json, and those asked for by
                 ``overlay``, ``highlight``, ``follow``, ``events`` and ``formats`` (jsonl, parquet, mot). What is
                 returned is then what the file holds (positions to 0.01 px).
-            monitor: folder of the event log and the kept pictures, with ``out`` and ``causal``.
+            monitor: folder of the event log and the kept pictures, with ``out``.
 
         Raises:
             TrackerError: no such file, no video, a live source without ``causal``, or nowhere to write.
@@ -95,8 +95,6 @@ class Tracker:
         if max_frames is not None and max_frames < 1:
             raise InputError(f"max_frames is {max_frames}; give at least 1")
         whole = not (causal or stills) and lag_s is None
-        if monitor is not None and not causal:
-            raise InputError("monitor watches the tracker frame by frame; give causal=True")
         if out is None:
             if overlay or highlight or follow or events or formats or monitor is not None:
                 raise InputError("overlay, highlight, follow, events, formats and monitor write files; give out=FOLDER")

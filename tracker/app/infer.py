@@ -39,6 +39,7 @@ class Counts:
     status: dict[str, int] = field(default_factory=lambda: {str(s): 0 for s in Status})
     multi: int = 0
     multi_paths: int | None = None  # frames with more than one path; None where paths are not counted
+    wrong: float = 0.0  # sum over the reported frames of the probability that it is not the ball
     passes: dict[str, int] = field(default_factory=dict)
     cuts: list[int] = field(default_factory=list)  # frames that begin another scene
 
@@ -51,6 +52,7 @@ class Counts:
 
     def say(self, state: BallState) -> None:
         self.status[str(state.status)] += 1
+        self.wrong += 0.0 if state.status is Status.LOST else 1 - state.score
         if state.n_paths == state.n_paths:
             self.multi_paths = (self.multi_paths or 0) + (state.n_paths > 1)
 
@@ -148,12 +150,12 @@ def infer(
             source it is written as the tracker runs.
         events: events.csv.
         causal: every state from what came before it alone. Without it a file gets the best path through what was
-            detected in all of it; cameras, streams, stdin, ``stills`` and ``monitor`` are causal anyway.
+            detected in all of it; cameras, streams, stdin and ``stills`` are causal anyway.
         lag_s: every state from what came until so long after it, of any source.
         formats: forms to write the trajectory in besides CSV (jsonl, parquet, mot).
         marks: further entries of the summary.
         progress: shows how far it has come (default: nothing).
-        monitor: folder of the event log and the kept pictures (tracker/monitor); not with ``lag_s`` or ``stills``.
+        monitor: folder of the event log and the kept pictures (tracker/monitor); not with ``stills``.
 
     Returns:
         the summary. Ctrl-C ends the run early: files, pictures of ``overlay`` and its like too, are valid for what was
@@ -172,8 +174,8 @@ def infer(
         raise TrackerError("--causal decides at once and --lag waits; give one of them")
     if lag_s is not None and stills:
         raise TrackerError("--lag finds a path through time and --stills has none; give one of them")
-    if monitor is not None and (lag_s is not None or stills):
-        raise TrackerError("--monitor watches the tracker frame by frame; leave out --lag and --stills")
+    if monitor is not None and stills:
+        raise TrackerError("--monitor watches what happens over time and --stills has none; give one of them")
     if follow and stills:
         raise TrackerError("--follow needs pictures that follow on each other and --stills has none; give one of them")
     failures = list[str]()  # outputs that could not be written; the others are all the same
@@ -186,15 +188,17 @@ def infer(
         read = [video, *([model] if isinstance(model, str | Path) else [])]
         keep_apart([folder / n for n in ("trajectory.csv", "summary.json", *names)], read)
         prepare_folder(folder)
-        late = lag_s is not None or (again and not causal and not stills and monitor is None)
+        late = lag_s is not None or (again and not causal and not stills)
         if late and not again and (overlay or highlight or follow):
             raise TrackerError(f"{source.info.name}: a live source is shown as it comes; leave out --lag")
+        watch = _watch(monitor, source, net, config)
+        each = watch.observe if watch else None
         if late:
             now, later = Modes(), Modes(overlay, highlight, follow)
             with atomic_write(folder / "trajectory.csv") as f:
                 run = track(
                     source, net, config, whole=lag_s is None, lag_s=lag_s, max_frames=max_frames, progress=progress,
-                    say=TrajectoryWriter(f).write, keep=bool(later),
+                    each=each, say=TrajectoryWriter(f).write, keep=bool(later),
                 )  # fmt: skip
         else:
             now, later = Modes(overlay, highlight, follow and not again), Modes(follow=follow and again)
@@ -203,8 +207,6 @@ def infer(
 
                 if one_at_a_time(source.info):
                     now, later = Modes(), Modes(overlay, highlight, follow)
-            watch = _watch(monitor, source, net, config)
-            each = watch.observe if watch else None
             run = _track_causal(
                 source,
                 video,
@@ -229,6 +231,7 @@ def infer(
             "fps_achieved": round(n / seconds, 2),
             "share": {k: round(v / n, 4) for k, v in counts.status.items()}, "count": counts.status,
             "frames_multi_candidate": counts.multi, "frames_multi_path": counts.multi_paths,
+            "frames_wrong_expected": round(counts.wrong, 1) if late else None,
             "passes": counts.passes, "cuts": counts.cuts[:10_000],
             "frames_damaged": stats.damaged,
             "frames_repeated": stats.repeated, "model": net.info.name, "model_hash": net.info.digest,

@@ -113,13 +113,15 @@ def command(
         shares = "  ".join(f"{k} {100 * summary['share'][k]:.1f} %" for k in ("detected", "predicted", "lost"))
         click.echo(f"{summary['frames']} frames at {summary['fps_achieved']:.1f} fps: {shares}")
         click.echo(f"multi-ball frames: {summary['frames_multi_candidate']}")
+        if summary["frames_wrong_expected"] is not None:
+            click.echo(
+                f"reported in a wrong place: about {summary['frames_wrong_expected']:.0f} frames, by its own probability"
+            )
         click.echo(f"written to {summary['out']}")
         for line in summary["notes"]:
             click.echo(f"note: {line}", err=True)
         if monitor:
             _tell(summary["monitor"], monitor)
-            if not causal and os.path.exists(videos[0]):
-                click.echo("note: with --monitor a file is decided frame by frame, as with --causal", err=True)
         if summary["interrupted"]:
             click.echo("interrupted: the files hold the frames until then", err=True)
         elif os.path.exists(videos[0]):
