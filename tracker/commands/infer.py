@@ -113,10 +113,8 @@ def command(
         shares = "  ".join(f"{k} {100 * summary['share'][k]:.1f} %" for k in ("detected", "predicted", "lost"))
         click.echo(f"{summary['frames']} frames at {summary['fps_achieved']:.1f} fps: {shares}")
         click.echo(f"multi-ball frames: {summary['frames_multi_candidate']}")
-        if summary["frames_wrong_expected"] is not None:
-            click.echo(
-                f"reported in a wrong place: about {summary['frames_wrong_expected']:.0f} frames, by its own probability"
-            )
+        if (wrong := summary["frames_wrong_expected"]) is not None:
+            click.echo(f"reported in a wrong place: about {wrong:.0f} frames, by their probability")
         click.echo(f"written to {summary['out']}")
         for line in summary["notes"]:
             click.echo(f"note: {line}", err=True)
