@@ -112,15 +112,17 @@ def test_a_slip_is_answered_with_what_to_do(args, line, capsys):
 
 
 @pytest.mark.parametrize(("sign", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-@pytest.mark.parametrize("ended_by", ["command", "nested", "closing"])
+@pytest.mark.parametrize("ended_by", ["command", "nested", "closing", "last"])
 def test_a_signal_gives_every_command_the_same_exit_code(sign, code, ended_by, capsys, monkeypatch):
     def waits() -> None:
-        with contextlib.nullcontext() if ended_by == "command" else ending_in_order():
-            if ended_by != "closing":
+        with contextlib.nullcontext() if ended_by in ("command", "last") else ending_in_order():
+            if ended_by not in ("closing", "last"):
                 signal.raise_signal(sign)
             real = signal.signal
 
-            def late(*args: object) -> object:  # the signal comes while the inner block puts the outer's handler back
+            def late(
+                *args: object,
+            ) -> object:  # the signal comes while a block puts back the handler that was there before
                 monkeypatch.setattr(signal, "signal", real)
                 signal.raise_signal(sign)
                 return real(*args)
@@ -130,4 +132,6 @@ def test_a_signal_gives_every_command_the_same_exit_code(sign, code, ended_by, c
     with pytest.raises(SystemExit) as done:
         run(click.Command("waits", callback=waits), [])
     assert done.value.code == code and capsys.readouterr().err.strip() == "interrupted"
+    if ended_by == "last":  # too late to put it back, and the program ends here
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import click
 
-from tracker.commands.common import ending_in_order
+from tracker.commands.common import Ended, ending_in_order
 from tracker.core.errors import TrackerError, without_secrets
 from tracker.core.files import keep_apart
 from tracker.core.version import __version__
@@ -113,8 +113,9 @@ def group() -> None:
 
 def run(command: click.Command, argv: Sequence[str] | None = None, prog_name: str | None = None) -> NoReturn:
     """Runs a click command; every foreseeable failure becomes one line on stderr and exit code 2."""
+    ended = Ended()
     try:
-        with ending_in_order():
+        with ending_in_order() as ended:
             code = command.main(args=argv, prog_name=prog_name, standalone_mode=False)
         sys.stdout.flush()
     except TrackerError as e:
@@ -123,7 +124,7 @@ def run(command: click.Command, argv: Sequence[str] | None = None, prog_name: st
         sys.exit(e.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
-        sys.exit(130)
+        sys.exit(ended.code)  # a signal may come as the block closes, too
     except click.UsageError as e:
         if isinstance(e, getattr(click.exceptions, "NoArgsIsHelpError", ())):  # click 8.2 calls it an error
             click.echo(e.format_message())
