@@ -394,6 +394,22 @@ def test_the_usual_radius_is_of_all_that_was_followed():
     assert usual.with_(np.array([1.0])) == 5.0
 
 
+@pytest.mark.parametrize("lag_s", [None, 0.3])
+@pytest.mark.parametrize("without", [{10}, range(40)])
+def test_a_ball_without_a_radius_is_a_ball(lag_s, without):
+    """A network of one's own may leave sizes out: the path's probability is a number, and the rest decides."""
+    xy = arc(40)
+    found = claims(xy, np.random.default_rng(0))
+    unsized = [
+        Detections(d.xy, d.score, np.full(len(d), np.nan) if k in without else d.radius_px) for k, d in enumerate(found)
+    ]
+    states = track(unsized, lag_s=lag_s)
+    assert seen(states)[5:35].all() and all(0.4 < s.score <= 1 for s in states[5:35])
+    assert np.isnan(states[10].radius_px)
+    weak = [Detections(d.xy, np.full(len(d), 1e-3), np.full(len(d), np.nan)) for d in found]
+    assert not seen(track(weak, lag_s=lag_s, config=TrackConfig(false_rate=0.01))).any()
+
+
 @pytest.mark.parametrize(("lag_s", "other"), [(None, "flies"), (None, "rests"), (None, "beside"), (0.3, "flies")])
 def test_a_second_ball_that_is_on_its_way_is_counted(lag_s, other):
     xy = arc(60)

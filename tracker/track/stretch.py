@@ -17,6 +17,7 @@ STRETCH = ("seen", "speed", "way", "bend", "margin", "radius", "radius_squared",
 NEAR_S, RADIUS_S, BEND_S, WIDE_S = 0.2, 0.3, 0.4, 0.8  # half widths of the windows
 APART_S = 0.2  # candidates further apart are not on one way
 ALONE = -8.0  # log-odds of the best competing detection where there is none
+UNKNOWN = 1.2  # log px: median over the clips of the fit of what scores above 0.7
 KEPT = 2000  # moments that say what is usual in a scene
 
 
@@ -32,8 +33,9 @@ class UsualRadius:
         del self._kept[:-KEPT]
 
     def with_(self, radius: FloatArray) -> float:
-        """The median of all that is settled and of these [N], one of which is not NaN."""
-        return float(np.nanmedian(np.concatenate([self._kept, radius])))
+        """The median of all that is settled and of these [N]; where none is known, of the footage of the fit."""
+        known = np.concatenate([self._kept, radius[np.isfinite(radius)]])
+        return float(np.median(known)) if len(known) else UNKNOWN
 
 
 def stretch_inputs(
@@ -45,10 +47,10 @@ def stretch_inputs(
     Args:
         time_s: float64 [T] rising. xy: float64 [T, 2] px at 1280 wide, NaN where no candidate is used (one is).
         margin, radius: float64 [T] of the candidate used: its log-odds above the best competing detection's, and log
-            of its radius in px at 1280 wide.
+            of its radius in px at 1280 wide, NaN where that is unknown.
         hidden: bool [T] the ball is behind something on the flight that it is seen on before and after.
         interval_s: usual time between moments.
-        usual: median log radius in this scene.
+        usual: median log radius in this scene; stands for the radius where none is known.
 
     Returns:
         float64 [T, 8], see :data:`STRETCH`: share of moments with a candidate (or hidden) and log of the
@@ -74,7 +76,8 @@ def stretch_inputs(
     begin, end = np.maximum(np.searchsorted(piece, own), lo), np.minimum(np.searchsorted(piece, own, "right"), hi)
     way = np.log1p(np.maximum(unbroken[end - 1] - unbroken[begin], 0.0))
     bend = np.log1p(_aside(at, place))
-    size = _mean(radius[known], at, time_s, RADIUS_S)
+    sized = np.flatnonzero(np.isfinite(radius))  # a detection may come without a radius
+    size = _mean(radius[sized], time_s[sized], time_s, RADIUS_S) if len(sized) else np.full(len(time_s), usual)
     return np.column_stack(
         [
             there / (last - first), speed, way, _mean(bend, at, time_s, BEND_S),
