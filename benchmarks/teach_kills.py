@@ -32,6 +32,11 @@ ARGS = [
 MADE = ("m/court.onnx", "m/court.pt")
 
 
+def hidden(folder: Path) -> set[str]:
+    """Folders in the making beside the model."""
+    return {q.name for q in (folder / "m").iterdir() if q.name.startswith(".")}
+
+
 def main() -> int:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--count", type=int, default=20)
@@ -59,6 +64,7 @@ def main() -> int:
             before = earlier()
             sign = (signal.SIGKILL, signal.SIGINT)[k % 2]
             at = rng.uniform(1.0, whole.seconds)
+            stale = hidden(folder)  # of a SIGKILL before; the next run that comes so far clears it
             done = run(ARGS, folder, (at, sign))
             fault = done.fault
             if not fault and done.code not in (0, 1, 128 + sign):
@@ -71,15 +77,15 @@ def main() -> int:
                 fault = fault or f"half taught: {same}"
             BallModel(folder / MADE[0])
             load_checkpoint(folder / MADE[1])
-            left = [q.name for q in (folder / "m").iterdir() if q.name.startswith(".")]
+            left = hidden(folder) - stale
             if left and sign is not signal.SIGKILL:
-                fault = fault or f"left over: {left}"
+                fault = fault or f"left over: {sorted(left)}"
             faults += bool(fault)
             print(f"{sign.name} at {at:.1f} s: exit {done.code}, {fault or 'ok'}", flush=True)
         again = run(ARGS, folder)
-        left = [q.name for q in (folder / "m").iterdir() if q.name.startswith(".")]
+        left = hidden(folder)
         faults += again.code not in (0, 1) or bool(left)
-        print(f"the next run: exit {again.code}, left over {left}; {faults} faults of {a.count}", flush=True)
+        print(f"the next run: exit {again.code}, left over {sorted(left)}; {faults} faults of {a.count}", flush=True)
     return 1 if faults else 0
 
 
