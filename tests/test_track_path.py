@@ -5,13 +5,13 @@ from tracker.core.config import TrackConfig
 from tracker.core.errors import TrackerError
 from tracker.core.types import CameraMotion, Detections, Status
 from tracker.track.cadence import Cadence
-from tracker.track.hidden import passages
+from tracker.track.hidden import Passage, passages
 from tracker.track.path_tracker import PathSettings, PathTracker, track_path
-from tracker.track.possession import chain, gaps
+from tracker.track.possession import chain, gaps, keep_possession
 from tracker.track.rest import RestWatch
-from tracker.track.scene_path import loose_ends
+from tracker.track.scene_path import ScenePath, loose_ends
 from tracker.track.scorer import DEFAULT, Moment, Scorer
-from tracker.track.stretch import STRETCH, UsualRadius, stretch_inputs
+from tracker.track.stretch import STRETCH, UNKNOWN, UsualRadius, stretch_inputs
 
 DT = 0.04
 
@@ -339,6 +339,30 @@ def test_a_chain_reaches_from_end_to_end_without_a_hole_and_no_faster_than_a_pla
     assert gaps(at * 10, np.isin(np.arange(21), (0, 1, 8, 20))) == []  # too long
 
 
+def test_a_sure_chain_still_needs_a_player_and_candidates_all_along():
+    at = np.arange(21) * DT
+    for speed, told in ((200.0, True), (1000.0, False)):
+        way = np.stack([100 + speed * at, np.full(21, 50.0)], axis=1)
+        assert bool(chain(at, moments_at(at, way[:, None], logit=5.0), way[0], way[-1])) == told
+    way = np.stack([100 + 100 * at, np.full(21, 50.0)], axis=1)
+    for back, told in ((12, True), (14, False)):  # 0.28 s and 0.36 s without a candidate
+        holed = [p[None] if not 5 < k < back else np.zeros((0, 2)) for k, p in enumerate(way)]
+        assert bool(chain(at, moments_at(at, holed, logit=5.0), way[0], way[-1])) == told
+
+
+def test_possession_leaves_alone_what_is_hidden_on_a_flight():
+    at, n = np.arange(21) * DT, 21
+    way = np.stack([100 + 100 * at, np.full(n, 50.0)], axis=1)
+    for hidden in ([], [Passage(4, 16, np.arange(0))]):
+        sure = (np.arange(n) <= 4) | (np.arange(n) >= 16)
+        path = ScenePath(
+            at, np.where(sure, 0, -1), np.where(sure[:, None], way, np.nan), np.where(sure, 0.8, 0.1),
+            np.zeros((n, len(STRETCH))), hidden, np.zeros(n),
+        )  # fmt: skip
+        keep_possession(path, moments_at(at, way[:, None]), 0.5, 0, n)
+        assert (path.choice[5:16] >= 0).all() == (not hidden) and path.p[10] == (0.1 if hidden else 0.8)
+
+
 def test_what_a_stretch_is_judged_by():
     at = np.arange(41) * 0.025
     xy = np.stack([500 * at, np.zeros(41)], axis=1)
@@ -398,14 +422,14 @@ def test_the_usual_radius_is_of_all_that_was_followed():
 @pytest.mark.parametrize("without", [{10}, range(40)])
 def test_a_ball_without_a_radius_is_a_ball(lag_s, without):
     """A network of one's own may leave sizes out: the path's probability is a number, and the rest decides."""
-    xy = arc(40)
-    found = claims(xy, np.random.default_rng(0))
-    unsized = [
-        Detections(d.xy, d.score, np.full(len(d), np.nan) if k in without else d.radius_px) for k, d in enumerate(found)
-    ]
-    states = track(unsized, lag_s=lag_s)
-    assert seen(states)[5:35].all() and all(0.4 < s.score <= 1 for s in states[5:35])
-    assert np.isnan(states[10].radius_px)
+    usual = 1.5 * np.exp(UNKNOWN)
+    found = claims(arc(40), np.random.default_rng(0))
+    sized, unsized = (
+        track([Detections(d.xy, d.score, np.full(len(d), r)) for r, d in zip(radii, found, strict=True)], lag_s=lag_s)
+        for radii in ([usual] * 40, [np.nan if k in without else usual for k in range(40)])
+    )
+    assert np.allclose([s.score for s in unsized], [s.score for s in sized], equal_nan=True)
+    assert seen(unsized)[5:35].all() and np.isnan(unsized[10].radius_px)
     weak = [Detections(d.xy, np.full(len(d), 1e-3), np.full(len(d), np.nan)) for d in found]
     assert not seen(track(weak, lag_s=lag_s, config=TrackConfig(false_rate=0.01))).any()
 

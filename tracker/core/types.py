@@ -205,7 +205,7 @@ class BallState:
         xy: float64 [2] source pixels, NaN when LOST.
         velocity: float64 [2] px/s, NaN when LOST.
         cov: float64 [4, 4] covariance of (x, y, vx, vy), NaN when LOST.
-        score: score of the associated detection (NaN without one).
+        score: causal, of the associated detection (NaN without one); with hindsight, the probability of the path here.
         radius_px: ball radius (NaN when unknown).
         n_detections: detections at or above the start threshold in this frame, before tracking (see Detections).
         n_paths: balls on their way here, this one and a second one beside it; NaN where only a whole file can tell.
