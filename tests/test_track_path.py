@@ -161,6 +161,12 @@ def test_rest_is_proved_by_the_way_there_or_away_and_stays_so():
         assert not out[~rest].any() and out[rest].mean() == (not proved)
 
 
+def test_a_ball_at_rest_is_as_sure_as_it_was_on_its_way():
+    x = np.concatenate([np.arange(300.0, 0.0, -20.0), np.zeros(30)])
+    p = RestWatch().judged(np.arange(45) * DT, np.stack([x, x], axis=1), np.where(x > 0, 0.9, 0.3), 0, 45)
+    assert np.allclose(p, 0.9)
+
+
 def test_weak_detections_on_one_path_are_a_ball_and_scattered_ones_are_not():
     xy, rng = arc(40), np.random.default_rng(7)
     weak = [Detections(p[None] + rng.normal(size=(1, 2)), np.array([0.45]), np.full(1, 4.0)) for p in xy]
@@ -378,6 +384,11 @@ def test_what_a_stretch_is_judged_by():
     late = xy + np.array([4.0, 0.0]) * (np.arange(41)[:, None] % 2)  # moments off, on the line
     late[20, 1] = 0.0
     assert stretch_inputs(at, late, np.full(41, 3.0), radius, open_, 0.025, 0.0)[:, STRETCH.index("bend")].max() < 1e-9
+    late[28, 0] += 40.0  # beyond its neighbour: no moment is so far off
+    x = stretch_inputs(at, late, np.where(np.arange(41) < 20, 3.0, 1.0), radius, open_, 0.025, 0.0)
+    assert x[28, STRETCH.index("bend")] > 0.1
+    assert x[10, STRETCH.index("margin")] == 3.0 and x[30, STRETCH.index("margin")] == 1.0  # within 0.2 s
+    late[28, 0] -= 40.0
     gone = np.where((np.arange(41) >= 10) & (np.arange(41) < 25), np.nan, 1.0)[:, None]
     way = []
     for hidden in (open_, np.isnan(gone[:, 0])):
@@ -416,6 +427,10 @@ def test_the_usual_radius_is_of_all_that_was_followed():
     assert usual.with_(np.array([1.0, np.nan, 3.0])) == 2.0
     usual.add(np.array([5.0, np.nan, 5.0, 5.0]))
     assert usual.with_(np.array([1.0])) == 5.0
+    for _ in range(2):
+        usual.add(np.full(1500, 2.0))
+    usual.add(np.full(1100, 3.0))
+    assert usual.with_(np.zeros(0)) == 3.0  # of the last 2,000
 
 
 @pytest.mark.parametrize("lag_s", [None, 0.3])
