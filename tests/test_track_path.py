@@ -191,6 +191,7 @@ def test_with_a_lag_states_come_in_time_and_in_order():
         states += (new := tracker.add(k, k * DT, d))
         late = max([late, *((k - s.frame) * DT for s in new)])
     assert 0.19 < late < 0.25
+    assert tracker._scene._usual.with_(np.zeros(0)) == pytest.approx(np.log(4 / 1.5))  # of what is settled
     states += tracker.finish()
     assert [s.frame for s in states] == list(range(40))
     assert np.nanmax(error(states, xy)) < 10 and seen(states).mean() > 0.8
