@@ -25,12 +25,11 @@ KEPT = 2000  # moments that say what is usual in a scene
 class UsualRadius:
     """The median of what the path followed in this scene so far."""
 
-    _kept: list[float] = field(default_factory=list)
+    _kept: FloatArray = field(default_factory=lambda: np.zeros(0))
 
     def add(self, radius: FloatArray) -> None:
         """Settled moments: log radii [N], NaN where no candidate was used."""
-        self._kept += radius[np.isfinite(radius)].tolist()
-        del self._kept[:-KEPT]
+        self._kept = np.concatenate([self._kept, radius[np.isfinite(radius)]])[-KEPT:]
 
     def with_(self, radius: FloatArray) -> float:
         """The median of all that is settled and of these [N]; where none is known, of the footage of the fit."""
