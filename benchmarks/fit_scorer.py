@@ -111,12 +111,10 @@ def stretches_of(run: Run, scorer: Scorer) -> tuple[np.ndarray, np.ndarray]:
     for scene, rows in zip(run.scenes, run.rows, strict=True):
         scene.restart()
         scene.judge(np.inf, scorer)
-        path = scene.path(0, scorer)
-        n = len(path.time_s)
-        idle = RestWatch().judged(path.time_s, path.xy, path.p, 0, n) == 0
-        if idle.any():
-            path = scene.path(0, scorer, np.where(idle, path.choice, -1))
-            idle = RestWatch().judged(path.time_s, path.xy, path.p, 0, n) == 0  # never reported, nothing to learn
+        path = scene.proved(scene.path(0, scorer), 0, scorer, RestWatch(), 0, scene.judged)
+        idle = (
+            RestWatch().judged(path.time_s, path.xy, path.p, 0, scene.judged) == 0
+        )  # never reported, nothing to learn
         s = scene.settings
         for first, last in pieces(path.choice, path.time_s, path.hidden, bridge_s=s.bridge_s, shortest=s.shortest):
             known = np.flatnonzero(path.choice[first : last + 1] >= 0) + first

@@ -137,7 +137,7 @@ def test_new_weights_that_are_less_sure_of_all_get_their_log_odds_back(monkeypat
 
     monkeypatch.setattr(lesson, "look", lambda clips, net: [net])
     monkeypatch.setattr(lesson, "decided", decide)
-    monkeypatch.setattr(lesson, "offset", lambda seen, net, scorer: 0.25 if net.sure[0] == 0.5 else 1.0)
+    monkeypatch.setattr(lesson, "offset", lambda seen, tables: 0.25 if seen[0].sure[0] == 0.5 else 1.0)
     compare = lesson.Comparison(parts, "court", ["other"])
     assert (compare(net, 0.0).offset, compare(net, 0.0).chance) == (0.0, 1.0)
     net.sure = [0.7, 0.4, 0.9]

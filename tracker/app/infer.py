@@ -208,19 +208,9 @@ def infer(
                 if one_at_a_time(source.info):
                     now, later = Modes(), Modes(overlay, highlight, follow)
             run = _track_causal(
-                source,
-                video,
-                net,
-                config,
-                folder,
-                now,
-                stills,
-                max_frames,
-                progress,
-                failures,
-                each,
+                source, video, net, config, folder, now, stills, max_frames, progress, failures, each,
                 keep=later.overlay or later.highlight,
-            )
+            )  # fmt: skip
         config, counts, interrupted, states = run.config, run.counts, run.interrupted, run.states
         seconds = time.perf_counter() - began
         stats = source.stats

@@ -198,8 +198,9 @@ class Comparison:
     def __call__(self, net: BallModel, share: float) -> Attempt:
         scorer = Scorer.of_model(net.info.extra, str(net.path))
         here, elsewhere = look([self._here], net), look(self._elsewhere, net)
-        sure = self._parts.by_label(decided(here, net, scorer.open())[1][0])
-        off = offset([*here, *elsewhere], net, scorer)
+        both = [*here, *elsewhere]
+        tables = decided(both, net, scorer.open())[1]
+        sure, off = self._parts.by_label(tables[0]), offset(both, tables)
         mine, theirs = (decided(seen, net, scorer)[0] for seen in (here, elsewhere))
         if self._before is None:
             self._before = sure, off

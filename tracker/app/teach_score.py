@@ -92,13 +92,15 @@ def decided(looked: Sequence[Looked], net: BallModel, scorer: Scorer | None = No
     return scored, [c.table for c in sorted(done.clips, key=lambda c: c.number)]
 
 
-def offset(looked: Sequence[Looked], net: BallModel, scorer: Scorer) -> float:
+def offset(looked: Sequence[Looked], tables: Sequence[FrameTable]) -> float:
     """How far the path's log-odds are off on labelled footage: Platt's intercept, held at 0 by a prior.
 
-    Every frame of a path counts, also of one that is not reported. Frames within NEAR_S are one observation.
+    Args:
+        looked: clips. tables: the frames of each, decided by an open scorer: every frame of a path counts, also of one
+            that is not reported. Frames within NEAR_S are one observation.
     """
     logit, right, weight = [], [], []
-    for seen, table in zip(looked, decided(looked, net, scorer.open())[1], strict=True):
+    for seen, table in zip(looked, tables, strict=True):
         use = table.reported & (table.visibility != 3)
         p = np.clip(table.score[use], 1e-6, 1 - 1e-6)
         logit.append(np.log(p / (1 - p)))

@@ -232,9 +232,7 @@ class BallState:
         )
 
     @classmethod
-    def lost(
-        cls, frame: int, time_s: float, n_detections: int = 0, n_paths: float = float("nan")
-    ) -> BallState:  # fmt: skip
+    def lost(cls, frame: int, time_s: float, n_detections: int = 0, n_paths: float = float("nan")) -> BallState:
         nan2 = np.full(2, np.nan)
         return cls(
             frame, time_s, nan2, nan2.copy(), np.full((4, 4), np.nan), Status.LOST, n_detections=n_detections,

@@ -8,7 +8,7 @@ fits with them, one is sought without them. Figures: benchmarks/results/occlusio
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -61,6 +61,14 @@ def passages(time_s: FloatArray, xy: FloatArray) -> list[Passage]:
                 out.append(Passage(int(seen[i]), int(seen[j]), seen[inside[off]]))
                 free = j
                 break
+    return out
+
+
+def covered(hidden: Sequence[Passage], count: int) -> np.ndarray:
+    """bool [count]: the moments inside of the passages."""
+    out = np.zeros(count, dtype=bool)
+    for h in hidden:
+        out[h.first + 1 : h.last] = True
     return out
 
 

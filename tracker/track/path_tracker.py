@@ -25,7 +25,7 @@ from tracker.motion.path import FREE, PathCosts, PathSearch, Step
 from tracker.motion.smooth import RunningSmoother
 from tracker.track.cadence import Cadence, retimed
 from tracker.track.clock import PictureClock
-from tracker.track.hidden import flies, passages
+from tracker.track.hidden import covered, flies, passages
 from tracker.track.possession import keep_possession
 from tracker.track.rest import PLACE_PX, RestWatch
 from tracker.track.scene_path import ScenePath, coasted, loose_ends, pieces
@@ -225,14 +225,13 @@ class Scene:
         context_s = s.file_context_s if again else s.context_s
         while first > self._forgotten and self._at(self._emitted) - self._at(first - 1) <= context_s:
             first -= 1
+        begin, settled = self._emitted - first, end - first
         path = self.path(first, scorer)
         if again:
-            idle = replace(self._rest).judged(path.time_s, path.xy, path.p, self._emitted - first, end - first) == 0
-            if idle.any():
-                path = self.path(first, scorer, np.where(idle, path.choice, -1))
-        path.p = self._rest.judged(path.time_s, path.xy, path.p, self._emitted - first, end - first)
-        self._usual.add(path.radius[self._emitted - first : end - first])
-        keep_possession(path, self.moments[first : self.judged], threshold, self._emitted - first, end - first)
+            path = self.proved(path, first, scorer, self._rest, begin, settled)
+        path.p = self._rest.judged(path.time_s, path.xy, path.p, begin, settled)
+        self._usual.add(path.radius[begin:settled])
+        keep_possession(path, self.moments[first : self.judged], threshold, begin, settled)
         known = self._smooth(path, first, end, threshold)
         second = None
         if again:
@@ -289,17 +288,22 @@ class Scene:
         loose = loose_ends(at, xy, self.settings.bridge_s)
         choice[loose], xy[loose], radius[loose] = -1, np.nan, np.nan
         hidden = passages(at, xy)
-        behind = np.zeros(n, dtype=bool)
         for h in hidden:
             choice[h.off], xy[h.off], radius[h.off] = -1, np.nan, np.nan
-            behind[h.first + 1 : h.last] = True
         interval = float(np.median(np.diff(at))) if n > 1 else 1 / 30
         p: FloatArray = np.zeros(n)
         inputs: FloatArray = np.zeros((n, len(STRETCH)))
         if (choice >= 0).any():
-            inputs = stretch_inputs(at, xy, margin, radius, behind, interval, self._usual.with_(radius))
+            inputs = stretch_inputs(at, xy, margin, radius, covered(hidden, n), interval, self._usual.with_(radius))
             p = scorer.probability(inputs)
         return ScenePath(at, choice, xy, p, inputs, hidden, radius)
+
+    def proved(
+        self, path: ScenePath, first: int, scorer: Scorer, rest: RestWatch, begun: int, settled: int
+    ) -> ScenePath:
+        """The path, or where it rests without proof the one that is found without that; ``rest`` stays as it is."""
+        idle = replace(rest).judged(path.time_s, path.xy, path.p, begun, settled) == 0
+        return self.path(first, scorer, np.where(idle, path.choice, -1)) if idle.any() else path
 
     def _without(self, first: int, banned: np.ndarray) -> PathSearch:
         search = PathSearch(self._costs)
@@ -315,9 +319,7 @@ class Scene:
         out: dict[int, _Known] = {}
         coasts: dict[int, _Known] = {}
         smoothers: list[RunningSmoother] = []
-        straight = np.zeros(len(at), dtype=bool)
-        for h in path.hidden:
-            straight[h.first + 1 : h.last] = True
+        straight = covered(path.hidden, len(at))
         for a, b in pieces(path.choice, at, path.hidden, bridge_s=s.bridge_s, shortest=s.shortest):
             lo, hi = np.searchsorted(at, (at[a] - s.coast_s - 1e-6, at[b] + s.coast_s + 1e-6)).tolist()
             if first + hi <= self._emitted or first + lo >= end or path.p[a : b + 1].max() < threshold:

@@ -5,9 +5,10 @@ been trained on is known. A logistic regression turns score, motion and rest of 
 along a path (tracker/motion/path.py). A second one looks at the chosen path through a window of time and says how
 likely it is the ball: that probability is reported and is held against the operating point.
 
-All coefficients are monotone by construction of the features: a higher score and steadier motion speak for a ball, rest
-for longer than the window speaks against it. They are fitted by benchmarks/fit_scorer.py on candidates of models that
-never saw the venue, half of the time with the ball's own candidates taken out, and travel in the model's metadata.
+Where physics says which way an input speaks, its coefficient may have no other sign: a higher score, steadier motion,
+a larger margin and a longer way for a ball, rest for longer than the window against it. They are fitted by
+benchmarks/fit_scorer.py on candidates of models that never saw the venue, half of the time with the ball's own
+candidates taken out, and travel in the model's metadata.
 """
 
 from __future__ import annotations
