@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -164,7 +165,7 @@ def test_everything_can_be_done_with_the_keyboard_alone(clip: Path, tab: Any) ->
         style = "getComputedStyle(document.activeElement)"
         seen = f"{style}.outlineStyle !== 'none' && parseFloat({style}.outlineWidth) >= 2"
         assert t.js(seen), "the focus must be seen"
-        assert "frame 11" in t.js("document.getElementById('timeline').getAttribute('aria-valuetext')")
+        t.until("document.getElementById('timeline').getAttribute('aria-valuetext').includes('frame 11')")
         assert not t.errors
     kept = rows(clip.with_name("court.labels.csv"))
     assert kept[10].visibility == 2 and kept[10].source == "human"
@@ -199,9 +200,18 @@ def test_a_killed_server_loses_nothing_but_at_most_the_last_action(
         t.until("document.getElementById('saved').textContent.includes('no server')")
         shot(t, "no_server")
         assert {seen[0].frame, seen[8].frame} <= set(rows(clip.with_name("court.labels.csv")))
+    t.page.route("**/events", lambda route: route.abort())  # the action is answered before the news is heard again
     with served(clip, "--port", port):
-        t.until("!oneball.state.offline && !oneball.state.pending")
+        t.until("!oneball.state.pending")
+        while seen[12].frame not in own(clip):
+            time.sleep(0.01)
+        t.page.unroute("**/events")
+        t.until("!oneball.state.offline")
         t.answered()
+        t.js(  # the answer to an action may be older than the news of what is saved
+            "import('/static/state.js').then(({ state, takeCounts }) => takeCounts({ ...state, saved: state.saved - 1 }))"
+        )
+        assert t.js("oneball.state.saved === oneball.state.revision")
         assert not t.js("oneball.state.stale")
         assert {r.frame for r in (seen[0], seen[8], seen[12])} <= own(clip)
         t.key("u")  # undo reaches back over the restart

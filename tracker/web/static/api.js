@@ -1,6 +1,6 @@
 // Talking to the server: requests, one action at a time, and the stream of news.
 
-import { state, emit, takeClip, takeCounts, takePath, takeRows, say } from "./state.js";
+import { state, emit, takeClip, takeCounts, takeSaved, takePath, takeRows, say } from "./state.js";
 
 export class Refused extends Error {
   constructor(status, body) { super(body.error ?? `the server said ${status}`); this.status = status; this.stale = body.stale; }
@@ -115,17 +115,18 @@ function news(e) {
     const was = state.offline;
     state.offline = false;
     state.upToDate = e.up_to_date;
+    takeSaved(e.saved);
     emit("connection");
     emit("progress", e.progress);
     emit("teach", e.teaching);
     if (waitForServer) { waitForServer(); waitForServer = null; }
-    const late = !state.pending && e.revision !== state.revision;
+    const late = !state.inFlight && e.revision !== state.revision;
     if (late) becomeStale("These labels were changed elsewhere while this tab was not connected.");
     else if (was || e.version !== state.path.version) loadPath();
   } else if (e.kind === "labels") {
     if (e.by !== state.tab) becomeStale(`Another tab changed these labels (${e.action}).`);
   } else if (e.kind === "saved") {
-    state.saved = e.revision;
+    takeSaved(e.revision);
     emit("written");
   } else if (e.kind === "save_failed" || e.kind === "failed") {
     emit("trouble", e.text);

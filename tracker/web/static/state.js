@@ -34,6 +34,7 @@ export function rowOf(frame) {
 export function takeClip(clip) {
   state.clip = clip;
   state.own = new Map();
+  state.saved = 0;
   takeRows(clip.rows);
   takeCounts(clip);
   const n = clip.count;
@@ -52,9 +53,12 @@ export function takeRows(rows) {
   }
 }
 
+// What was saved stays so: the news of it may come before the answer to the action.
 export function takeCounts(s) {
-  state.revision = s.revision; state.undo = s.undo; state.redo = s.redo; state.saved = Math.max(s.saved ?? 0, 0);
+  state.revision = s.revision; state.undo = s.undo; state.redo = s.redo; takeSaved(s.saved);
 }
+
+export function takeSaved(revision) { state.saved = Math.max(state.saved, revision); }
 
 // A part of the path; what it replaces is kept for a moment, so that the change can be seen.
 export function takePath(part) {
