@@ -209,7 +209,8 @@ def test_a_killed_server_loses_nothing_but_at_most_the_last_action(
         t.until("!oneball.state.offline")
         t.answered()
         t.js(  # the answer to an action may be older than the news of what is saved
-            "import('/static/state.js').then(({ state, takeCounts }) => takeCounts({ ...state, saved: state.saved - 1 }))"
+            "import('/static/state.js')"
+            ".then(({ state, takeCounts }) => takeCounts({ ...state, saved: state.saved - 1 }))"
         )
         assert t.js("oneball.state.saved === oneball.state.revision")
         assert not t.js("oneball.state.stale")
