@@ -79,6 +79,25 @@ def test_a_clock_set_back_while_a_live_source_was_silent_goes_on_after_the_silen
     ]  # fmt: skip
 
 
+def test_moments_of_arrival_are_without_jitter():
+    rng, n = np.random.default_rng(0), np.arange(100)
+
+    def steps(arrivals):
+        clock = Clock(25)
+        times = np.array([clock.feed(None, t)[0] for t in arrivals])
+        assert times[-1] == pytest.approx(arrivals[-1] - arrivals[0], abs=0.1)
+        return np.diff(times)
+
+    late = n / 10 + rng.uniform(0, 0.06, 100)  # steps of 0.04 to 0.16 s
+    assert steps(late)[16:] == pytest.approx(0.1, abs=0.01)
+    assert steps(np.delete(late, 60))[59] == pytest.approx(0.2, abs=0.06)  # a picture that never came
+    slower = steps(np.r_[n / 30, n[-1] / 30 + (n + 1) / 15])
+    assert slower[30:98] == pytest.approx(1 / 30, abs=1e-3) and slower[-60:] == pytest.approx(1 / 15, rel=0.02)
+    held = n / 10  # four pictures that came at once, and a pause
+    held[50:54] = 5.4
+    assert steps(held).min() > 0 and steps(np.where(n < 50, n / 10, n / 10 + 5))[49] == pytest.approx(5.1)
+
+
 def test_clock_marks_a_long_pause_as_gap_and_keeps_its_length():
     clock = Clock(25)
     assert [clock.feed(t) for t in (0.0, 0.04, 10.0)][2] == (10.0, True)

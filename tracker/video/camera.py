@@ -17,7 +17,7 @@ _MISSES = 50  # pictures in a row that did not come: the camera is gone
 
 
 def open_camera(number: int, config: VideoConfig) -> VideoSource:
-    """Camera ``number``; times are those of arrival.
+    """Camera ``number``; times are those of arrival, without its jitter.
 
     Raises:
         TrackerError: there is none, another program holds it, or it gives no picture.
@@ -70,7 +70,7 @@ def _read(capture: cv2.VideoCapture, rate: float, config: VideoConfig, stats: Vi
             elif size != (w, h):
                 bgr = cv2.resize(bgr, size, interpolation=cv2.INTER_AREA)
                 stats.resized += 1
-            time_s, gap = clock.feed(now)
+            time_s, gap = clock.feed(None, now)
             image = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
             yield Frame(index, time_s, image, repeated=repeats.feed(image[:, :, 1]), gap=gap)
             index += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -142,7 +143,7 @@ class Clock:
         fps: nominal rate, used until the stream has shown its own and where times are missing.
 
     A missing time is the last plus one interval, or plus what passed since on the clock of arrival, where that is
-    known. A time that does not rise (or rises by under a tenth of an interval) is put half an interval after the last,
+    known (:class:`ArrivalClock`). A time that does not rise (or rises by under a tenth of an interval) is put half an interval after the last,
     so that no speed is ever divided by nothing. A jump backwards by more than a second or forwards by more than an hour
     is a restarted clock: time goes on, with a gap, after one interval or after what passed on the clock of arrival.
 
@@ -158,7 +159,7 @@ class Clock:
         self.last_s = math.nan
         self._offset = math.nan
         self._raw: float | None = None
-        self._arrived: float | None = None
+        self._arrivals = ArrivalClock()
 
     def feed(self, time_s: float | None, arrival_s: float | None = None) -> tuple[float, bool]:
         """Takes a frame's own time (None: it has none) and returns (time in s, there is a gap before it).
@@ -172,8 +173,7 @@ class Clock:
             time_s = None  # a clock that stands still is none
         else:
             self._raw = time_s
-        passed = None if arrival_s is None or self._arrived is None else arrival_s - self._arrived
-        self._arrived = arrival_s
+        passed = None if arrival_s is None else self._arrivals.feed(arrival_s)
         if math.isnan(self.last_s):
             self.last_s = 0.0
             self.mended += time_s is None and arrival_s is None
@@ -215,6 +215,37 @@ class Clock:
             return True
         self.interval += 0.1 * (step - self.interval)
         return False
+
+
+class ArrivalClock:
+    """Moments of arrival without the jitter of network and machine: a phase-locked loop.
+
+    A picture is due one interval, the mean of the last :data:`PICTURES`, after the one before; what it comes late or
+    early moves its moment by :data:`GAIN` of that. One that comes later than :data:`LATE` of an interval, so that a
+    picture was left out on the way or the source paused, is taken at its arrival. Moments rise, and are an interval
+    ahead of arrival at most.
+    """
+
+    PICTURES, SETTLED, GAIN, LATE = 16, 4, 0.1, 0.75
+
+    def __init__(self) -> None:
+        self._arrived: deque[float] = deque(maxlen=self.PICTURES + 1)
+        self._moment = math.nan
+
+    def feed(self, arrival_s: float) -> float | None:
+        """Takes a picture's arrival; returns the seconds since the picture before, None for the first."""
+        before, self._moment = self._moment, arrival_s
+        late_s = arrival_s - self._arrived[-1] if self._arrived else 0.0
+        if late_s > Clock.GAP_S:
+            self._arrived.clear()
+        self._arrived.append(arrival_s)
+        if len(self._arrived) > self.SETTLED:
+            interval = (arrival_s - self._arrived[0]) / (len(self._arrived) - 1)
+            late_s = arrival_s - before - interval
+            if late_s < self.LATE * interval:
+                step = min(interval + self.GAIN * late_s, arrival_s + interval - before)
+                self._moment = before + max(step, 0.05 * interval)
+        return None if math.isnan(before) else self._moment - before
 
 
 def sane_fps(*stated: object, default: float = 25.0) -> float:
