@@ -145,8 +145,8 @@ class Clock:
     A missing time is the last plus one interval, or plus what passed since on the clock of arrival, where that is
     known (:class:`ArrivalClock`). A time that does not rise (or rises by under a tenth of an interval) is put half an
     interval after the last, so that no speed is ever divided by nothing. A jump backwards by more than a second or
-    forwards by more than an hour is a restarted clock: time goes on, with a gap, after one interval or after what passed
-    on the clock of arrival.
+    forwards by more than an hour is a restarted clock: time goes on, with a gap, after one interval or what passed on
+    the clock of arrival.
 
     Attributes:
         interval: usual time between frames, s. last_s: the last time given. mended, jumps: counts so far.
