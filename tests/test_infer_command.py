@@ -12,6 +12,8 @@ import sys
 import time
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 
 from tracker.core.trajectory import Trajectory
@@ -321,3 +323,33 @@ def test_the_whole_file_writes_a_row_per_frame_and_an_overlay(tennis_video, tmp_
     assert Trajectory.from_csv(tmp_path / "trajectory.csv").frame.tolist() == list(range(30))
     assert (tmp_path / "overlay.mp4").stat().st_size > 1000
     assert_refused(run("infer", tennis_video, "--lag", "0.3", "--stills", "--out", tmp_path), "--stills")
+
+
+def test_slow_motion_is_followed_as_the_scene_was(tennis_video, tmp_path):
+    from tracker.app.infer import track
+    from tracker.core.config import load_config
+    from tracker.detect.model import BallModel
+    from tracker.video import open_video
+
+    slow = tmp_path / "slow.mp4"
+    with av.open(str(tennis_video)) as source, av.open(str(slow), "w") as out:
+        stream = out.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.pts is not None:
+                packet.pts, packet.dts, packet.duration = packet.pts * 8, (packet.dts or 0) * 8, 8 * packet.duration
+                packet.stream = stream
+                out.mux(packet)
+    seen = []
+    for path, setting in ((tennis_video, []), (slow, ["video.capture_fps=30"])):
+        config, causal = load_config(overrides=setting), []
+        with open_video(path, config=config.video) as video:
+            run = track(
+                video, BallModel(), config, whole=True, max_frames=15, each=lambda s, c=causal: c.append(s.state)
+            )
+        seen.append([*causal, *run.states])
+    assert sum(s.status == "detected" for s in seen[0]) >= 20
+    for a, b in zip(*seen, strict=True):
+        assert a.status == b.status and b.time_s == pytest.approx(8 * a.time_s, abs=1e-3)
+        assert b.xy == pytest.approx(a.xy, abs=0.1, nan_ok=True)
+        assert b.velocity == pytest.approx(a.velocity / 8, abs=1, nan_ok=True)
+        assert np.sqrt(b.cov[2, 2]) == pytest.approx(np.sqrt(a.cov[2, 2]) / 8, rel=0.05, nan_ok=True)

@@ -570,3 +570,16 @@ def test_packets_that_are_no_pictures_count_nowhere(tmp_path, unit):
 def test_protected_files_of_other_containers_are_named(tmp_path, head):
     (tmp_path / "a.wmv").write_bytes(head + bytes(range(256)) * 40)
     assert "encrypted (DRM)" in refused(tmp_path / "a.wmv")
+
+
+@pytest.mark.parametrize(("taken", "given", "times"), [("240.000000", None, 8), ("29.97", None, 1), ("240", 60, 2)])
+def test_slow_motion_keeps_its_times_and_tells_those_of_the_scene(tmp_path, taken, given, times):
+    marked = {"metadata": {"com.android.capture.fps": taken}, "container_options": {"movflags": "use_metadata_tags"}}
+    path = encode(tmp_path / "slow.mp4", scenes(6), fps=30, **marked)
+    with open_video(path, config=VideoConfig(capture_fps=given)) as video:
+        frames = list(video)
+    assert video.info.slow_motion == pytest.approx(times)
+    assert [f.time_s for f in frames] == pytest.approx([i / 30 for i in range(6)], abs=1e-3)
+    assert [f.scene_s for f in frames] == pytest.approx([i / 30 / times for i in range(6)], abs=1e-3)
+    told = f"taken at {30 * times} pictures a second and shown at 30: motion is judged {times} times as fast"
+    assert (told in video.stats.notes) == (times > 1)

@@ -40,10 +40,12 @@ def encode(
     form: str | None = None,
     container_options: dict[str, str] | None = None,
     options: dict[str, str] | None = None,
+    metadata: dict[str, str] | None = None,
 ) -> Path:
     """Encodes RGB pictures (or ready frames) with the given times, as plainly as FFmpeg can."""
     with av.open(str(path), "w", format=form, options=container_options or {}) as out:
         stream = None
+        out.metadata.update(metadata or {})
         for i, picture in enumerate(pictures):
             frame = picture if isinstance(picture, av.VideoFrame) else av.VideoFrame.from_ndarray(picture, "rgb24")
             if stream is None:

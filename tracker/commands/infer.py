@@ -34,6 +34,9 @@ from tracker.commands.common import (
 @click.option("--tiles", is_flag=True, help="Full passes in tiles at full working scale: costly, for large pictures.")
 @click.option("--false-rate", type=click.FloatRange(0.001, 0.5), metavar="P", help="May be wrong of what is reported.")
 @click.option("--fps", type=float, metavar="N", help="Frame rate of a folder of pictures (default 25).")
+@click.option(
+    "--capture-fps", type=float, metavar="N", help="Slow motion: pictures a second when it was taken (120, 240 ...)."
+)
 @click.option("--max-frames", type=click.IntRange(min=1), metavar="N", help="Stop after N frames.")
 @click.option(
     "--format", "forms", metavar="LIST", default="", help="Also write these, with commas between: jsonl,parquet,mot."
@@ -52,7 +55,7 @@ def command(
     aspect: str | None, events: bool, causal: bool, lag_s: float | None, stills: bool, tiles: bool, fps: float | None,
     max_frames: int | None, forms: str, jobs: int | None, ray: str | None, force: bool, monitor: str | None,
     sample_rate: float | None, false_rate: float | None, as_json: bool, quiet: bool, stream: int | None,
-    config_path: str | None, overrides: tuple[str, ...],
+    config_path: str | None, overrides: tuple[str, ...], capture_fps: float | None,
 ) -> None:  # fmt: skip
     """Track the ball in VIDEO: a file, a folder of pictures, a camera number, a stream address, or - for stdin.
 
@@ -81,6 +84,8 @@ def command(
         overrides = (*overrides, f"track.false_rate={false_rate}")
     if aspect is not None:
         overrides = (*overrides, f"follow.aspect='{aspect}'")
+    if capture_fps is not None:
+        overrides = (*overrides, f"video.capture_fps={capture_fps}")
     overrides = choosing(stream, overrides)
     config = load_config(config_path, [*(["detect.tile_scale=1"] if tiles else []), *overrides])
     sections, keys = "video detect track", ""

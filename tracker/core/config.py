@@ -34,6 +34,8 @@ class VideoConfig:
     open_timeout_s: float = Field(default=10.0, gt=0)  # network streams
     # which stream of a file is read, as FFmpeg numbers them; None: the one that players show
     stream: int | None = Field(default=None, ge=0)
+    # pictures a second when the video was taken (slow motion); None: as the file says, else the rate it is shown at
+    capture_fps: float | None = Field(default=None, gt=0, le=100_000)
 
 
 @dataclass(config=_STRICT)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import cv2
@@ -88,10 +88,12 @@ class Frame:
     Attributes:
         own: of a picture that is fitted into another shape (the source changed in mid-stream): the same in its own
             pixels, and the part of it that fills this frame.
+        slow_motion: how many times slower the scene is shown than it was (1: as it was).
     """
 
     __slots__ = (
-        "_image", "_lazy", "_luma", "_resample", "gap", "height", "index", "own", "repeated", "time_s", "width",
+        "_image", "_lazy", "_luma", "_resample", "gap", "height", "index", "own", "repeated", "slow_motion", "time_s",
+        "width",
     )  # fmt: skip
 
     def __init__(
@@ -122,6 +124,12 @@ class Frame:
         self._image, self._lazy = image, lazy
         self._resample, self._luma = resample, luma
         self.own: tuple[Frame, Region] | None = None
+        self.slow_motion = 1.0
+
+    @property
+    def scene_s(self) -> float:
+        """Seconds of the scene, where :attr:`time_s` is what the source shows: what motion is measured in."""
+        return self.time_s / self.slow_motion
 
     @property
     def image(self) -> Image:
@@ -229,6 +237,15 @@ class BallState:
             float(np.sqrt(max(0.0, (self.cov[0, 0] + self.cov[1, 1]) / 2)))
             if np.isfinite(self.cov[0, 0])
             else float("nan")
+        )
+
+    def slowed(self, times: float) -> BallState:
+        """The same in the time of a source that shows the scene so many times slower than it was."""
+        if times == 1:
+            return self
+        rate = np.r_[1.0, 1.0, 1 / times, 1 / times]
+        return replace(
+            self, time_s=self.time_s * times, velocity=self.velocity / times, cov=self.cov * np.outer(rate, rate)
         )
 
     @classmethod

@@ -70,18 +70,18 @@ class Pipeline:
             self.reset()
         if frame.repeated and len(self.detector.history):
             nothing = Detections.empty()
-            state = self.tracker.step(frame.index, frame.time_s, _counted(nothing, self._candidates), repeated=True)
-            return Step(frame, state, nothing, None, False, "repeat")
+            state = self.tracker.step(frame.index, frame.scene_s, _counted(nothing, self._candidates), repeated=True)
+            return Step(frame, state.slowed(frame.slow_motion), nothing, None, False, "repeat")
         grey, *scale = small_picture(frame)
         camera, cut = self._camera.update(grey, *scale)
         if cut:
             self.detector.history.clear()
         self.detector.history.push(frame, camera)
-        expected = None if cut else self.tracker.prediction(frame.time_s, camera)
+        expected = None if cut else self.tracker.prediction(frame.scene_s, camera)
         detections, passes = self.attention.detect(expected)
         self._candidates = detections.n_detections
-        state = self.tracker.step(frame.index, frame.time_s, detections, camera=camera, cut=cut)
-        return Step(frame, state, detections, camera, cut, passes, grey)
+        state = self.tracker.step(frame.index, frame.scene_s, detections, camera=camera, cut=cut)
+        return Step(frame, state.slowed(frame.slow_motion), detections, camera, cut, passes, grey)
 
     def still(self, frame: Frame) -> Step:
         """One picture by itself, without a tracker: the best detection, if it is good enough."""
@@ -107,6 +107,7 @@ class SizedPipeline:
     def step(self, frame: Frame, *, still: bool = False) -> Step:
         seen, part = frame.own or (frame, None)
         seen.repeated, seen.gap = frame.repeated, frame.gap  # a capture may have changed its mind
+        seen.slow_motion = frame.slow_motion
         if self._pipeline is None or self._size != (seen.width, seen.height):
             self._size = (seen.width, seen.height)
             self._pipeline = Pipeline(self._model, self._config, *self._size, thorough=self._thorough)
@@ -176,7 +177,7 @@ class ClipRecord:
         self.detections.append(_counted(step.detections, step.state.n_detections) if repeats else step.detections)
         self.camera.append(step.camera)
         self.frames.append(step.frame.index)
-        self.times_s.append(step.frame.time_s)
+        self.times_s.append(step.frame.scene_s)
         self.repeated.append(repeats)
         self.gaps.append(step.frame.gap or step.cut)
 
@@ -199,7 +200,8 @@ class Hindsight:
     A source whose picture size changes in mid-stream starts again with the new size.
 
     Args:
-        lag_s: each state is final so long after its frame; None: a whole file, as late as it takes.
+        lag_s: each state is final so long after its frame, in seconds of the source; None: a whole file, as late as
+            it takes.
     """
 
     def __init__(self, model: BallModel, config: Config, lag_s: float | None = None) -> None:
@@ -209,21 +211,23 @@ class Hindsight:
         self._config, self._lag_s = config.track, lag_s
         self._scorer = Scorer.of_model(model.info.extra, str(model.path))
         self._tracker: PathTracker | None = None
-        self._size = (0, 0)
+        self._size, self._slow = (0, 0), 1.0
 
     def add(self, step: Step) -> list[BallState]:
         """Takes in a step; returns the states that are final now."""
         frame, out = step.frame, []
         if self._tracker is None or self._size != (frame.width, frame.height):
             out = self.finish()
-            self._size = (frame.width, frame.height)
-            self._tracker = self._make(*self._size, self._config, self._scorer, lag_s=self._lag_s)
+            self._size, self._slow = (frame.width, frame.height), frame.slow_motion
+            lag_s = None if self._lag_s is None else self._lag_s / self._slow
+            self._tracker = self._make(*self._size, self._config, self._scorer, lag_s=lag_s)
         repeats = step.passes == "repeat"
         found = _counted(step.detections, step.state.n_detections) if repeats else step.detections
-        return out + self._tracker.add(
-            frame.index, frame.time_s, found, camera=step.camera, repeated=repeats, gap=frame.gap or step.cut
+        final = self._tracker.add(
+            frame.index, frame.scene_s, found, camera=step.camera, repeated=repeats, gap=frame.gap or step.cut
         )
+        return out + [s.slowed(self._slow) for s in final]
 
     def finish(self) -> list[BallState]:
         """The states of all frames that still wait."""
-        return self._tracker.finish() if self._tracker else []
+        return [s.slowed(self._slow) for s in self._tracker.finish()] if self._tracker else []

@@ -236,6 +236,7 @@ class _Stream:
         hint = self._ending.promised_frames if not live else None
         info = VideoInfo(
             self.name, first.width, first.height, rate, hint, live, self.kind, self._aspect, stream.index,
+            1.0 if live else streams.slow_motion(container, rate),
         )  # fmt: skip
         return VideoSource(info, _Ahead(first, frames), self.stats)
 

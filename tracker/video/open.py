@@ -6,6 +6,7 @@ import os
 import re
 import stat
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,14 +18,9 @@ SCHEMES = ("rtsp", "rtsps", "http", "https", "udp", "rtp", "tcp", "rtmp", "srt")
 
 
 def open_video(
-    source: str | Path,
-    *,
-    config: VideoConfig | None = None,
-    stills: bool = False,
-    fps: float | None = None,
-    stdin: BinaryIO | None = None,
-    arrival: bool = False,
-) -> VideoSource:
+    source: str | Path, *, config: VideoConfig | None = None, stills: bool = False, fps: float | None = None,
+    stdin: BinaryIO | None = None, arrival: bool = False,
+) -> VideoSource:  # fmt: skip
     """Opens anything that yields frames. The first picture is decoded at once, so a bad source fails here.
 
     Args:
@@ -43,9 +39,27 @@ def open_video(
     Raises:
         TrackerError: one line saying what is wrong with the source.
     """
+    config = config or VideoConfig()
+    opened = _open(source, config, stills, fps, stdin, arrival)
+    info = opened.info
+    if config.capture_fps is not None:
+        if info.is_live:
+            opened.close()
+            raise TrackerError(f"{info.name} shows the scene as it happens; leave out --capture-fps")
+        info = opened.info = replace(info, slow_motion=config.capture_fps / info.fps)
+    if info.slow_motion != 1:
+        opened.stats.note(
+            f"taken at {info.slow_motion * info.fps:.4g} pictures a second and shown at {info.fps:.4g}: "
+            f"motion is judged {info.slow_motion:.3g} times as fast"
+        )
+    return opened
+
+
+def _open(
+    source: str | Path, config: VideoConfig, stills: bool, fps: float | None, stdin: BinaryIO | None, arrival: bool
+) -> VideoSource:
     from tracker.video import container, folder, pages
 
-    config = config or VideoConfig()
     text = os.fspath(source)
     if fps is not None and not 0.1 <= fps <= 1000:
         raise TrackerError(f"{fps} frames per second is not possible; give a rate between 0.1 and 1000")

@@ -30,6 +30,7 @@ class VideoInfo:
         pixel_aspect: width of a pixel as shown, divided by its height (4/3: 960x720 is shown as 1280x720).
             Coordinates are in stored pixels all the same.
         stream: number of the stream that is read, as FFmpeg counts; None where there is nothing to choose.
+        slow_motion: how many times slower the scene is shown than it was.
     """
 
     name: str
@@ -41,6 +42,7 @@ class VideoInfo:
     kind: str
     pixel_aspect: float = 1.0
     stream: int | None = None
+    slow_motion: float = 1.0
 
 
 @dataclass(slots=True)
@@ -118,6 +120,7 @@ class VideoSource:
 
     def __next__(self) -> Frame:
         frame = next(self._frames)
+        frame.slow_motion = self.info.slow_motion
         self.stats.read += 1
         self.stats.repeated += frame.repeated
         self.stats.gaps += frame.gap

@@ -15,6 +15,7 @@ from tracker.core.errors import TrackerError
 from tracker.video.reasons import codec_in
 
 # FFmpeg's names of what has no picture to follow: covers, chapter thumbnails, single stills
+SLOW_MOTION_FPS = 100.0  # what cameras take slow motion at, 120 or more; a recording of 60 may be of 30 in the dark
 _PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 
 
@@ -56,6 +57,18 @@ def others(container: Any, stream: Any) -> str:
         return ""
     listed = ", ".join(map(describe, streams))
     return f"{len(streams)} video streams: {listed}; stream {stream.index} is read (--stream chooses another)"
+
+
+def slow_motion(container: Any, fps: float) -> float:
+    """How many times slower the scene is shown at ``fps`` pictures a second than it was, as a camera's file says.
+
+    Android cameras write the rate of capture; a normal recording has it, too, and may be slower in the dark.
+    """
+    try:
+        taken = float(container.metadata.get("com.android.capture.fps", 0))
+    except ValueError:
+        return 1.0
+    return taken / fps if SLOW_MOTION_FPS <= taken <= 100_000 and taken >= 1.5 * fps else 1.0
 
 
 def describe(stream: Any) -> str:
