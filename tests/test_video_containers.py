@@ -3,7 +3,9 @@
 import csv
 import io
 import struct
+import threading
 from fractions import Fraction
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import av
 import numpy as np
@@ -388,12 +390,34 @@ def test_a_last_picture_that_stays_long_is_no_early_end(tmp_path):
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "git lfs pull"),
         (b"PK\x03\x04" + bytes(100), "archive"),
         (bytes(100_000), "zeros"),
+        (b'{"error": "quota exceeded"}', """is text, not a video (it begins with '{"error": "quota exceeded"}')"""),
+        (b"\xff\xd8\xff\xe0" + bytes(100), "JPEG picture"),
+        (b"\0\0\0\x18ftypheic" + bytes(100), "HEIF picture"),
+        (b"a.mp4".ljust(257, b"\0") + b"ustar\0", "archive"),
     ],
 )
 def test_what_is_no_video_is_named(tmp_path, text, words):
     (tmp_path / "x.mp4").write_bytes(text)
     assert words in refused(tmp_path / "x.mp4")
     assert words in refused("-", stdin=Unseekable(text))
+
+
+def test_what_a_web_server_sends_in_place_of_a_video_is_named(tmp_path):
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"<!DOCTYPE html><html>Sign in</html>")
+
+        def log_message(self, *_): ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        words = refused(f"http://127.0.0.1:{server.server_port}/watch?v=1")
+        server.shutdown()
+    assert words.endswith("/watch is a web page, not a video (an error or login page saved under the video's name?)")
+    (tmp_path / "a.mp4").symlink_to("gone.mp4")
+    assert "a link to gone.mp4, which is missing" in refused(tmp_path / "a.mp4")
 
 
 class Unseekable(io.RawIOBase):

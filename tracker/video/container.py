@@ -140,7 +140,13 @@ def open_network(url: str, config: VideoConfig, fps: float | None) -> VideoSourc
     timeout = (config.open_timeout_s, config.open_timeout_s)
 
     def connect() -> Any:
-        return _connect(url, shown, options, config, timeout)
+        try:
+            return _connect(url, shown, options, config, timeout)
+        except TrackerError:
+            web = parts.scheme in ("http", "https") and not parts.password
+            if other := reasons.of_head(reasons.fetch_head(url, config.open_timeout_s) if web else b""):
+                raise TrackerError(f"{shown} {other}") from None
+            raise
 
     live = parts.scheme not in ("http", "https")
     name = safe_name(f"{parts.hostname or 'stream'}{parts.path}")

@@ -85,7 +85,8 @@ def _open(
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
-        raise TrackerError(f"no such file or folder: {path}") from None
+        gone = f" (a link to {os.readlink(path)}, which is missing)" if path.is_symlink() else ""
+        raise TrackerError(f"no such file or folder: {path}{gone}") from None
     except OSError as e:
         raise TrackerError(f"cannot read {path}: {(e.strerror or str(e)).lower()}") from e
     if stat.S_ISDIR(mode):

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import http.client
 import re
+import urllib.request
 from pathlib import Path
 
 HEAD = 4096  # bytes of a source that tell what it is
 _PLAYLISTS = (b"#EXTM3U", b"[playlist]", b"ffconcat version", b"<MPD", b"<ASX", b"<asx", b"<playlist", b"<smil")
+_PICTURES = (  # name, offset and mark
+    ("JPEG", 0, b"\xff\xd8\xff"), ("PNG", 0, b"\x89PNG"), ("TIFF", 0, b"II*\0"), ("TIFF", 0, b"MM\0*"),
+    ("HEIF", 4, b"ftyphei"), ("HEIF", 4, b"ftypmif1"), ("AVIF", 4, b"ftypavif"), ("WebP", 8, b"WEBP"), ("PDF", 0, b"%PDF"),
+)  # fmt: skip
 _TS, _M2TS = 188, 192
 _NEAR = 1 << 20  # bytes at the beginning, and four times as many at the end, in which names of codecs are looked for
 _WMDRM = bytes.fromhex("fbb3112223bdd211b4b700a0c955fc6e")  # ASF: content encryption object
@@ -27,8 +33,15 @@ def of_head(head: bytes) -> str:
         return "is a web page, not a video (an error or login page saved under the video's name?)"
     if start.startswith(b"version https://git-lfs"):
         return "is a Git LFS pointer, not a video; fetch the file with git lfs pull"
-    if start.startswith((b"PK\x03\x04", b"Rar!", b"7z\xbc\xaf", b"\x1f\x8b")):
+    if start.startswith((b"PK\x03\x04", b"Rar!", b"7z\xbc\xaf", b"\x1f\x8b")) or head[257:262] == b"ustar":
         return "is an archive, not a video; unpack it first"
+    if picture := next((name for name, at, mark in _PICTURES if head[at:].startswith(mark)), None):
+        return f"is a {picture} picture, not a video; give it the ending of one, or convert it to JPEG or PNG"
+    if len(text) >= 8 and all(32 <= c < 127 or c >= 128 or c in b"\t\r\n" for c in text):
+        line = text.splitlines()[0][:40].decode("utf-8", "replace").strip()
+        return (
+            f"is text, not a video (it begins with '{line}'); an error message or a link saved under the video's name?"
+        )
     if len(head) >= 64 and not any(head):
         return "begins with nothing but zeros (an unfinished download or recording?); copy it again"
     if _WMDRM in head or (head[:4] == b"\x1aE\xdf\xa3" and _MKV_KEYS in head):
@@ -51,6 +64,15 @@ def read_head(path: Path) -> bytes:
         with path.open("rb") as f:
             return f.read(64 * _TS)
     except OSError:
+        return b""
+
+
+def fetch_head(url: str, timeout_s: float) -> bytes:
+    """The first bytes of what a web server sends; b"" where it sends nothing."""
+    try:
+        with urllib.request.urlopen(url, timeout=timeout_s) as answer:  # noqa: S310 the caller knows that it is http
+            return bytes(answer.read1(64 * _TS))
+    except (OSError, ValueError, http.client.HTTPException):
         return b""
 
 
