@@ -299,9 +299,14 @@ def test_times_count_from_the_first_picture_wherever_the_clock_starts(tmp_path, 
 # -- clocks ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("form", "codec"), [("h264", "libx264"), ("mjpeg", "mjpeg"), ("mpeg2video", "mpeg2video")])
-def test_a_stream_without_times_is_counted_at_the_given_rate(tmp_path, form, codec):
-    pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+@pytest.mark.parametrize(
+    ("form", "codec", "pix_fmt"),
+    [
+        ("h264", "libx264", "yuv420p"), ("mjpeg", "mjpeg", "yuvj420p"), ("mpeg2video", "mpeg2video", "yuv420p"),
+        ("image2pipe", "mjpeg", "yuvj420p"), ("image2pipe", "png", "rgb24"),
+    ],
+)  # fmt: skip
+def test_a_stream_without_times_is_counted_at_the_given_rate(tmp_path, form, codec, pix_fmt):
     path = encode(tmp_path / f"r.{form}", scenes(12), codec=codec, pix_fmt=pix_fmt, form=form)
     frames, video = read(path, fps=50)
     assert [f.time_s for f in frames] == pytest.approx([i / 50 for i in range(len(frames))], abs=1e-6)
@@ -342,6 +347,18 @@ def test_files_that_end_early_say_so(tmp_path, name, options):
         assert video.stats.promised_s == pytest.approx(2.4, abs=0.1)
     # what is left of a last packet may decode in one way or another
     same_at_any_place(cut, [0, len(frames) - 4, 11, 3])
+
+
+def test_pieces_of_a_stream_that_begin_late_do_not_end_early(tmp_path):
+    fragments = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+    path = encode(tmp_path / "a.mp4", scenes(60), options={"g": "15"}, container_options=fragments)
+    data = path.read_bytes()
+    moofs = [at - 4 for at in range(len(data)) if data[at : at + 4] == b"moof"]
+    (tmp_path / "b.mp4").write_bytes(data[: moofs[0]] + data[moofs[2] : moofs[3]])
+    frames, video = read(tmp_path / "b.mp4")
+    assert len(frames) == 15 and frames[0].time_s == 0 and not video.stats.truncated and not video.stats.notes
+    (tmp_path / "c.mp4").write_bytes(data[: moofs[0]] + data[moofs[2] : moofs[3] - 400])
+    assert read(tmp_path / "c.mp4")[1].stats.truncated
 
 
 @pytest.mark.parametrize(("name", "codec"), [("w.ts", "libx264"), ("w.wmv", "wmv2"), ("w.mpg", "mpeg2video")])
@@ -391,7 +408,7 @@ def test_a_last_picture_that_stays_long_is_no_early_end(tmp_path):
         (b"PK\x03\x04" + bytes(100), "archive"),
         (bytes(100_000), "zeros"),
         (b'{"error": "quota exceeded"}', """is text, not a video (it begins with '{"error": "quota exceeded"}')"""),
-        (b"\xff\xd8\xff\xe0" + bytes(100), "JPEG picture"),
+        (b"\0\0\0\x18styp" + bytes(100), "initialisation segment"),
         (b"\0\0\0\x18ftypheic" + bytes(100), "HEIF picture"),
         (b"a.mp4".ljust(257, b"\0") + b"ustar\0", "archive"),
     ],

@@ -36,16 +36,17 @@ from tracker.video.source import ARRIVAL, COUNTED, OWN, Clock, VideoInfo, VideoS
 _log = logging.getLogger(__name__)
 
 # Demuxers that read one file and nothing else: no playlists (hls, concat, dash), no image sequences, no devices.
+# Pictures one behind the other in one stream (jpeg_pipe: cameras, image2pipe) are a video.
 FORMATS = (
-    "3g2,3gp,apng,asf,av1,avi,dirac,dv,f4v,flv,gif,h261,h263,h264,hevc,ivf,m4v,m4a,matroska,mj2,mjpeg,mov,mp4,mpeg,mpegts,"
-    "mpegtsraw,mpegvideo,mpjpeg,mxf,nut,obu,ogg,rm,swf,vc1,vvc,webm,wtv,yuv4mpegpipe"
+    "3g2,3gp,apng,asf,av1,avi,dirac,dv,f4v,flv,gif,h261,h263,h264,hevc,ivf,jpeg_pipe,m4v,m4a,matroska,mj2,mjpeg,mov,mp4,mpeg,mpegts,"
+    "mpegtsraw,mpegvideo,mpjpeg,mxf,nut,obu,ogg,png_pipe,rm,swf,vc1,vvc,webm,wtv,yuv4mpegpipe"
 )
 _NETWORK_PROTOCOLS = "rtsp,rtsps,http,https,httpproxy,tls,tcp,udp,rtp,srtp,rtmp,srt,crypto"
 _HEADS_APART = {"h264", "hevc", "vvc", "mpeg2video", "mpeg4", "vc1"}  # codecs with headers of their own in the stream
 _RECONNECTS = 5
 _DEMUX_RETRIES = 16  # read errors in a row after which a file has ended
 _REORDERED = 3  # pictures that may be shown after the last one of the file
-NO_TIMESTAMPS = 0x80  # AVFMT_NOTIMESTAMPS: the times that FFmpeg gives such packets are made up
+_NO_TIMESTAMPS = 0x80  # AVFMT_NOTIMESTAMPS
 
 
 def open_file(path: Path, config: VideoConfig, fps: float | None) -> VideoSource:
@@ -171,6 +172,11 @@ def _connect(
         raise TrackerError(f"cannot open {shown}: {_reason(e, shown)}") from e
 
 
+def without_times(container: Any) -> bool:
+    """Whether the times that FFmpeg gives the packets of this container are made up."""
+    return bool(container.format.flags & _NO_TIMESTAMPS) or container.format.name.endswith("_pipe")
+
+
 def _reason(e: Exception, shown: str) -> str:
     if isinstance(e, av.error.InvalidDataError) or (
         isinstance(e, (av.error.EOFError, ValueError)) and "://" not in shown
@@ -224,7 +230,7 @@ class _Stream:
             live = self.is_live or (self.kind == "stream" and not container.duration)
             self.is_live = live
             self.arrival = self.arrival or (live and self.kind == "stream")
-            if container.format.flags & NO_TIMESTAMPS:
+            if without_times(container):
                 self._clock_kind = ARRIVAL if self.arrival else COUNTED
                 if not self.arrival:
                     rate = sane_fps(self.fps, getattr(stream.codec_context, "framerate", None), stream.guessed_rate)

@@ -33,6 +33,8 @@ class Ending:
         seconds = stream.duration * base if stream.duration and base else None
         if seconds is not None and stream.frames and container.format.name == "avi":
             seconds = stream.frames / rate  # FFmpeg's estimate from the index, which a cut file lacks
+        if seconds is not None and not stream.frames and "mp4" in container.format.name and seconds > start_s:
+            seconds -= start_s  # of fragments FFmpeg tells the end
         told = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", "").strip())
         if told:
             seconds = int(told[1]) * 3600 + int(told[2]) * 60 + float(told[3]) - start_s

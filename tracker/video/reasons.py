@@ -10,8 +10,9 @@ from pathlib import Path
 HEAD = 4096  # bytes of a source that tell what it is
 _PLAYLISTS = (b"#EXTM3U", b"[playlist]", b"ffconcat version", b"<MPD", b"<ASX", b"<asx", b"<playlist", b"<smil")
 _PICTURES = (  # name, offset and mark
-    ("JPEG", 0, b"\xff\xd8\xff"), ("PNG", 0, b"\x89PNG"), ("TIFF", 0, b"II*\0"), ("TIFF", 0, b"MM\0*"),
-    ("HEIF", 4, b"ftyphei"), ("HEIF", 4, b"ftypmif1"), ("AVIF", 4, b"ftypavif"), ("WebP", 8, b"WEBP"), ("PDF", 0, b"%PDF"),
+    ("TIFF", 0, b"II*\0"), ("TIFF", 0, b"MM\0*"),
+    ("HEIF", 4, b"ftyphei"), ("HEIF", 4, b"ftypmif1"), ("AVIF", 4, b"ftypavif"), ("WebP", 8, b"WEBP"),
+    ("PDF", 0, b"%PDF"),
 )  # fmt: skip
 _TS, _M2TS = 188, 192
 _NEAR = 1 << 20  # bytes at the beginning, and four times as many at the end, in which names of codecs are looked for
@@ -35,6 +36,8 @@ def of_head(head: bytes) -> str:
         return "is a Git LFS pointer, not a video; fetch the file with git lfs pull"
     if start.startswith((b"PK\x03\x04", b"Rar!", b"7z\xbc\xaf", b"\x1f\x8b")) or head[257:262] == b"ustar":
         return "is an archive, not a video; unpack it first"
+    if head[4:8] in (b"styp", b"moof", b"sidx"):
+        return "is a piece of a stream without its header; put the initialisation segment before it (cat INIT PIECE)"
     if picture := next((name for name, at, mark in _PICTURES if head[at:].startswith(mark)), None):
         return f"is a {picture} picture, not a video; give it the ending of one, or convert it to JPEG or PNG"
     if len(text) >= 8 and all(32 <= c < 127 or c >= 128 or c in b"\t\r\n" for c in text):
@@ -70,7 +73,7 @@ def read_head(path: Path) -> bytes:
 def fetch_head(url: str, timeout_s: float) -> bytes:
     """The first bytes of what a web server sends; b"" where it sends nothing."""
     try:
-        with urllib.request.urlopen(url, timeout=timeout_s) as answer:  # noqa: S310 the caller knows that it is http
+        with urllib.request.urlopen(url, timeout=timeout_s) as answer:
             return bytes(answer.read1(64 * _TS))
     except (OSError, ValueError, http.client.HTTPException):
         return b""

@@ -366,7 +366,7 @@ def _index(path: Path, config: VideoConfig) -> Index | None:
     except (av.error.FFmpegError, OSError, ValueError):
         whole = False  # cut off: what came before it counts
     finally:
-        no_clock = opened.format.flags & container.NO_TIMESTAMPS
+        no_clock = container.without_times(opened)
         opened.close()
     stamps.sort()
     if not stamps or not keys or not tick or no_clock or len(set(stamps)) < len(stamps):
