@@ -45,6 +45,9 @@ def test_usual_containers(tmp_path, name, codec):
 def test_variable_frame_rate_keeps_its_times(tmp_path):
     times = [0, 0.04, 0.1, 0.14, 0.3, 0.31, 0.5]
     frames, video = read(encode(tmp_path / "v.mp4", scenes(7), times_s=times))
+    assert not video.stats.notes
+    contradicting = read(encode(tmp_path / "b.mkv", scenes(9), times_s=[i / 1000 for i in range(9)]))[1]
+    assert "8 of 9 times are missing or do not rise: counted there, usually 40 ms a frame" in contradicting.stats.notes
     assert [f.time_s for f in frames] == pytest.approx(times, abs=1e-3)
     assert not any(f.gap for f in frames) and video.stats.timestamps_mended == 0
 
@@ -66,7 +69,7 @@ def test_clock_mends_what_is_missing_repeated_or_backwards():
     out = [clock.feed(t) for t in given]
     times = [t for t, _ in out]
     assert (np.diff(times) > 0).all() and times[0] == 0
-    assert times[:6] == pytest.approx([0, 0.04, 0.06, 0.12, 0.16, 0.20], abs=0.01)
+    assert times[:6] == pytest.approx([0, 0.04, 0.08, 0.12, 0.16, 0.20], abs=0.01)
     assert [gap for _, gap in out] == [False] * 6 + [True, False, True, False]
     assert times[-1] < 1
 
@@ -77,6 +80,17 @@ def test_a_clock_set_back_while_a_live_source_was_silent_goes_on_after_the_silen
     assert [clock.feed(*g) for g in given] == [
         (0.0, False), (pytest.approx(0.04), False), (pytest.approx(12.0), True), (pytest.approx(12.04), False),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("step_s", [0.0, 1e-4, 1e-3, -0.01])
+def test_a_clock_that_is_worth_nothing_is_counted(step_s):
+    clock = Clock(25)
+    given = [(0.0, False), *(clock.feed(5 + step_s * i) for i in range(200))][1:]
+    assert not any(gap for _, gap in given) and clock.jumps == 0
+    assert np.diff([t for t, _ in given])[6:] == pytest.approx(0.04, rel=0.15)
+    once = Clock(25)  # one glitch moves nothing that comes after it
+    times = [once.feed(t)[0] for t in (0, 0.04, 0.08, 0.07, 0.16, 0.2, 0.24)]
+    assert times == pytest.approx([0, 0.04, 0.08, 0.1, 0.16, 0.2, 0.24], abs=0.01) and once.mended == 1
 
 
 def test_moments_of_arrival_are_without_jitter():

@@ -415,6 +415,11 @@ class _Stream:
 
     def _end(self, frames: int, clock: Clock) -> None:
         """The source has ended: as it promised?"""
+        if self.stats.timestamps_mended > max(2, frames // 100):
+            self._note(
+                f"{self.stats.timestamps_mended} of {frames} times are missing or do not rise: "
+                f"counted there, usually {clock.interval * 1000:.3g} ms a frame"
+            )
         cut = self.path is not None and reasons.is_cut(self.path)
         short = self._ending.is_short(clock.interval) and not clock.jumps
         if cut or short or self.stats.truncated:

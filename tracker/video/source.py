@@ -146,8 +146,9 @@ class Clock:
         fps: nominal rate, used until the stream has shown its own and where times are missing.
 
     A missing time is the last plus one interval, or plus what passed since on the clock of arrival, where that is
-    known (:class:`ArrivalClock`). A time that does not rise (or rises by under a tenth of an interval) is put half an
-    interval after the last, so that no speed is ever divided by nothing. A jump backwards by more than a second or
+    known (:class:`ArrivalClock`). A time that stands still is a missing one. One that is set back a little (or rises by
+    under a tenth of an interval) is put half an interval after the last, so that no speed is ever divided by nothing;
+    after :data:`BROKEN` such in a row the clock is worth nothing, and one interval after another is counted. A jump backwards by more than a second or
     forwards by more than an hour is a restarted clock: time goes on, with a gap, after one interval or what passed on
     the clock of arrival.
 
@@ -155,7 +156,7 @@ class Clock:
         interval: usual time between frames, s. last_s: the last time given. mended, jumps: counts so far.
     """
 
-    BACK_S, AHEAD_S, GAP_S = 1.0, 3600.0, 1.0
+    BACK_S, AHEAD_S, GAP_S, BROKEN = 1.0, 3600.0, 1.0, 5
 
     def __init__(self, fps: float) -> None:
         self.interval = 1.0 / fps
@@ -163,6 +164,7 @@ class Clock:
         self.last_s = math.nan
         self._offset = math.nan
         self._raw: float | None = None
+        self._in_a_row = 0  # times mended one after the other
         self._arrivals = ArrivalClock()
 
     def feed(self, time_s: float | None, arrival_s: float | None = None) -> tuple[float, bool]:
@@ -173,7 +175,7 @@ class Clock:
         """
         if time_s is not None and not math.isfinite(time_s):
             time_s = None
-        if arrival_s is not None and time_s is not None and time_s == self._raw:
+        if time_s is not None and time_s == self._raw:
             time_s = None  # a clock that stands still is none
         else:
             self._raw = time_s
@@ -196,9 +198,14 @@ class Clock:
             self._offset = now - time_s
         elif step < 0.1 * self.interval:
             self.mended += 1
-            now = self.last_s + 0.5 * self.interval
+            self._in_a_row += 1
+            broken = self._in_a_row >= self.BROKEN
+            now = self.last_s + (1.0 if broken else 0.5) * self.interval
+            if broken:
+                self._offset = now - time_s
         else:
             gap = self._follow(step)
+            self._in_a_row = 0
         self.last_s = now
         return now, gap
 
