@@ -146,11 +146,11 @@ class Clock:
         fps: nominal rate, used until the stream has shown its own and where times are missing.
 
     A missing time is the last plus one interval, or plus what passed since on the clock of arrival, where that is
-    known (:class:`ArrivalClock`). A time that stands still is a missing one. One that is set back a little (or rises by
-    under a tenth of an interval) is put half an interval after the last, so that no speed is ever divided by nothing;
-    after :data:`BROKEN` such in a row the clock is worth nothing, and one interval after another is counted. A jump backwards by more than a second or
-    forwards by more than an hour is a restarted clock: time goes on, with a gap, after one interval or what passed on
-    the clock of arrival.
+    known (:class:`ArrivalClock`). A time that stands still is a missing one. One that is set back a little (or rises
+    by under a tenth of an interval) is put half an interval after the last, so that no speed is ever divided by
+    nothing; after :data:`BROKEN` such in a row the clock is worth nothing, and one interval after another is counted.
+    A jump backwards by more than a second or forwards by more than an hour is a restarted clock: time goes on, with a
+    gap, after one interval or what passed on the clock of arrival.
 
     Attributes:
         interval: usual time between frames, s. last_s: the last time given. mended, jumps: counts so far.
