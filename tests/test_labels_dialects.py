@@ -76,6 +76,25 @@ def test_dialects_of_own_files(tmp_path: Path, name: str) -> None:
     assert Trajectory.from_csv(path).xy.tolist() == [list(v) for v in BALL.values()]
 
 
+@pytest.mark.parametrize(
+    "names", ["Frame,Visibility,X,Y", "frame,visibility,x,y", "file name,visibility,x-coordinate,y-coordinate"]
+)
+def test_shares_of_the_picture_become_pixels_and_half_a_position_is_refused(tmp_path: Path, names: str) -> None:
+    path = tmp_path / "a.csv"
+    name = "{:06d}.jpg" if "name" in names else "{}"
+    rows = [(name.format(f), 1, (x + 0.5) / 1280, (y + 0.5) / 720) for f, (x, y) in BALL.items()]
+    path.write_text("\n".join([names, *(",".join(map(str, r)) for r in rows)]) + "\n")
+    asked = options(first_frame=0)
+    got = read_format(path, None, asked)
+    assert np.allclose(got.xy, list(BALL.values()), atol=0.1)
+    assert f"{path}: positions from 0 to 1 are shares of the picture: scaled to 1280x720" in asked.notes
+    with pytest.raises(TrackerError, match=r"shares of the picture, which needs the size of the picture; give --size"):
+        read_format(path, None, FormatOptions(first_frame=0))
+    path.write_text(f"{names}\n{name.format(0)},1,5,\n")
+    with pytest.raises(TrackerError, match="half a position|x,y are missing"):
+        read_format(path, None, options())
+
+
 def test_a_number_that_may_be_a_thousand_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text('Frame,Visibility,X,Y\n0,1,"1,234",5\n')

@@ -12,6 +12,7 @@ from tracker.core.tables import header_of, skip_preamble
 from tracker.labels.formats import foreign
 from tracker.labels.formats.common import FormatOptions, read_json
 from tracker.labels.formats.mot import is_header
+from tracker.labels.formats.sizes import in_pixels
 from tracker.labels.schema import LabelTable, decode_text
 
 __all__ = ["FORMATS", "WRITABLE", "Format", "FormatOptions", "detect_format", "read_format", "write_format"]
@@ -134,9 +135,8 @@ def read_format(path: str | Path, name: str | None = None, options: FormatOption
     if not path.exists():
         raise TrackerError(f"no such file: {path}")
     name = name or detect_format(path)
-    if name == OWN:
-        return LabelTable.read(path)
-    return _module(name).read(path, options or FormatOptions())
+    options = options or FormatOptions()
+    return in_pixels(LabelTable.read(path) if name == OWN else _module(name).read(path, options), options, path)
 
 
 def write_format(path: str | Path, table: LabelTable, name: str, options: FormatOptions | None = None) -> list[str]:

@@ -285,6 +285,16 @@ def read_table(
         raise TrackerError(f"{path}, row {n + 1}: not valid CSV ({e})") from e
 
 
+def pair(row: Mapping[str, str], names: Sequence[str], where: str) -> tuple[float, float]:
+    """The position in two columns; -1, -1 where both are empty."""
+    cells = [row[n.lower()] for n in names]
+    if (cells[0] == "") != (cells[1] == ""):
+        empty, there = (names[0], 1) if cells[0] == "" else (names[1], 0)
+        raise TrackerError(f"{where}: {empty} is empty beside {names[there]} '{cells[there][:40]}'; half a position")
+    x, y = (number(c or "-1", where, n) for c, n in zip(cells, names, strict=True))
+    return x, y
+
+
 def no_position(x: float, y: float) -> bool:
     """A pair that files write where there is no position: missing, 0,0, or no part of it above 0 (-1,-1; -1,0)."""
     return not (np.isfinite(x) and np.isfinite(y)) or max(x, y) <= 0

@@ -52,3 +52,17 @@ def stated(item: dict[str, object], width: str = "width", height: str = "height"
     values = [item.get(k) for k in (width, height)]
     w, h = (int(v) if isinstance(v, int | float) and not isinstance(v, bool) and 0 < v < 1 << 20 else 0 for v in values)
     return w, h
+
+
+def in_pixels(table: LabelTable, options: FormatOptions, where: object) -> LabelTable:
+    """The labels in px where a file tells positions as shares of the picture: three or more, all from 0 to 1.
+
+    Raises:
+        TrackerError: the picture's size, which this needs, is not known.
+    """
+    there = table.xy[np.isfinite(table.xy).all(axis=1)]
+    if len(np.unique(there, axis=0)) < 3 or there.min() < 0 or there.max() > 1:
+        return table
+    size = np.array(options.size(f"{where}: positions from 0 to 1 are shares of the picture, which"))
+    options.note(f"{where}: positions from 0 to 1 are shares of the picture: scaled to {size[0]}x{size[1]}")
+    return replace(table, xy=table.xy * size - 0.5, wh=table.wh * size, sd_px=table.sd_px * float(np.sqrt(size.prod())))

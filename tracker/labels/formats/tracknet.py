@@ -19,11 +19,11 @@ from tracker.labels.formats.common import (
     known,
     lost,
     no_position,
+    pair,
     read_table,
     spot,
     whole,
 )
-from tracker.labels.formats.common import number as parse
 from tracker.labels.numbering import frames_in_names, placed
 from tracker.labels.schema import LabelTable
 
@@ -60,7 +60,7 @@ def read(path: Path, options: FormatOptions) -> LabelTable:
         if visibility == 0:
             rows.add(n, frame_of[k], 0, source=options.source)
             continue
-        x, y = (parse(row[c] or "-1", where, c) for c in COLUMNS[2:4])
+        x, y = pair(row, COLUMNS[2:4], where)
         if no_position(x, y):
             empty += 1
             continue

@@ -20,11 +20,11 @@ from tracker.labels.formats.common import (
     known,
     lost,
     no_position,
+    pair,
     read_table,
     spot,
     whole,
 )
-from tracker.labels.formats.common import number as parse
 from tracker.labels.numbering import placed
 from tracker.labels.schema import LabelTable
 
@@ -41,7 +41,7 @@ def read(path: Path, options: FormatOptions) -> LabelTable:
             raise TrackerError(f"{where}: unknown Visibility {seen}; it is 0 or 1")
         if seen < 0:  # nobody judged it
             continue
-        x, y = (parse(row[c] or "-1", where, c.upper()) for c in ("x", "y"))
+        x, y = pair(row, COLUMNS[2:4], where)
         found.append((n, whole(row["frame"], where, "Frame"), seen, x, y))
     frame_of = placed((r[1] for r in found), options, str(path), counts_from=0)
     rows, empty = Collector(str(path)), 0
