@@ -91,7 +91,7 @@ def test_shares_of_the_picture_become_pixels_and_half_a_position_is_refused(tmp_
     with pytest.raises(TrackerError, match=r"shares of the picture, which needs the size of the picture; give --size"):
         read_format(path, None, FormatOptions(first_frame=0))
     path.write_text(f"{names}\n{name.format(0)},1,5,\n")
-    with pytest.raises(TrackerError, match="half a position|x,y are missing"):
+    with pytest.raises(TrackerError, match=r"half a position|x,y are missing"):
         read_format(path, None, options())
 
 
