@@ -414,6 +414,14 @@ def test_bad_targets_are_refused(target, words):
         open_sink(target, load_config().live)
 
 
+def test_only_json_lines_are_continued(tmp_path):
+    for name, content in (("t.csv", b"frame,time_s\n"), ("v.mp4", b"\0\0\0\x20ftyp")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(TrackerError, match="holds no JSON lines"):
+            open_sink(str(tmp_path / name), load_config().live, append=True)
+        assert (tmp_path / name).read_bytes() == content
+
+
 # -- preview ---------------------------------------------------------------------------------------
 
 

@@ -74,9 +74,16 @@ def _open_file(path: Path, append: bool) -> IO[str]:
         if not append and path.is_file() and path.stat().st_size:
             raise TrackerError(f"{path} exists already; give another name, or --append to continue it")
         path.parent.mkdir(parents=True, exist_ok=True)
+        if append and path.is_file() and path.stat().st_size and not _begins_with_a_brace(path):
+            raise TrackerError(f"{path} holds no JSON lines, which --append could continue; give another name")
         return path.open("a" if append else "w", encoding="utf-8", buffering=1)  # by lines: readable while it grows
     except OSError as e:
         raise TrackerError(f"cannot write {path}: {(e.strerror or str(e)).lower()}; give another place") from e
+
+
+def _begins_with_a_brace(path: Path) -> bool:
+    with path.open("rb") as f:
+        return f.read(1) == b"{"
 
 
 def _standard_output() -> Sink:
