@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import http.client
 import json
 import logging
 import socket
@@ -14,6 +15,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -61,6 +63,18 @@ def ask(address: str, headers: dict[str, str], data: bytes | None = None) -> tup
             return reply.status, {k.lower(): v for k, v in reply.headers.items()}
     except urllib.error.HTTPError as e:
         return e.code, {k.lower(): v for k, v in e.headers.items()}
+
+
+@pytest.mark.parametrize(("name", "first"), [("Origin", "http://evil.example"), ("Sec-Fetch-Site", "cross-site")])
+def test_of_two_headers_of_a_kind_none_is_believed(server: tuple[str, str], name: str, first: str) -> None:
+    address = urlsplit(server[0])
+    ours = {"Origin": f"http://{address.netloc}", "Sec-Fetch-Site": "same-origin"}[name]
+    with closing(http.client.HTTPConnection(address.netloc, timeout=30)) as connection:
+        connection.putrequest("GET", f"/{server[1]}")
+        for value in (first, ours):
+            connection.putheader(name, value)
+        connection.endheaders()
+        assert connection.getresponse().status == 400
 
 
 @pytest.mark.parametrize(("headers", "code"), HOSTILE, ids=lambda v: str(v)[:60])

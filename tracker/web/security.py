@@ -23,6 +23,8 @@ MAX_REQUESTS = 48  # at a time from one address: a browser opens six, each tab k
 BODY_S = 20.0  # for each part of a body
 SEND_S = 30.0  # for a client to take what was sent
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+# headers that are judged here: of two of a kind each reader may believe another one
+_ONCE = {"host", "origin", "sec-fetch-site", "sec-fetch-mode", "sec-fetch-dest", "content-type", "authorization"}
 HEADERS = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
@@ -61,7 +63,8 @@ class Guard:
             await self.app(scope, receive, send)
             return
         headers = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
-        refusal = self._refusal(scope, headers)
+        twice = {k for k, n in Counter(k.decode("latin-1").lower() for k, _ in scope["headers"]).items() if n > 1}
+        refusal = (400, "a header comes twice") if twice & _ONCE else self._refusal(scope, headers)
         client = scope["client"][0] if scope.get("client") else ""
         if refusal is None and self._active[client] >= MAX_REQUESTS:
             refusal = 503, "too many requests at a time; close some tabs"
