@@ -13,7 +13,7 @@ import pytest
 from tests.video_clips import encode, scenes
 from tracker.core.config import Config
 from tracker.core.errors import TrackerError
-from tracker.video import open_video
+from tracker.video import open_video, seek
 from tracker.video.seek import SeekingReader, SequentialReader, agrees, open_reader
 from tracker.web.frames import FrameServer, PictureCache
 from tracker.web.session import ClipSession, ClipSpec
@@ -71,14 +71,16 @@ def test_a_file_without_presentation_times_is_read_in_order(tmp_path: Path) -> N
         np.testing.assert_array_equal(reader.read(row).image, truth[row])
 
 
-def test_the_fallback_reads_every_frame_too(clip: Path) -> None:
+def test_the_fallback_reads_every_frame_too(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from tracker.core.config import VideoConfig
 
     with open_video(clip) as video:
         reader = SequentialReader(clip, VideoConfig(), video.info)
-    truth = decoded(clip)
-    for row in (5, 6, 30, 4):
+    truth, opened = decoded(clip), []
+    monkeypatch.setattr(seek, "open_video", lambda *a, **k: opened.append(1) or open_video(*a, **k))
+    for row in (5, 6, 58, 58, *range(57, 40, -1), 59, 4, 3):
         np.testing.assert_array_equal(reader.read(row).image, truth[row])
+    assert len(opened) == 2  # once, and once more for frame 4
 
 
 def test_a_folder_keeps_the_numbers_of_its_pictures(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import bisect
 import contextlib
 import itertools
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -33,6 +34,7 @@ from tracker.video.source import Clock, VideoInfo
 Passing = Callable[[int, Frame], None]
 _COMPARED = 6  # pictures at the beginning that must be those of the packets
 _MAX_AHEAD = 12  # frames decoded on rather than sought, when a key frame lies between
+_KEPT_BYTES, _MOST_KEPT = 128 << 20, 48  # of decoded pictures, where going back means reading from the start
 _SKIPS = {"hevc", "vvc"}  # decoders that pass over pictures whose references are lost, without a word
 _TELLS_NO_END = {"mpegts", "mpeg", "asf"}  # containers that may end anywhere: the last picture may lack its end
 _BY_BYTES = {"mpegts", "mpeg", "mpegvideo"}  # containers without an index, in which a place in the file is exact
@@ -248,7 +250,7 @@ class SeekingReader:
 
 
 class SequentialReader:
-    """Decodes from the start whenever it has to go back."""
+    """Decodes from the start whenever it has to go back further than the last pictures, which it keeps."""
 
     def __init__(self, path: Path, config: VideoConfig, info: VideoInfo) -> None:
         self.info, self._path, self._config = info, path, config
@@ -258,13 +260,18 @@ class SequentialReader:
         self.time_s: FloatArray = np.array([t for _, t in seen], dtype=np.float64)
         self._source: Any = None
         self._at = -1
+        kept = _KEPT_BYTES // (info.width * info.height * 5)  # planes, and RGB of those that were asked for
+        self._kept: deque[tuple[int, Frame]] = deque(maxlen=max(1, min(_MOST_KEPT, kept)))
 
     def read(self, row: int, passing: Passing | None = None) -> Frame:
+        if (frame := dict(self._kept).get(row)) is not None:
+            return frame
         if self._source is None or row <= self._at:
             self.close()
             self._source, self._at = open_video(self._path, config=self._config, fps=self.info.fps), -1
         for frame in self._source:
             self._at += 1
+            self._kept.append((self._at, frame))
             if self._at == row:
                 return frame
             if passing is not None:
@@ -275,6 +282,7 @@ class SequentialReader:
         if self._source is not None:
             self._source.close()
             self._source = None
+        self._kept.clear()
 
 
 class FolderReader:
