@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from tracker.core.config import ModelConfig, load_config  # noqa: E402
 from tracker.core.errors import TrackerError  # noqa: E402
 from tracker.detect.model import bundled_model  # noqa: E402
 from tracker.labels.dataset import load_dataset  # noqa: E402
+from tracker.learn import mining, trainer  # noqa: E402
 from tracker.learn.backbones import build  # noqa: E402
 from tracker.learn.cache import cache_clips  # noqa: E402
 from tracker.learn.checkpoint import load_checkpoint, model_from  # noqa: E402
@@ -25,7 +28,7 @@ from tracker.learn.crops import CropSampler  # noqa: E402
 from tracker.learn.export import export_onnx, parity, parity_views  # noqa: E402
 from tracker.learn.loss import Targets, one_ball_loss  # noqa: E402
 from tracker.learn.mining import HardPlaces, mine  # noqa: E402
-from tracker.learn.network import Maps, coordinates  # noqa: E402
+from tracker.learn.network import STRIDE, Maps, coordinates  # noqa: E402
 from tracker.learn.overfit import overfit_batch, verdict  # noqa: E402
 from tracker.learn.trainer import train  # noqa: E402
 
@@ -167,6 +170,29 @@ def test_hard_places_reach_the_sampler_and_are_not_the_ball(clips, tmp_path):
     assert {k: v.tolist() for k, v in reader.places.items()} == {k: v.tolist() for k, v in found.items()}
 
 
+def test_the_strongest_false_peaks_of_a_frame_are_mined(clips, monkeypatch):
+    class Peaks(torch.nn.Module):
+        """A weak peak at the top left, a strong one at the bottom right."""
+
+        config = SimpleNamespace(frames=3)
+
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, x, roi):
+            heat = torch.full((1, 1, x.shape[-2] // STRIDE, x.shape[-1] // STRIDE), -9.0)
+            heat[0, 0, 2, 2], heat[0, 0, -3, -3] = 0.0, 3.0
+            return SimpleNamespace(heat=heat)
+
+    monkeypatch.setattr(mining, "BALL_REACH_PX", -1.0)
+    (both,) = mine(Peaks(), clips[:1], np.random.default_rng(0), n_frames=1, working_width=640).values()
+    assert len(both) == 2 and (both[0] > both[1] + 50).all()
+    monkeypatch.setattr(mining, "STRONGEST", 1)
+    (one,) = mine(Peaks(), clips[:1], np.random.default_rng(0), n_frames=1, working_width=640).values()
+    assert one.tolist() == both[:1].tolist()
+
+
 @pytest.fixture(scope="module")
 def trained(clips, tmp_path_factory):
     out = tmp_path_factory.mktemp("train")
@@ -187,6 +213,20 @@ def test_equal_seeds_train_equal_weights(trained, clips, tmp_path):
     again = train(clips, clips, config, tmp_path, quiet=True)
     a, b = load_checkpoint(last)["ema"], load_checkpoint(again)["ema"]
     assert all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_where_the_time_runs_out_fewer_steps_are_taken_and_all_of_them_are_logged(
+    trained, clips, tmp_path, monkeypatch
+):
+    config, last, _ = trained
+    monkeypatch.setattr(trainer, "PACED_STEPS", 2)
+    looks = itertools.count().__next__  # a second for each look at the clock
+    monkeypatch.setattr(trainer, "time", SimpleNamespace(monotonic=looks))
+    state = load_checkpoint(train(clips, clips, config, tmp_path / "short", quiet=True, seconds=9))
+    assert state["step"] == 6 and [r["epoch"] for r in state["log"]] == [1, 2]
+    assert load_checkpoint(train(clips, clips, config, tmp_path / "none", quiet=True, seconds=-5))["step"] == 2
+    long = load_checkpoint(train(clips, clips, config, tmp_path / "long", quiet=True, seconds=1e9))
+    assert all(torch.equal(v, long["ema"][k]) for k, v in load_checkpoint(last)["ema"].items())
 
 
 def test_one_batch_without_a_finite_gradient_is_passed_over_and_a_row_of_them_ends_the_run(

@@ -1,5 +1,6 @@
 """Teaching a court: what is taught, what is compared, what is kept, and that nothing travels less far than before."""
 
+import itertools
 import json
 from dataclasses import replace
 from types import SimpleNamespace
@@ -17,6 +18,7 @@ from tracker.app.teach import Attempt, Score, choose  # noqa: E402
 from tracker.app.teach_labels import affordable, around, divided, fill_in, near  # noqa: E402
 from tracker.app.teach_score import platt_offset  # noqa: E402
 from tracker.commands.main import group  # noqa: E402
+from tracker.core import progress  # noqa: E402
 from tracker.core.errors import TrackerError  # noqa: E402
 from tracker.core.progress import lines  # noqa: E402
 from tracker.core.types import Label  # noqa: E402
@@ -39,8 +41,8 @@ def court(tmp_path_factory):
     return video, keys
 
 
-def attempt(share, here, elsewhere, chance=0.03):
-    return Attempt(share, Score(here, here, here, 9), Score(elsewhere, elsewhere, elsewhere, 100), 3, 1, chance)
+def attempt(share, here, elsewhere, chance=0.03, surer=0.1):
+    return Attempt(share, Score(here, here, here, 9), Score(elsewhere, elsewhere, elsewhere, 100), 3, 1, surer, chance)
 
 
 def test_what_is_better_here_and_no_worse_elsewhere_is_kept():
@@ -49,14 +51,17 @@ def test_what_is_better_here_and_no_worse_elsewhere_is_kept():
     assert kept and best.share == 0.3  # as good as 0.6, and nearer to the weights from before; 1.0 forgets
     best, kept = choose([before, attempt(1.0, 0.9, 0.7), attempt(0.3, 0.4, 0.9)], 0.01)
     assert not kept and best.share == 0.3 and "less of the ball" in lesson._words(before, best, kept, 0.01)
-    # where all is right before and after, the surer weights are kept
-    best, kept = choose([before, attempt(0.6, 0.5, 0.9, 0.1), attempt(0.3, 0.5, 0.9, 0.15)], 0.01)
+    # where F1 is the same, the weights that are surer of the truth are kept
+    best, kept = choose([before, attempt(0.6, 0.5, 0.9, 0.1, 0.2), attempt(0.3, 0.5, 0.9, 0.01, 0.1)], 0.01)
     assert kept and best.share == 0.6
     best, kept = choose([before, attempt(1.0, 0.9, 0.7)], 0.01)
     assert not kept and "lost elsewhere" in lesson._words(before, best, kept, 0.01)
     assert choose([before, attempt(1.0, 0.9, 0.7)], 0.3)[1]
     best, kept = choose([before, attempt(1.0, 0.9, 0.9, 0.25)], 0.01)
-    assert not kept and "surer around 3 labels and less sure around 1" in lesson._words(before, best, kept, 0.01)
+    assert not kept and "around 3 labels and less sure around 1, by +0.100" in lesson._words(before, best, kept, 0.01)
+    right = attempt(0.0, 1.0, 0.9)
+    best, kept = choose([right, attempt(0.3, 1.0, 0.9, 0.85, -0.03)], 0.01)
+    assert not kept and "label where it goes wrong" in lesson._words(right, best, kept, 0.01)
     # the best of those that are not chance, where the best of all may be
     best, kept = choose([before, attempt(1.0, 0.8, 0.9, 0.125), attempt(0.3, 0.9, 0.9, 0.25)], 0.01)
     assert kept and best.share == 1.0
@@ -122,6 +127,17 @@ def test_replay_is_four_rendered_clips(monkeypatch, tmp_path):
     assert len({c.name for c in clips}) == len(lesson.RENDERED) == 4
 
 
+def test_a_log_gets_a_line_every_half_minute_with_the_time_left(monkeypatch, capsys):
+    clock = itertools.count(0, 16)  # s; a look at every item but the first
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=clock.__next__))
+    assert list(progress.seldom(range(6), total=6, desc="train")) == list(range(6))
+    assert capsys.readouterr().err.splitlines() == [
+        "train: 2 of 6, about 64 s left", "train: 4 of 6, about 32 s left",
+    ]  # fmt: skip
+    assert list(progress.seldom(iter("abc"), desc="fill")) == list("abc")
+    assert capsys.readouterr().err == "fill: 2\n"
+
+
 @pytest.mark.parametrize("better", [True, False])
 def test_new_weights_that_are_less_sure_of_all_get_their_log_odds_back(monkeypatch, better):
     """The offset is what they need beyond those from before; it is left out where it finds less of the ball."""
@@ -143,8 +159,18 @@ def test_new_weights_that_are_less_sure_of_all_get_their_log_odds_back(monkeypat
     net.sure = [0.7, 0.4, 0.9]
     done = compare(net, 0.6)
     assert (done.gained, done.lost, done.share) == (2, 1, 0.6) and max(asked) == 0.75
-    assert done.chance == 0.25  # ranks 1, 2 and 3: 2 of the 8 ways to give them signs lose 1 or less
+    assert done.surer == 0.1667 and done.chance == 0.25  # 2 of the 8 ways to give .2, .1 and .4 signs reach .5
     assert (done.offset, done.here.f1) == ((0.75, pytest.approx(0.9)) if better else (0.0, 0.8))
+
+
+def test_how_much_surer_counts_beside_how_often():
+    """Labels that are found at last outweigh as many that lose a little; what one label gains may be chance."""
+    found = [0.0, 0.0, 0.0, 0.8, 0.9, 1.0, -0.02, -0.03, -0.01]
+    assert lesson.chance_of(np.array(found)) == 1 / 8
+    assert lesson.chance_of(-np.array(found)) == 57 / 64  # the other 7 have the losses, and lose less or gain besides
+    assert lesson.chance_of(np.array([0.9, *[-0.01] * 8])) == 0.5
+    assert lesson.chance_of(np.zeros(9)) == 1.0
+    assert lesson.chance_of(np.full(40, 0.01)) == 1e-4  # of 9,999 draws none, and this one
 
 
 def small(monkeypatch):
@@ -184,7 +210,16 @@ def test_what_is_not_better_and_what_is_interrupted_leaves_nothing(court, tmp_pa
     fast = ["--set", "train.batch=2", "--set", "train.workers=0"]
     result = CliRunner().invoke(group, [*args, *fast])
     assert result.exit_code == 1 and result.output.startswith("Not kept") and not list(tmp_path.iterdir())
-    known = public_teach(court[0], court[1], tmp_path / "m.onnx", progress=lines, overrides=fast[1::2])
+    said = []
+    known = public_teach(court[0], court[1], tmp_path / "m.onnx", progress=lines, overrides=fast[1::2], say=said.append)
+    stages = [
+        "labels checked: ",
+        "filled in: ",
+        "compared: F1 ",
+        "training: 2 steps",
+        "compared: F1 ",
+    ]
+    assert all(line.startswith(stage) for line, stage in zip(said, stages, strict=True)), said
     assert (known.kept, len(known.attempts)) == (False, 2)
     told = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
     assert told[0] == {"doing": "fill", "done": 0, "total": None} and not list(tmp_path.iterdir())

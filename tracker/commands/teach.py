@@ -16,14 +16,18 @@ import click
     "--out", type=click.Path(path_type=Path), metavar="FILE", help="The new model (default: runs/teach/NAME.onnx)."
 )
 @click.option("--replay", type=click.Path(path_type=Path), metavar="FOLDER", help="Clips that must not get worse.")
-@click.option("--minutes", type=click.FloatRange(0.5, 600), default=8.0, show_default=True, help="Time for all of it.")
+@click.option(
+    "--minutes", type=click.FloatRange(0.5, 600), default=8.0, show_default=True,
+    help="Time for all of it. The training is shortened to what reading and comparing leave; where they leave nothing "
+    "it takes 40 steps, and all of it longer.",
+)  # fmt: skip
 @click.option(
     "--margin", type=click.FloatRange(0, 1), default=0.01, show_default=True, help="F1 that may be lost elsewhere."
 )
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of all that is drawn.")
 @click.option("--overwrite", is_flag=True, help="Replace the model that is there.")
 @click.option("--json", "as_json", is_flag=True, help="Print what came of it as JSON on stdout.")
-@click.option("--quiet", is_flag=True, help="No progress.")
+@click.option("--quiet", is_flag=True, help="No progress (otherwise a line for each stage on stderr).")
 @click.option("--progress-json", is_flag=True, help="Progress as JSON lines on stderr, for other programs.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting of the training.")
 def command(
@@ -42,7 +46,7 @@ def command(
       tracker teach court.mp4 --labels court.labels.csv --out court.onnx
       tracker infer next.mp4 --model court.onnx
     """
-    from tracker.commands.common import bar, ending_in_order, invocation
+    from tracker.commands.common import ending_in_order, invocation
     from tracker.core import progress as shown
     from tracker.core.errors import missing_extra
     from tracker.core.files import safe_name
@@ -53,6 +57,9 @@ def command(
         raise missing_extra(e.name or "torch", "train", "tracker teach") from e
     target = out or Path("runs") / "teach" / f"{safe_name(video.stem)}.onnx"
 
+    shows = shown.bar if sys.stderr.isatty() else shown.seldom
+    progress = shown.lines if progress_json else shown.silent if quiet else shows
+
     def say(text: str) -> None:
         if not (quiet or progress_json):
             click.echo(text, err=True)
@@ -60,7 +67,7 @@ def command(
     with ending_in_order():
         lesson = teach(
             video, labels, target, start=start, replay=replay, minutes=minutes, margin=margin, seed=seed,
-            overrides=overrides, overwrite=overwrite, progress=shown.lines if progress_json else bar(quiet), say=say,
+            overrides=overrides, overwrite=overwrite, progress=progress, say=say,
         )  # fmt: skip
     if as_json:
         click.echo(to_json(lesson))

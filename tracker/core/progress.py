@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol, TypeVar
 
 T = TypeVar("T")
-LINES_S = 0.3  # between two lines of progress
+LINES_S = 0.3  # between two lines of progress for programs
+SELDOM_S = 30.0  # and for people who read a log
 
 
 class Progress(Protocol):
@@ -35,6 +36,17 @@ def bar(items: Iterable[T], *, total: int | None = None, desc: str = "", unit: s
     from tqdm import tqdm
 
     yield from tqdm(items, total=total, unit=unit, desc=desc, smoothing=0.1, file=sys.stderr)
+
+
+def seldom(items: Iterable[T], *, total: int | None = None, desc: str = "") -> Iterator[T]:
+    """For logs: a line on stderr every SELDOM_S at most, with the time left where ``total`` is known."""
+    told = began = time.monotonic()
+    for n, item in enumerate(items):
+        if n and (now := time.monotonic()) - told >= SELDOM_S:
+            told = now
+            left = f" of {total}, about {(now - began) / n * (total - n):.0f} s left" if total else ""
+            print(f"{desc}: {n}{left}", file=sys.stderr, flush=True)
+        yield item
 
 
 def lines(items: Iterable[T], *, total: int | None = None, desc: str = "") -> Iterator[T]:

@@ -18,7 +18,9 @@ from tracker.core.types import Region, Visibility, cell_to_network, normalised, 
 from tracker.learn.cache import CachedClip
 from tracker.learn.network import STRIDE, OneBall
 
+HARD_FILE = "hard.npy"  # of a training, in its folder: places that are known when it begins count from its first step
 FALSE_SCORE = 0.08  # lowest score of a mined peak
+STRONGEST = 6  # peaks of a frame that are kept
 BALL_REACH_PX = 14.0  # of a 1280-wide picture: nearer peaks belong to the ball
 
 
@@ -67,7 +69,7 @@ def mine(
         model: in evaluation mode. n_frames: number of frames.
 
     Returns:
-        (clip, row) -> float64 [K, 2] false peaks, px of the clip's frames.
+        (clip, row) -> float64 [K, 2] the STRONGEST false peaks, strongest first, px of the clip's frames.
     """
     found: dict[tuple[int, int], np.ndarray] = {}
     usable = [np.flatnonzero((c.visibility >= 0) & ~c.repeated) for c in clips]
@@ -91,15 +93,16 @@ def mine(
         roi = torch.from_numpy(normalised(region, w, h))[None].to(device)
         p = torch.sigmoid(model(x, roi).heat)
         peaks = (F.max_pool2d(p, 5, 1, 2) == p) & (p > FALSE_SCORE)
-        cells = torch.nonzero(peaks[0, 0]).cpu().numpy()[:, ::-1]
+        cells = torch.nonzero(peaks[0, 0])
         if not len(cells):
             continue
+        cells = cells[p[0, 0][tuple(cells.T)].argsort(descending=True, stable=True)].cpu().numpy()[:, ::-1]
         uv = (cell_to_network(cells, STRIDE) + 0.5) / size
         xy = uv * [region.width, region.height] + [region.x0, region.y0]
         if clip.visibility[row] != Visibility.ABSENT:
             xy = xy[np.hypot(*(xy - clip.xy[row]).T) > BALL_REACH_PX * w / working_width]
         if len(xy):
-            found[ci, row] = xy[:6]
+            found[ci, row] = xy[:STRONGEST]
     return found
 
 

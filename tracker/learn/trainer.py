@@ -25,7 +25,7 @@ from tracker.core.progress import Progress, silent
 from tracker.learn.backbones import build
 from tracker.learn.cache import CachedClip
 from tracker.learn.checkpoint import carried, load_checkpoint, save_checkpoint
-from tracker.learn.mining import HardPlaces, mine
+from tracker.learn.mining import HARD_FILE, HardPlaces, mine
 from tracker.learn.network import OneBall, count_parameters
 from tracker.learn.synthetic import synthetic_clips
 from tracker.learn.tasks import BallTask, FrameTask, task_of
@@ -37,6 +37,7 @@ CHECKPOINT_EVERY_S = 120.0
 FITTING = 0.5  # share of the weights that a checkpoint to start from must fill
 
 RENAMED_PARTS = {"single": "unimodality", "val_single": "val_unimodality"}  # in logs of checkpoints of version 0.1
+PACED_STEPS = 20  # between two looks at the clock
 MOST_BAD = 10  # batches in a row without a finite gradient
 
 
@@ -68,6 +69,7 @@ def train(
     data_digest: str = "",
     progress: Progress = silent,
     fixed_norms: bool = False,
+    seconds: float | None = None,
 ) -> Path:
     """Trains a network; returns the path of the checkpoint.
 
@@ -79,6 +81,8 @@ def train(
         progress: shows the steps to whoever is ``quiet`` otherwise.
         fixed_norms: batch norms keep their statistics and do not measure each batch: for a few pictures of one court
             (benchmarks/results/teach.md).
+        seconds: on a machine on which the steps take longer, fewer are taken, and the rate falls accordingly sooner;
+            PACED_STEPS are the least.
 
     Interrupting (Ctrl-C) writes a checkpoint first. Equal seeds and one worker give equal weights on one machine.
     """
@@ -129,7 +133,7 @@ def train(
         rows = [{RENAMED_PARTS.get(k, k): v for k, v in row.items()} for row in state["log"]]
     known = carried(load_checkpoint(cfg.init_from)) if cfg.init_from else {}
     wrapped: nn.Module = DistributedDataParallel(trained) if world > 1 else trained
-    hard = HardPlaces(out / "hard.npy")
+    hard = HardPlaces(out / HARD_FILE)
     hard.refresh()
     rng = np.random.default_rng([cfg.seed, rank, step])
     batches = _stream(task, clips, config, hard.path, seed=cfg.seed + 7919 * (step + 1) + 104729 * rank)
@@ -148,6 +152,7 @@ def train(
             _write_log(out, rows, task.parts)
 
     saved = began = time.monotonic()
+    first = step
     bar = tqdm(total=total, initial=step, unit="step", disable=None if show else True, desc="train")
     ticks = progress(range(step, total), total=total - step, desc="train")
     sums, seen, bad = dict.fromkeys(task.parts, 0.0), 0, 0
@@ -164,6 +169,9 @@ def train(
             if bad >= MOST_BAD:
                 raise TrackerError(f"the loss ran away at step {step}; lower train.lr (now {cfg.lr})")
             step += 1
+            if seconds is not None and (step - first) % PACED_STEPS == 0:
+                spent = time.monotonic() - began
+                total = min(total, step + max(0, int((seconds - spent) / spent * (step - first))))
             if not bad:
                 optimiser.step()
                 ema.update(model, step)
@@ -172,8 +180,8 @@ def train(
                 seen += 1
             bar.update()
             next(ticks, None)
-            if step % cfg.steps_per_epoch == 0:
-                epoch = step // cfg.steps_per_epoch
+            if step % cfg.steps_per_epoch == 0 or step == total:
+                epoch = math.ceil(step / cfg.steps_per_epoch)
                 row: dict[str, Any] = {"epoch": epoch, "step": step, "seconds": round(time.monotonic() - began, 1)}
                 row |= {k: v / max(1, seen) for k, v in sums.items()}
                 if rank == 0 and probe and (epoch % cfg.validate_every == 0 or step == total):
