@@ -41,30 +41,42 @@ def court(tmp_path_factory):
     return video, keys
 
 
-def attempt(share, here, elsewhere, chance=0.03, surer=0.1):
-    return Attempt(share, Score(here, here, here, 9), Score(elsewhere, elsewhere, elsewhere, 100), 3, 1, surer, chance)
+def attempt(share, here, elsewhere, *surer):
+    """Scores, and by how much it is surer than the weights from before around three labels."""
+    return Attempt(
+        share, Score(here, here, here, 9), Score(elsewhere, elsewhere, elsewhere, 100),
+        tuple(0.5 + s for s in surer or (0.1, 0.2, 0.3)),
+    )  # fmt: skip
 
 
 def test_what_is_better_here_and_no_worse_elsewhere_is_kept():
-    before = attempt(0.0, 0.5, 0.9)
+    before = attempt(0.0, 0.5, 0.9, 0, 0, 0)
     best, kept = choose([before, attempt(1.0, 0.9, 0.7), attempt(0.6, 0.8, 0.895), attempt(0.3, 0.8, 0.9)], 0.01)
     assert kept and best.share == 0.3  # as good as 0.6, and nearer to the weights from before; 1.0 forgets
     best, kept = choose([before, attempt(1.0, 0.9, 0.7), attempt(0.3, 0.4, 0.9)], 0.01)
     assert not kept and best.share == 0.3 and "less of the ball" in lesson._words(before, best, kept, 0.01)
-    # where F1 is the same, the weights that are surer of the truth are kept
-    best, kept = choose([before, attempt(0.6, 0.5, 0.9, 0.1, 0.2), attempt(0.3, 0.5, 0.9, 0.01, 0.1)], 0.01)
-    assert kept and best.share == 0.6
     best, kept = choose([before, attempt(1.0, 0.9, 0.7)], 0.01)
     assert not kept and "lost elsewhere" in lesson._words(before, best, kept, 0.01)
     assert choose([before, attempt(1.0, 0.9, 0.7)], 0.3)[1]
-    best, kept = choose([before, attempt(1.0, 0.9, 0.9, 0.25)], 0.01)
-    assert not kept and "around 3 labels and less sure around 1, by +0.100" in lesson._words(before, best, kept, 0.01)
-    right = attempt(0.0, 1.0, 0.9)
-    best, kept = choose([right, attempt(0.3, 1.0, 0.9, 0.85, -0.03)], 0.01)
+    best, kept = choose([before, attempt(1.0, 0.9, 0.9, 0.2, -0.01, 0)], 0.01)
+    said = lesson._words(before, best, kept, 0.01)
+    assert not kept and "around 1 labels and less sure around 1, by +0.063 on average" in said
+    right = attempt(0.0, 1.0, 0.9, 0, 0, 0)
+    best, kept = choose([right, attempt(0.3, 1.0, 0.9, -0.03, 0.01, 0)], 0.01)
     assert not kept and "label where it goes wrong" in lesson._words(right, best, kept, 0.01)
-    # the best of those that are not chance, where the best of all may be
-    best, kept = choose([before, attempt(1.0, 0.8, 0.9, 0.125), attempt(0.3, 0.9, 0.9, 0.25)], 0.01)
-    assert kept and best.share == 1.0
+    assert choose([before], 0.01) == (before, False)
+
+
+def test_weights_farther_from_those_before_are_kept_only_where_they_are_better_than_the_nearer_ones():
+    before, near = attempt(0.0, 0.5, 0.9, 0, 0, 0), attempt(0.3, 0.5, 0.9, 0.1, 0.1, 0.1)
+    best, kept = choose([before, attempt(0.6, 0.5, 0.9, 0.2, 0.15, 0.3), near], 0.01)
+    assert kept and best.share == 0.6  # F1 is the same; each label is surer
+    best, kept = choose([before, attempt(0.6, 0.8, 0.9, 0.9, 0.05, 0.05), near], 0.01)
+    assert kept and best.share == 0.3  # one label may be chance
+    best, kept = choose([before, attempt(0.6, 0.4, 0.9, 0.2, 0.2, 0.2), near], 0.01)
+    assert kept and best.share == 0.3
+    best, kept = choose([before, attempt(0.6, 0.8, 0.9), attempt(0.3, 0.9, 0.9, 0.4, -0.1, 0)], 0.01)
+    assert kept and best.share == 0.6  # the nearer one may be chance
 
 
 def test_only_frames_near_a_label_and_outside_what_is_kept_back_are_read():
@@ -155,11 +167,12 @@ def test_new_weights_that_are_less_sure_of_all_get_their_log_odds_back(monkeypat
     monkeypatch.setattr(lesson, "decided", decide)
     monkeypatch.setattr(lesson, "offset", lambda seen, tables: 0.25 if seen[0].sure[0] == 0.5 else 1.0)
     compare = lesson.Comparison(parts, "court", ["other"])
-    assert (compare(net, 0.0).offset, compare(net, 0.0).chance) == (0.0, 1.0)
+    before = compare(net, 0.0)
+    assert (before.offset, before.truth) == (0.0, (0.5, 0.5, 0.5))
     net.sure = [0.7, 0.4, 0.9]
     done = compare(net, 0.6)
-    assert (done.gained, done.lost, done.share) == (2, 1, 0.6) and max(asked) == 0.75
-    assert done.surer == 0.1667 and done.chance == 0.25  # 2 of the 8 ways to give .2, .1 and .4 signs reach .5
+    assert done.share == 0.6 and max(asked) == 0.75
+    assert done.surer(before).round(9).tolist() == [0.2, -0.1, 0.4]
     assert (done.offset, done.here.f1) == ((0.75, pytest.approx(0.9)) if better else (0.0, 0.8))
 
 
@@ -168,6 +181,7 @@ def test_how_much_surer_counts_beside_how_often():
     found = [0.0, 0.0, 0.0, 0.8, 0.9, 1.0, -0.02, -0.03, -0.01]
     assert lesson.chance_of(np.array(found)) == 1 / 8
     assert lesson.chance_of(-np.array(found)) == 57 / 64  # the other 7 have the losses, and lose less or gain besides
+    assert lesson.chance_of(np.array([0.2, -0.1, 0.4])) == 1 / 4  # of 8 ways to give them signs
     assert lesson.chance_of(np.array([0.9, *[-0.01] * 8])) == 0.5
     assert lesson.chance_of(np.zeros(9)) == 1.0
     assert lesson.chance_of(np.full(40, 0.01)) == 1e-4  # of 9,999 draws none, and this one

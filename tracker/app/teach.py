@@ -63,19 +63,19 @@ Say = Callable[[str], None]
 class Attempt:
     """One set of weights: ``share`` of the new ones (0: those from before), scores here and elsewhere.
 
-    Around ``gained`` of the labels here the truth is more probable than before, around ``lost`` less, and by ``surer``
-    on average; ``chance``: how often that would be so much if nothing had changed (:func:`chance_of`). ``offset`` is
-    added to the log-odds of a path, so that its probability goes on meaning what it meant.
+    ``truth``: around each label here, how probable the truth is made. ``offset`` is added to the log-odds of a path, so
+    that its probability goes on meaning what it meant.
     """
 
     share: float
     here: Score
     elsewhere: Score
-    gained: int = 0
-    lost: int = 0
-    surer: float = 0.0
-    chance: float = 1.0
+    truth: tuple[float, ...] = ()
     offset: float = 0.0
+
+    def surer(self, than: Attempt) -> FloatArray:
+        """float64 [labels]: by how much the truth is more probable."""
+        return np.array(self.truth) - np.array(than.truth)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +216,7 @@ class Comparison:
 
     def __init__(self, parts: Division, here: Clip, elsewhere: Sequence[Clip]) -> None:
         self._parts, self._here, self._elsewhere = parts, here, elsewhere
-        self._before: tuple[np.ndarray, float] | None = None
+        self._off: float | None = None
 
     def __call__(self, net: BallModel, share: float) -> Attempt:
         scorer = Scorer.of_model(net.info.extra, str(net.path))
@@ -225,20 +225,18 @@ class Comparison:
         tables = decided(both, net, scorer.open())[1]
         sure, off = self._parts.by_label(tables[0]), offset(both, tables)
         mine, theirs = (decided(seen, net, scorer)[0] for seen in (here, elsewhere))
-        if self._before is None:
-            self._before = sure, off
-            return Attempt(share, mine, theirs)
-        change, off = sure - self._before[0], round(off - self._before[1], 3)
+        truth = tuple(np.round(sure, 4).tolist())
+        if self._off is None:
+            self._off = off
+            return Attempt(share, mine, theirs, truth)
+        off = round(off - self._off, 3)
         mine_moved, theirs_moved = (decided(seen, net, scorer.moved(off))[0] for seen in (here, elsewhere))
         change_f1 = (mine_moved.f1 - mine.f1, theirs_moved.f1 - theirs.f1)
         if min(change_f1) >= 0 and max(change_f1) > 0:
             mine, theirs = mine_moved, theirs_moved
         else:
             off = 0.0
-        return Attempt(
-            share, mine, theirs, int((change > 0).sum()), int((change < 0).sum()), round(float(change.mean()), 4),
-            round(chance_of(change), 4), off,
-        )  # fmt: skip
+        return Attempt(share, mine, theirs, truth, off)
 
 
 def chance_of(change: FloatArray) -> float:
@@ -253,19 +251,24 @@ def chance_of(change: FloatArray) -> float:
 
 
 def choose(attempts: Sequence[Attempt], margin: float) -> tuple[Attempt, bool]:
-    """The attempt to keep, and whether it is good enough: surer of the truth here, and not by chance, with an F1 that
-    is no worse here and elsewhere at most ``margin`` worse.
+    """The attempt to keep, and whether it is good enough.
+
+    One after the other, from the weights from before outwards, takes the place of the one kept so far if it is surer of
+    the truth here, and not by chance, with an F1 that is no worse here and elsewhere at most ``margin`` worse than
+    before.
 
     Args:
-        attempts: the weights from before first. Of those with equal F1 here the one that is surest of the truth wins,
-            then the one nearest to the weights from before.
+        attempts: the weights from before first.
     """
-    before, rest = attempts[0], sorted(attempts[1:], key=lambda a: a.share)
-    if not rest:
-        return before, False
+    best = before = attempts[0]
+    rest = sorted(attempts[1:], key=lambda a: a.share)
     fit = [a for a in rest if a.elsewhere.f1 >= before.elsewhere.f1 - margin]
-    better = [a for a in fit if a.here.f1 >= before.here.f1 and a.chance <= CHANCE]
-    return max(better or fit or rest, key=lambda a: (a.here.f1, a.surer)), bool(better)
+    for a in fit:
+        if a.here.f1 >= best.here.f1 and chance_of(a.surer(best)) <= CHANCE:
+            best = a
+    if best is before:
+        return max(fit or rest or [before], key=lambda a: a.here.f1), False
+    return best, True
 
 
 def _replay(replay: str | Path | None, work: Path, progress: Progress) -> list[Clip]:
@@ -317,8 +320,9 @@ def _words(before: Attempt, chosen: Attempt, kept: bool, margin: float) -> str:
         why = "it finds less of the ball than before"
         return f"Not kept: {why}. {said}"
     if chosen.elsewhere.f1 >= before.elsewhere.f1 - margin:
-        surer = f"surer around {chosen.gained} labels and less sure around {chosen.lost}, by {chosen.surer:+.3f}"
-        why = f"{surer} on average, may be chance; label more"
+        change = chosen.surer(before)
+        surer = f"surer around {(change > 0).sum()} labels and less sure around {(change < 0).sum()}"
+        why = f"{surer}, by {change.mean():+.3f} on average, may be chance; label more"
         if before.here.f1 >= FAULTLESS:
             why = "what is compared was right before, so that little can be gained there; label where it goes wrong"
         return f"Not kept: {why}. {said}"

@@ -18,8 +18,8 @@ import click
 @click.option("--replay", type=click.Path(path_type=Path), metavar="FOLDER", help="Clips that must not get worse.")
 @click.option(
     "--minutes", type=click.FloatRange(0.5, 600), default=8.0, show_default=True,
-    help="Time for all of it. The training is shortened to what reading and comparing leave; where they leave nothing "
-    "it takes 40 steps, and all of it longer.",
+    help="Time for all of it. Training gets what reading and comparing leave; where they leave nothing it takes 20 "
+    "steps, and all of it longer.",
 )  # fmt: skip
 @click.option(
     "--margin", type=click.FloatRange(0, 1), default=0.01, show_default=True, help="F1 that may be lost elsewhere."
@@ -37,8 +37,8 @@ def command(
     """Teach the court of VIDEO: labels are checked and filled in, the network is trained a little, and the new file is
     kept only if it is better on a part that was not taught and not worse elsewhere.
 
-    Thirty to fifty labelled frames are a good number; a third of them, in three stretches, is kept to compare. Exit
-    code 0: a model was written; 1: none was better.
+    Thirty to fifty labelled frames are a good number, twenty with the ball in sight the least; a third of them, in
+    three stretches, is kept to compare. Exit code 0: a model was written; 1: none was better.
 
     \b
     Example:
