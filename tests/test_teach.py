@@ -71,6 +71,8 @@ def test_weights_farther_from_those_before_are_kept_only_where_they_are_better_t
     before, near = attempt(0.0, 0.5, 0.9, 0, 0, 0), attempt(0.3, 0.5, 0.9, 0.1, 0.1, 0.1)
     best, kept = choose([before, attempt(0.6, 0.5, 0.9, 0.2, 0.15, 0.3), near], 0.01)
     assert kept and best.share == 0.6  # F1 is the same; each label is surer
+    best, kept = choose([before, attempt(0.6, 0.8, 0.9, 0.12, 0.11, 0.13), near], 0.01)
+    assert kept and best.share == 0.3  # each label is surer by so little that it is not worth it
     best, kept = choose([before, attempt(0.6, 0.8, 0.9, 0.9, 0.05, 0.05), near], 0.01)
     assert kept and best.share == 0.3  # one label may be chance
     best, kept = choose([before, attempt(0.6, 0.4, 0.9, 0.2, 0.2, 0.2), near], 0.01)

@@ -44,6 +44,9 @@ from tracker.track.scorer import KEY, Scorer
 # of what was gained on this court being none, at most. Not stricter, as a model that is kept by chance is no worse
 # elsewhere: of nine labels three are often all that was wrong, and three of three are one in eight
 CHANCE = 0.2
+# by which the truth is more probable on average over the labels, for weights farther from those before than others that
+# are good enough: what is right does not pay with other frames for becoming surer (benchmarks/results/teach.md)
+FARTHER = 0.05
 FAULTLESS = 0.99  # F1 before, from which on there is little to gain
 SHARES = (1.0, 0.6, 0.3)  # of the new weights in the averages that are tried
 MARGIN = 0.01  # F1 that may be lost on the replay set
@@ -255,7 +258,7 @@ def choose(attempts: Sequence[Attempt], margin: float) -> tuple[Attempt, bool]:
 
     One after the other, from the weights from before outwards, takes the place of the one kept so far if it is surer of
     the truth here, and not by chance, with an F1 that is no worse here and elsewhere at most ``margin`` worse than
-    before.
+    before. Weights that are farther from those before than others that are good enough have to be surer by FARTHER.
 
     Args:
         attempts: the weights from before first.
@@ -264,7 +267,9 @@ def choose(attempts: Sequence[Attempt], margin: float) -> tuple[Attempt, bool]:
     rest = sorted(attempts[1:], key=lambda a: a.share)
     fit = [a for a in rest if a.elsewhere.f1 >= before.elsewhere.f1 - margin]
     for a in fit:
-        if a.here.f1 >= best.here.f1 and chance_of(a.surer(best)) <= CHANCE:
+        surer = a.surer(best)
+        enough = best is before or surer.mean() >= FARTHER
+        if enough and a.here.f1 >= best.here.f1 and chance_of(surer) <= CHANCE:
             best = a
     if best is before:
         return max(fit or rest or [before], key=lambda a: a.here.f1), False
