@@ -44,14 +44,15 @@ from tracker.track.scorer import KEY, Scorer
 # of what was gained on this court being none, at most. Not stricter, as a model that is kept by chance is no worse
 # elsewhere: of nine labels three are often all that was wrong, and three of three are one in eight
 CHANCE = 0.2
-# by which the truth is more probable on average over the labels, for weights farther from those before than others that
-# are good enough: what is right does not pay with other frames for becoming surer (benchmarks/results/teach.md)
-FARTHER = 0.05
+# by which the truth has to be more probable on average over the labels: for any new weights, as MARGIN may be lost
+# elsewhere, and for those farther from the weights from before than others that are good enough: where the truth is
+# found already, becoming surer is paid for with other frames (benchmarks/results/teach.md)
+LEAST, FARTHER = 0.01, 0.05
 FAULTLESS = 0.99  # F1 before, from which on there is little to gain
 SHARES = (1.0, 0.6, 0.3)  # of the new weights in the averages that are tried
 MARGIN = 0.01  # F1 that may be lost on the replay set
 SYNTHETIC_SHARE = 0.3  # of the crops; unmeasured
-STEPS = (40, 600)  # of training, at least and at most
+STEPS = (40, 300)  # of training, at least and at most; more are unmeasured
 MINED = 60  # frames in which the weights from before are asked what they take for a ball (benchmarks/results/teach.md)
 TRAINING_SHARE = 0.8  # of the time that looking and comparing leave; the rest is for a machine that slows down
 # sport and seed of the replay set's clips: those with the ball mostly in plain sight, which the bundled weights know
@@ -78,7 +79,8 @@ class Attempt:
 
     def surer(self, than: Attempt) -> FloatArray:
         """float64 [labels]: by how much the truth is more probable."""
-        return np.array(self.truth) - np.array(than.truth)
+        change: FloatArray = np.array(self.truth) - np.array(than.truth)
+        return change
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +260,8 @@ def choose(attempts: Sequence[Attempt], margin: float) -> tuple[Attempt, bool]:
 
     One after the other, from the weights from before outwards, takes the place of the one kept so far if it is surer of
     the truth here, and not by chance, with an F1 that is no worse here and elsewhere at most ``margin`` worse than
-    before. Weights that are farther from those before than others that are good enough have to be surer by FARTHER.
+    before. It has to be surer by LEAST, and by FARTHER where others are good enough that are nearer to the weights from
+    before.
 
     Args:
         attempts: the weights from before first.
@@ -268,7 +271,7 @@ def choose(attempts: Sequence[Attempt], margin: float) -> tuple[Attempt, bool]:
     fit = [a for a in rest if a.elsewhere.f1 >= before.elsewhere.f1 - margin]
     for a in fit:
         surer = a.surer(best)
-        enough = best is before or surer.mean() >= FARTHER
+        enough = surer.mean() >= (LEAST if best is before else FARTHER)
         if enough and a.here.f1 >= best.here.f1 and chance_of(surer) <= CHANCE:
             best = a
     if best is before:
@@ -326,8 +329,8 @@ def _words(before: Attempt, chosen: Attempt, kept: bool, margin: float) -> str:
         return f"Not kept: {why}. {said}"
     if chosen.elsewhere.f1 >= before.elsewhere.f1 - margin:
         change = chosen.surer(before)
-        surer = f"surer around {(change > 0).sum()} labels and less sure around {(change < 0).sum()}"
-        why = f"{surer}, by {change.mean():+.3f} on average, may be chance; label more"
+        surer = f"surer around {int((change > 0).sum())} labels and less sure around {int((change < 0).sum())}"
+        why = f"{surer}, by {change.mean():+.3f} on average, is too little or chance; label more"
         if before.here.f1 >= FAULTLESS:
             why = "what is compared was right before, so that little can be gained there; label where it goes wrong"
         return f"Not kept: {why}. {said}"
