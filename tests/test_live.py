@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
 import rtsp_server
 from video_clips import encode, scene
@@ -254,6 +255,24 @@ def test_a_silent_source_is_called_stalled(stream, model):
     assert capture.reconnects == 0
 
 
+def test_a_source_that_stays_silent_is_connected_anew_and_goes_on(stream, model):
+    pause, config = threading.Event(), quick("live.timeout_s=4")
+    with (
+        http_stream(stream.read_bytes(), free_port(), pause) as url,
+        Capture(url, config, wait=True) as capture,
+    ):
+        states = live_states(capture, model, config)
+        seen = take(states, lambda s: pictures(s) >= 3)
+        pause.set()
+        seen += take(states, lambda s: s[-1].step is None and s[-1].delay_s > 6)
+        pause.clear()
+        seen += take(states, lambda s: pictures(s) >= 3)
+    assert_in_order(seen)
+    steps = [s.step for s in seen if s.step]
+    silent_s = np.diff([s.state.time_s for s in steps])
+    assert silent_s.max() > 5 and steps[1 + silent_s.argmax()].frame.gap  # time goes on by the wall clock
+
+
 def test_udp_datagrams_are_a_source(stream, model):
     port, config, stop = free_port(), quick(), threading.Event()
     data = stream.read_bytes()
@@ -297,6 +316,10 @@ def test_a_real_rtsp_server_stopped_and_started(model):
             server.wait()
             seen += take(states, lambda s: s[-1].step is None)
             server = serve()
+            seen += take(states, lambda s: pictures(s) >= 10)
+            server.send_signal(signal.SIGSTOP)  # silent, its connections open
+            seen += take(states, lambda s: [x.source for x in s[-2:]] == ["stalled"] * 2)
+            server.send_signal(signal.SIGCONT)
             seen += take(states, lambda s: pictures(s) >= 10)
     finally:
         server.kill()

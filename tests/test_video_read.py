@@ -80,6 +80,9 @@ def test_a_clock_set_back_while_a_live_source_was_silent_goes_on_after_the_silen
     assert [clock.feed(*g) for g in given] == [
         (0.0, False), (pytest.approx(0.04), False), (pytest.approx(12.0), True), (pytest.approx(12.04), False),
     ]  # fmt: skip
+    clock = Clock(25)  # a new connection: its clock may begin anew, or go on
+    given = [(0.0, 7.0), (0.04, 7.04), (0.0, 19.0, True), (0.04, 19.04), (5.04, 24.04, True)]
+    assert [clock.feed(*g)[0] for g in given] == pytest.approx([0, 0.04, 12, 12.04, 17.04])
 
 
 @pytest.mark.parametrize("step_s", [0.0, 1e-4, 1e-3, -0.01])

@@ -384,7 +384,7 @@ class _Stream:
         try:
             for picture, (index, lost, arrived) in self._whole(container, stream):
                 arrival = arrived if self.arrival else None
-                time_s, gap = clock.feed(time_of(picture) if own else None, arrival)
+                time_s, gap = clock.feed(time_of(picture) if own else None, arrival, lost)
                 gap = gap or lost
                 if (picture.width, picture.height) != stored:  # the first, or another kind of picture from here on
                     before, stored = stored, (picture.width, picture.height)

@@ -167,11 +167,12 @@ class Clock:
         self._in_a_row = 0  # times mended one after the other
         self._arrivals = ArrivalClock()
 
-    def feed(self, time_s: float | None, arrival_s: float | None = None) -> tuple[float, bool]:
+    def feed(self, time_s: float | None, arrival_s: float | None = None, again: bool = False) -> tuple[float, bool]:
         """Takes a frame's own time (None: it has none) and returns (time in s, there is a gap before it).
 
         Args:
             arrival_s: when it came, on any clock; of sources that deliver in real time.
+            again: the first of a new connection, whose clock may have begun anew.
         """
         if time_s is not None and not math.isfinite(time_s):
             time_s = None
@@ -192,7 +193,11 @@ class Clock:
             self._offset = self.last_s + self.interval - time_s
         now = time_s + self._offset
         step, gap = now - self.last_s, False
-        if step < -self.BACK_S or step > self.AHEAD_S:
+        if (
+            step < -self.BACK_S
+            or step > self.AHEAD_S
+            or (again and passed is not None and abs(step - passed) > self.GAP_S)
+        ):
             now, gap = self.last_s + max(passed or 0.0, self.interval), True
             self.jumps += 1
             self._offset = now - time_s
