@@ -314,19 +314,19 @@ def test_a_ball_in_possession_is_followed_on_weak_evidence_and_not_on_none(weak)
     xy, rng = dribble(), np.random.default_rng(20)
     found = []
     for k, p in enumerate(xy):
-        led = 27 <= k < 47
+        led = 27 <= k < 37  # 0.4 s
         score = weak if led else 0.9
         ball = [(*(p + rng.normal(size=2) * 0.8), score)] if score else []
         points = np.array(sorted([*ball, (*rng.uniform(0, 900, 2), 0.02)], key=lambda r: -r[2])).reshape(-1, 3)
         found.append(Detections(points[:, :2], points[:, 2], np.full(len(points), 4.0)))
     light = Scorer((-6.0, 2.0, 3.0, 0.0), DEFAULT.stretch, DEFAULT.thresholds)  # it lets weak candidates go
-    there = seen(track(found, scorer=light))[30:45]
+    there = seen(track(found, scorer=light))[29:36]
     if weak is None:
-        assert not there.any()
+        assert not there[:3].any()  # beyond what goes straight on from either end
     else:
         states = track(found, scorer=light)
-        assert there.mean() > 0.9 and np.nanmax(error(states, xy)[30:45]) < 10
-        assert max(s.score for s in states[30:45]) <= 0.9 < min(s.score for s in states[5:20])
+        assert there.mean() > 0.9 and np.nanmax(error(states, xy)[29:36]) < 10
+        assert max(s.score for s in states[29:36]) <= 0.87 < min(s.score for s in states[5:20])
 
 
 def moments_at(time_s, places, logit=-1.0):

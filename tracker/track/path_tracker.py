@@ -54,7 +54,7 @@ class PathSettings:
     context_s: float = 1.0  # of the settled path, seen again by windows and smoother
     file_context_s: float = 3.0  # of a whole file's
     costs: PathCosts = field(
-        default_factory=lambda: PathCosts(miss=2.0, lost=1.0, end=4.0, birth=10.0, max_gap=5, slow=2.5, fan=4)
+        default_factory=lambda: PathCosts(miss=1.5, lost=1.0, end=4.0, birth=10.0, max_gap=5, slow=1.5, fan=4)
     )
     flight: FlightPrior = field(default_factory=lambda: FlightPrior(label_sd=1.5))
     motion: BallMotion = field(default_factory=lambda: BallMotion(flight_noise=6e5))

@@ -19,13 +19,13 @@ from tracker.track.scene_path import ScenePath
 from tracker.track.scorer import Moment
 
 # lengths in px of a picture 1280 wide, without the camera's motion
-SHORTEST_S, LONGEST_S = 0.12, 1.0  # of what is missing
+SHORTEST_S, LONGEST_S = 0.12, 0.6  # of what is missing
 HOLE_S = 0.3  # without a candidate
 PLACE_PX, SPEED_PX_S = 3.0, 250.0  # standard deviation of a step: where the ball seems to be, and a player's speed
 MISS = 1.0  # nats per moment without a candidate
 FROM_LOGIT, WEIGHT, MOST = -5.0, 0.5, 4.0  # what a candidate is worth: its score's logit above, halved, at most so much
-GAIN = 1.5  # nats per moment that a chain must bring
-RIGHT = 0.9  # share of the moments of such chains in which the ball was within 10 px
+GAIN = 0.9  # nats per moment that a chain must bring
+RIGHT = 0.87  # share of the moments of such chains in which the ball was within 10 px
 
 
 @dataclass(slots=True)
