@@ -95,6 +95,18 @@ def test_shares_of_the_picture_become_pixels_and_half_a_position_is_refused(tmp_
         read_format(path, None, options())
 
 
+@pytest.mark.parametrize("names", [("a.jpg", "b.jpg", "c.jpg"), ("match.mp4",) * 3])
+def test_coco_of_a_video_counts_by_frame_id_where_names_have_no_number(tmp_path: Path, names: tuple[str, ...]) -> None:
+    images = [{"id": i, "file_name": n, "frame_id": f} for i, n, f in zip((7, 8, 9), names, BALL, strict=True)]
+    boxes = [
+        {"id": i, "image_id": i, "category_id": 1, "bbox": [x - 4.5, y - 4.5, 10, 10]}
+        for i, (x, y) in zip((7, 8, 9), BALL.values(), strict=True)
+    ]
+    data = {"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "ball"}]}
+    (tmp_path / "a.json").write_text(json.dumps(data))
+    assert positions(read_format(tmp_path / "a.json", None, options())) == BALL
+
+
 def test_a_number_that_may_be_a_thousand_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text('Frame,Visibility,X,Y\n0,1,"1,234",5\n')

@@ -131,11 +131,13 @@ def _numbers(images: list[dict[str, Any]], options: FormatOptions, path: Path) -
         if images and all(key in i for i in images):
             return [whole(i[key], f"{path}, image {n}", key) for n, i in enumerate(images, start=1)], True
     names = [str(i.get("file_name", "")) for i in images]
-    if images and len(set(names)) <= 1 < len(names) and all("frame_id" in i for i in images):  # a video's name, or none
+    unnumbered = [n for n, name in enumerate(names, start=1) if not any(c.isdigit() for c in Path(name).stem)]
+    same = len(set(names)) <= 1 < len(names)  # a video's name, or none
+    if (same or unnumbered) and all("frame_id" in i for i in images):
         return [whole(i["frame_id"], f"{path}, image {n}", "frame_id") for n, i in enumerate(images, start=1)], False
-    for n, name in enumerate(names, start=1):
-        if not any(c.isdigit() for c in Path(name).stem):
-            raise TrackerError(f"{path}, image {n}: no frame number in the file name '{name[:40]}'")
+    if unnumbered:
+        n = unnumbered[0]
+        raise TrackerError(f"{path}, image {n}: no frame number in the file name '{names[n - 1][:40]}'")
     return frames_in_names(names, str(path), options.task), False
 
 
