@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from tracker.core.recent import Recent
 from tracker.motion.contacts import FlightPrior, between_keyframes
-from tracker.motion.path import ABSENT, ANCHOR, FREE, PathCosts, Step, best_path
+from tracker.motion.path import ABSENT, ANCHOR, FREE, PathCosts, PathSearch, Step, best_path
 
 COSTS = PathCosts(miss=4.0, birth=20.0)
 
@@ -20,6 +21,29 @@ def steps_with_clutter(truth, rng, clutter=12, hidden=()):
 def arc(n, x0=(100, 500), v0=(600, -500), g=500.0, dt=0.04):
     t = np.arange(n)[:, None] * dt
     return np.array(x0) + np.array(v0) * t + np.array([0, g / 2]) * t**2
+
+
+def test_a_search_that_forgets_reads_the_same_path_off_and_keeps_what_is_asked_for():
+    steps = steps_with_clutter(arc(60), np.random.default_rng(1), hidden=range(20, 23))
+    whole, lean = PathSearch(COSTS), PathSearch(COSTS)
+    for k, step in enumerate(steps):
+        whole.add(step)
+        lean.add(step)
+        lean.forget(k - 10)
+    assert lean.chain(50)[0].tolist() == whole.chain(50)[0].tolist() == [0] * 10
+    assert len(lean.steps) == 60 and len(lean.steps[-11:]) == 11
+    with pytest.raises(IndexError, match="forgotten"):
+        lean.steps[30]
+
+
+def test_items_keep_their_numbers():
+    some = Recent("abc")
+    some.forget(2)
+    some.append("d")
+    some.forget(1)  # that is gone already
+    assert (len(some), some[2], some[-1], some[2:]) == (4, "c", "d", ["c", "d"])
+    some.forget(9)
+    assert len(some) == 4 and some[4:] == []
 
 
 def test_the_ball_is_found_among_equally_likely_clutter():

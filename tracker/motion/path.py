@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from tracker.core.cancel import CancellationToken, never_cancelled
+from tracker.core.recent import Recent
 from tracker.core.types import FloatArray
 
 FREE, ANCHOR, ABSENT = 0, 1, 2  # what is known of a step
@@ -125,7 +126,7 @@ def best_path(steps: list[Step], costs: PathCosts, token: CancellationToken = ne
     for step in steps:
         token()
         search.add(step)
-    edges, lost = search.edges, np.array(search.lost)
+    edges, lost = search.edges[:], np.array(search.lost[:])
     tail, lost_tail = _backward(steps, edges, costs, token)
     choice, is_lost, total = search.chain(0)
     node_cost, none_cost = _marginals(steps, edges, lost, tail, lost_tail, total, costs)
@@ -141,10 +142,10 @@ class PathSearch:
 
     def __init__(self, costs: PathCosts) -> None:
         self.costs = costs
-        self.steps: list[Step] = []
-        self.edges: list[_Edges] = []
-        self.lost: list[float] = [0.0]  # lost[k]: cheapest history that is lost after step k-1
-        self._lost_from: list[int] = [-2]  # -1: was lost before, e: edge e ended in step k-2
+        self.steps: Recent[Step] = Recent()
+        self.edges: Recent[_Edges] = Recent()
+        self.lost: Recent[float] = Recent([0.0])  # lost[k]: cheapest history that is lost after step k-1
+        self._lost_from: Recent[int] = Recent([-2])  # -1: was lost before, e: edge e ended in step k-2
 
     def add(self, step: Step) -> None:
         """Takes in the next moment."""
@@ -189,14 +190,11 @@ class PathSearch:
 
     def forget(self, first: int) -> None:
         """Frees what lies before step ``first``; paths that still differ there are not told apart any more."""
-        keep = max(0, first - self.costs.max_gap - 1)
-        for k in range(keep - 1, -1, -1):
-            if self.edges[k] is _NOTHING:
-                break
-            self.edges[k], self.steps[k] = _NOTHING, _NO_STEP
+        for kept in (self.steps, self.edges, self.lost, self._lost_from):
+            kept.forget(first - self.costs.max_gap - 1)
 
 
-def _edges_into(k: int, steps: list[Step], edges: list[_Edges], lost: float, costs: PathCosts) -> _Edges:
+def _edges_into(k: int, steps: Recent[Step], edges: Recent[_Edges], lost: float, costs: PathCosts) -> _Edges:
     step = steps[k]
     n = len(step.xy)
     parts: list[tuple[Any, ...]] = []
@@ -236,12 +234,8 @@ def _no_edges(nodes: int, fan: int) -> _Edges:
     return _Edges(i, i, i, z, np.zeros((0, 2)), z, z, z, i, np.zeros((0, fan)), np.full((nodes, fan), -1))
 
 
-_NOTHING = _no_edges(0, 1)
-_NO_STEP = Step(0.0, np.zeros((0, 2)), np.zeros(0), np.zeros(0))
-
-
 def _edges_between(
-    s: int, steps: list[Step], edges: list[_Edges], step: Step, dt: float, miss: float, costs: PathCosts
+    s: int, steps: Recent[Step], edges: Recent[_Edges], step: Step, dt: float, miss: float, costs: PathCosts
 ) -> tuple[Any, ...] | None:
     before, into = steps[s], edges[s]
     if len(into.best) == 0:
