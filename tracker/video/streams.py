@@ -15,8 +15,8 @@ from tracker.core.errors import TrackerError
 from tracker.video.reasons import codec_in
 
 # FFmpeg's names of what has no picture to follow: covers, chapter thumbnails, single stills
-SLOW_MOTION_FPS = 100.0  # what cameras take slow motion at, 120 or more; a recording of 60 may be of 30 in the dark
 _PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+SLOW_MOTION_FPS = 100.0  # what cameras take slow motion at, 120 or more; a recording of 60 may be of 30 in the dark
 
 
 def choose(container: Any, shown: str, config: VideoConfig, path: Path | None = None) -> Any:
