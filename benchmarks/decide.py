@@ -23,8 +23,10 @@ from record_candidates import Recorded, at_feet, load
 
 from tracker.core.config import TrackConfig
 from tracker.core.files import atomic_write
-from tracker.core.types import Detections
+from tracker.core.types import BallState, Detections
 from tracker.labels.dataset import load_dataset
+from tracker.monitor.confidence import path_doubt
+from tracker.monitor.signals import AHEAD, BACK, DIFFER_PX
 from tracker.track import path_tracker
 from tracker.track.path_tracker import PathSettings, track_path
 from tracker.track.rest import RestWatch
@@ -96,6 +98,47 @@ class Tally:
         return f"{self.f1(self.right5):.3f} | {self.f1(self.right10):.3f} | {alarm} | {out} | {self.run} | {oracle:.3f}"
 
 
+@dataclass
+class Doubted:
+    """A frame as :func:`tracker.monitor.confidence.path_doubt` reads it."""
+
+    lost: bool
+    raw_score: float
+    differs: bool
+
+
+def doubts(clip: Recorded, states: Sequence[BallState]) -> tuple[np.ndarray, np.ndarray]:
+    """Of the judged frames that are reported: float64 [N] their doubt, by the path and by the causal track as recorded;
+    bool [N] whether they are more than 20 px off or show no ball."""
+    k = 1280 / clip.width
+    xy, p = np.array([s.xy for s in states]), np.array([s.score for s in states])
+    says, causal = np.isfinite(xy[:, 0]), clip.state[:, 2] > 0
+    apart = says & causal & (k * np.hypot(*(xy - clip.state[:, :2]).T) > DIFFER_PX)
+    differs = apart | (says != causal)
+    window = [Doubted(not a, b, bool(c)) for a, b, c in zip(says.tolist(), p.tolist(), differs, strict=True)]
+    doubt = np.array(
+        [path_doubt(window[max(0, i - BACK) : i + AHEAD + 1], min(i, BACK)) for i in range(len(window))]  # type: ignore[arg-type]
+    )
+    judged = says & (clip.visibility >= 0) & (clip.visibility < 3)
+    away = k * np.hypot(*(xy - clip.truth).T)
+    return doubt[judged], (clip.visibility == 0)[judged] | (away[judged] > 20)
+
+
+def doubt_table(clips: Sequence[Recorded], feet: set[str], states_of) -> None:  # type: ignore[no-untyped-def]
+    """Prints the share of the wrong reported frames within the 15 % most doubtful, per kind of footage."""
+    groups: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
+    for c in clips:
+        kind = "indoor_lesson" if c.name == "indoor_lesson" else group(c, feet)
+        groups.setdefault(kind, []).append(doubts(c, states_of(c)))
+    lines = ["| kind | reported | wrong | of them within 15 % |", "|---|---|---|---|"]
+    for name, parts in sorted(groups.items()):
+        doubt, wrong = (np.concatenate([p[i] for p in parts]) for i in (0, 1))
+        first = np.argsort(-doubt, kind="stable")[: round(0.15 * len(doubt))]
+        share = f"{wrong[first].sum() / wrong.sum():.2f}" if wrong.any() else "-"
+        lines.append(f"| {name} | {len(doubt)} | {int(wrong.sum())} | {share} |")
+    print("\n".join(lines), flush=True)
+
+
 HEAD = "F1@5 | F1@10 | alarms without a ball | taken out | longest false track | oracle recall@10"
 
 
@@ -130,6 +173,16 @@ def inner(clip: Recorded, out: np.ndarray) -> np.ndarray:
     return keep
 
 
+def path_states(
+    clip: Recorded, found: Sequence[Detections], scorer: Scorer, config: TrackConfig, settings: PathSettings,
+    lag_s: float | None,
+) -> list[BallState]:  # fmt: skip
+    return track_path(
+        found, clip.time_s, clip.width, clip.height, config, scorer=scorer, frames=clip.frame.tolist(),
+        camera=clip.camera, repeated=clip.repeated, gaps=clip.gap, lag_s=lag_s, settings=settings,
+    )  # fmt: skip
+
+
 def judge(
     clip: Recorded, names: Sequence[str], scorer: Scorer, config: TrackConfig, settings: PathSettings,
     lag_s: float | None,
@@ -138,11 +191,7 @@ def judge(
     result = Tally()
     for out in (np.zeros(len(clip), bool), taken_out(clip)):
         found = detections(clip, names, out)
-        states = track_path(
-            found, clip.time_s, clip.width, clip.height, config, scorer=scorer, frames=clip.frame.tolist(),
-            camera=clip.camera, repeated=clip.repeated, gaps=clip.gap, lag_s=lag_s, settings=settings,
-        )  # fmt: skip
-        xy = np.array([s.xy for s in states])
+        xy = np.array([s.xy for s in path_states(clip, found, scorer, config, settings, lag_s)])
         if not out.any():
             result += tally(clip, xy, found)
         else:
@@ -187,6 +236,7 @@ def main() -> None:
     parser.add_argument("--sport", action="append")
     parser.add_argument("--per-clip", action="store_true")
     parser.add_argument("--causal", action="store_true", help="also the causal tracker")
+    parser.add_argument("--doubt", action="store_true", help="only how many wrong frames the monitor's doubt finds")
     parser.add_argument("--without", choices=sorted(PARTS), action="append", default=[], help="switch this part off")
     parser.add_argument("--out", type=Path, help="append the table there")
     args = parser.parse_args()
@@ -211,6 +261,11 @@ def main() -> None:
         part = replace(part, **{key.removeprefix("costs."): type(getattr(part, key.removeprefix("costs.")))(value)})
         settings = replace(settings, costs=part) if key.startswith("costs.") else part
     names = args.passes.split(",")
+    if args.doubt:
+        nothing = TrackConfig(false_rate=float(args.false_rate))
+        all_of = lambda c: detections(c, names, np.zeros(len(c), bool))  # noqa: E731
+        doubt_table(clips, feet, lambda c: path_states(c, all_of(c), scorer(c), nothing, settings, None))
+        return
     lines = [f"| way | group | clips | {HEAD} | worst F1@10 |", "|---|---|---|---|---|---|---|---|---|---|"]
     print("\n".join(lines))
     if args.causal:

@@ -73,5 +73,9 @@ def config(**monitor: object) -> Config:
     return config_from_dict({"monitor": {"sample_rate": 0.0, "free_mb": 0, **monitor}})
 
 
-def monitor(folder, *, extra: dict | None = None, live: bool = False, judged=None, **settings: object) -> Monitor:
-    return Monitor(folder, INFO, NoModel(extra), config(**settings), live=live, judged=judged, seed=1)
+def monitor(
+    folder, *, extra: dict | None = None, live: bool = False, settled: bool = False, judged=None, **settings: object
+) -> Monitor:
+    return Monitor(
+        folder, INFO, NoModel(extra), config(**settings), live=live, settled=settled, judged=judged, seed=1
+    )  # fmt: skip

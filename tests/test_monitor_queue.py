@@ -7,9 +7,12 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from monitor_steps import Scene, monitor
 
+from tracker.core.config import config_from_dict
 from tracker.core.errors import TrackerError
 from tracker.core.types import Label
 from tracker.labels.dataset import load_dataset
@@ -17,9 +20,11 @@ from tracker.labels.formats import FormatOptions, read_format, write_format
 from tracker.labels.schema import LabelTable, read_labels, write_labels
 from tracker.monitor.estimate import error_rate
 from tracker.monitor.exchange import export_keyframes, import_labels, merge_into
+from tracker.monitor.log import connect, read_events
 from tracker.monitor.queue import review_queue, write_queue
 from tracker.monitor.report import write_report
 from tracker.monitor.review import read_queue
+from tracker.video import open_video
 
 NAME = "0001-court"
 
@@ -178,3 +183,26 @@ def test_what_infer_and_review_print_leads_to_the_label_page(tennis_video, tmp_p
     assert watched.read_bytes() == before  # the same path through the whole file
     out, _ = said("review", "my match")
     assert out.splitlines()[-1].endswith('label "my match"')
+
+
+@pytest.mark.parametrize("late", [{}, {"lag_s": 0.1}])
+def test_what_is_watched_is_what_is_reported(tennis_video, tmp_path, late):
+    from tracker.app.infer import infer
+    from tracker.core.trajectory import Trajectory
+
+    settings = config_from_dict({"monitor": {"sample_rate": 1.0, "free_mb": 0, "hide_people": False}})
+    summary = infer(tennis_video, settings, out=tmp_path / "out", monitor=tmp_path / "watched", max_frames=12, **late)
+    said = Trajectory.from_csv(tmp_path / "out" / "trajectory.csv")
+    db = connect(tmp_path / "watched")
+    seen = sorted(read_events(db, kinds=("sample",)), key=lambda e: e.frame)
+    db.close()
+    assert "problem" not in summary["monitor"] and [e.frame for e in seen] == list(range(12))
+    assert [e.status for e in seen] == [str(s) for s in said.status]
+    there = [i for i, e in enumerate(seen) if e.x is not None]
+    assert len(there) >= 6
+    assert np.allclose([(seen[i].x, seen[i].y) for i in there], said.xy[there], atol=0.02)
+    assert np.median([e.doubt for e in seen]) < 0.025  # path and causal track agree
+    kept = cv2.imread(str(tmp_path / "watched" / seen[5].pictures / "00000005.jpg"))
+    with open_video(tennis_video) as video:
+        shown = next(f for f in video if f.index == 5).image
+    assert np.abs(kept[..., ::-1].astype(int) - shown).mean() < 4

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -16,6 +17,7 @@ from tracker.commands.review import command as review
 from tracker.core.types import Status
 from tracker.monitor import pictures
 from tracker.monitor.log import connect, read_events, read_runs
+from tracker.monitor.settled import SettledSteps
 
 
 def events(folder, *kinds: str):
@@ -76,6 +78,37 @@ def test_nothing_is_flagged_where_the_tracker_is_sure(tmp_path):
         watch.observe(scene.step())
     assert watch.close()["flagged"] == 0
     assert [e for e in events(tmp_path) if e.kind in ("doubt", "multi_ball", "lost")] == []
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_where_the_causal_track_differs_the_path_is_doubted(tmp_path, again):
+    """The causal track jumps away for six frames; elsewhere it is unsure, and the path, which knows better, is not."""
+    watch, scene = monitor(tmp_path, settled=True), Scene()
+    away = range(30, 36)
+    steps = [scene.step(score=0.4, x=200.0 if i in away else None) for i in range(60)]
+    settled = SettledSteps(watch, (s.frame for s in steps) if again else None)
+    for i in range(70):  # the path comes ten frames late
+        if i < 60:
+            settled.add(steps[i])
+        if i >= 10:
+            state = steps[i - 10].state
+            settled.say(replace(state, score=0.97, xy=np.array([100.0, 90.0]) if i - 10 in away else state.xy))
+    summary = watch.close()
+    (event,) = events(tmp_path, "doubt")
+    assert event.first <= 30 and event.last >= 35 and summary["flagged"] <= 16
+    assert 0.1 < event.doubt < 0.2
+    kept = sorted(int(p.stem) for p in (tmp_path / event.pictures).iterdir())
+    assert {event.frame - 2, event.frame - 1, event.frame, event.frame + 1} <= set(kept)
+    assert "problem" not in summary
+
+
+def test_a_second_reading_that_ends_early_is_told(tmp_path):
+    watch, scene = monitor(tmp_path), Scene()
+    settled = SettledSteps(watch, iter([]))
+    step = scene.step()
+    settled.add(step)
+    settled.say(step.state)
+    assert "second reading" in watch.close()["problem"]
 
 
 def test_the_random_sample_takes_confident_frames_too_and_every_frame_has_the_same_chance(tmp_path):

@@ -155,7 +155,8 @@ def infer(
         formats: forms to write the trajectory in besides CSV (jsonl, parquet, mot).
         marks: further entries of the summary.
         progress: shows how far it has come (default: nothing).
-        monitor: folder of the event log and the kept pictures (tracker/monitor); not with ``stills``.
+        monitor: folder of the event log and the kept pictures (tracker/monitor), by the doubt of what is reported;
+            not with ``stills``. A file is read a second time for the pictures where its states come late.
 
     Returns:
         the summary. Ctrl-C ends the run early: files, pictures of ``overlay`` and its like too, are valid for what was
@@ -191,14 +192,19 @@ def infer(
         late = lag_s is not None or (again and not causal and not stills)
         if late and not again and (overlay or highlight or follow):
             raise TrackerError(f"{source.info.name}: a live source is shown as it comes; leave out --lag")
-        watch = _watch(monitor, source, net, config)
-        each = watch.observe if watch else None
+        watch = _watch(monitor, source, net, config, settled=late)
         if late:
             now, later = Modes(), Modes(overlay, highlight, follow)
-            with atomic_write(folder / "trajectory.csv") as f:
+            with contextlib.ExitStack() as stack:
+                writer = TrajectoryWriter(stack.enter_context(atomic_write(folder / "trajectory.csv")))
+                each: Callable[[Step], None] | None = None
+                say: Callable[[BallState], None] = writer.write
+                if watch:
+                    frames = stack.enter_context(open_video(video, config=config.video, fps=fps)) if again else None
+                    each, say = _watched(watch, writer, frames)
                 run = track(
                     source, net, config, whole=lag_s is None, lag_s=lag_s, max_frames=max_frames, progress=progress,
-                    each=each, say=TrajectoryWriter(f).write, keep=bool(later),
+                    each=each, say=say, keep=bool(later),
                 )  # fmt: skip
         else:
             now, later = Modes(overlay, highlight, follow and not again), Modes(follow=follow and again)
@@ -208,8 +214,8 @@ def infer(
                 if one_at_a_time(source.info):
                     now, later = Modes(), Modes(overlay, highlight, follow)
             run = _track_causal(
-                source, video, net, config, folder, now, stills, max_frames, progress, failures, each,
-                keep=later.overlay or later.highlight,
+                source, video, net, config, folder, now, stills, max_frames, progress, failures,
+                watch.observe if watch else None, keep=later.overlay or later.highlight,
             )  # fmt: skip
         config, counts, interrupted, states = run.config, run.counts, run.interrupted, run.states
         seconds = time.perf_counter() - began
@@ -256,12 +262,29 @@ def infer(
     return summary
 
 
-def _watch(monitor: str | Path | None, source: VideoSource, net: BallModel, config: Config) -> Monitor | None:
+def _watch(
+    monitor: str | Path | None, source: VideoSource, net: BallModel, config: Config, settled: bool
+) -> Monitor | None:
     if monitor is None:
         return None
     from tracker.monitor.watch import Monitor
 
-    return Monitor(monitor, source.info, net, config)
+    return Monitor(monitor, source.info, net, config, settled=settled)
+
+
+def _watched(
+    watch: Monitor, writer: TrajectoryWriter, again: VideoSource | None
+) -> tuple[Callable[[Step], None], Callable[[BallState], None]]:
+    """What is called with each step, and with each final state, which is written and then watched."""
+    from tracker.monitor.settled import SettledSteps
+
+    steps = SettledSteps(watch, again)
+
+    def say(state: BallState) -> None:
+        writer.write(state)
+        steps.say(state)
+
+    return steps.add, say
 
 
 def _track_causal(

@@ -19,13 +19,17 @@ from numpy.typing import ArrayLike
 
 from tracker.core.errors import TrackerError
 from tracker.core.types import FloatArray, Status
-from tracker.monitor.signals import FEATURES, Signal
+from tracker.monitor.signals import AHEAD, BACK, FEATURES, Signal
 
 FORMAT = 1
 KEY = "monitor"  # in the model file's metadata
 RENAMED_FEATURES = {"rival_near": "competing_near"}  # names in model files of version 0.1
 IDENTITY_FLAG = 0.45  # doubt that is flagged where nothing was fitted
 FLAG_SHARE = 0.15  # of frames that may be flagged, on the data that the map was fitted on
+# of a path, which says itself how probable it is; what it is sure of wrongly the causal track mostly sees otherwise
+# (benchmarks/results/decide.md): log-odds, and weights of the share of frames around that differ, of this one, of 1 - P
+PATH_ODDS, PATH_DIFFERS, PATH_HERE, PATH_WRONG = -4.5, 4.3, 0.4, 1.3
+PATH_FLAG = 0.025  # doubt of 15 % of the reported frames of the same recordings
 _RIDGE = 3.0
 _KNOTS = 40
 
@@ -106,6 +110,15 @@ class Confidence:
         """From the metadata of a model file (``ModelInfo.extra``)."""
         part = extra.get(KEY)
         return cls.from_dict(part.get("confidence"), where) if isinstance(part, dict) else cls()
+
+
+def path_doubt(window: Sequence[Signal], at: int) -> float:
+    """The probability that the path is wrong in ``window[at]``; without a report, by the causal track alone."""
+    near = window[max(0, at - BACK) : at + AHEAD + 1]
+    s = window[at]
+    wrong = 0.0 if s.lost else 0.5 if s.raw_score != s.raw_score else 1 - s.raw_score
+    differ = PATH_DIFFERS * sum(bool(n.differs) for n in near) / len(near) + PATH_HERE * bool(s.differs)
+    return _sigmoid(PATH_ODDS + differ + PATH_WRONG * wrong)
 
 
 def fit_confidence(

@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tracker.core.config import TrackConfig
-from tracker.core.types import Status, reference_scale
+from tracker.core.types import BallState, Status, reference_scale
 from tracker.track.online import MEASUREMENT_SD_PX, PROCESS_NOISE
 from tracker.track.pipeline import Step
 
 SAME_BALL_PX = 12.0  # a detection nearer to the reported position than this is the reported ball
+DIFFER_PX = 20.0  # so far apart the causal track and the path follow two things
 NOTHING = -6.0  # logit that stands for "no detection"
 UNSCORED = -1.0  # and for a report without a detection in this frame
 BACK, AHEAD, NEAR = 6, 4, 3  # frames of context: before, after, and on both sides for what must agree closely
@@ -36,6 +37,7 @@ class Signal:
         innovation: squared normalised distance between where the track before was going and where it is (NaN without).
         step_px_s: speed implied by the last two places, NaN without.
         competing_at: source px and score of the best detection elsewhere, None without.
+        differs: the causal track says something else than the path; None where there is no path.
     """
 
     frame: int
@@ -58,6 +60,7 @@ class Signal:
     repeat: bool
     cut: bool
     competing_at: tuple[float, float, float] | None = None
+    differs: bool | None = None
 
     @property
     def lost(self) -> bool:
@@ -85,7 +88,8 @@ class SignalReader:
         self._before: Signal | None = None
         self._cov: tuple[float, float, float] | None = None
 
-    def read(self, step: Step) -> Signal:
+    def read(self, step: Step, causal: BallState | None = None) -> Signal:
+        """Args: causal: what the causal track said of a step whose state is the path's."""
         b, k, before = step.state, self._k, self._before
         repeat = step.passes == "repeat"
         dt = math.nan if before is None else b.time_s - before.time_s
@@ -107,9 +111,14 @@ class SignalReader:
         self._before = Signal(
             b.frame, b.time_s, dt, b.status, x, y, float(b.velocity[0]) * k, float(b.velocity[1]) * k, b.sd_px * k,
             b.radius_px * k, b.score, score, competing, best, b.n_detections, innovation, step_speed, repeat,
-            step.cut or step.frame.gap, at,
+            step.cut or step.frame.gap, at, None if causal is None else self._differ(b, causal),
         )  # fmt: skip
         return self._before
+
+    def _differ(self, path: BallState, causal: BallState) -> bool:
+        if Status.LOST in (path.status, causal.status):
+            return path.status is not causal.status
+        return math.dist(path.xy.tolist(), causal.xy.tolist()) * self._k > DIFFER_PX
 
     def _innovation(self, before: Signal, x: float, y: float, dt: float) -> float:
         """Squared distance over its variance per axis, as the tracker's own gate measures it."""

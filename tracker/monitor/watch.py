@@ -17,9 +17,9 @@ import numpy as np
 
 from tracker.core.config import Config
 from tracker.core.files import prepare_folder, safe_name
-from tracker.core.types import Frame
+from tracker.core.types import BallState, Frame
 from tracker.detect.model import BallModel
-from tracker.monitor.confidence import KEY, Confidence
+from tracker.monitor.confidence import KEY, PATH_FLAG, Confidence, path_doubt
 from tracker.monitor.drift import SERIES, Alarm, Baseline, Drift
 from tracker.monitor.frame_statistics import FrameStatistics
 from tracker.monitor.log import Event, EventLog
@@ -47,12 +47,14 @@ class Monitor:
         folder: gets ``events.sqlite`` and ``pictures/``.
         info: of the source. model, config: those of the run; the section ``monitor`` is this object's.
         live: never wait for the disk.
+        settled: states are the path's, each told together with the causal one.
         judged: called for every judged frame with signal, doubt, flagged (for measurements and tests).
         seed: of the random sample.
     """
 
     def __init__(
         self, folder: str | Path, info: VideoInfo, model: BallModel, config: Config, *, live: bool = False,
+        settled: bool = False,
         judged: Callable[[Signal, float, bool], None] | None = None, seed: int | None = None,
     ) -> None:  # fmt: skip
         c = self.config = config.monitor
@@ -60,7 +62,8 @@ class Monitor:
         self.confidence = Confidence.of_model(model.info.extra, str(model.path))
         part = model.info.extra.get(KEY)
         self.baseline = Baseline.from_dict(part.get("baseline") if isinstance(part, dict) else None)
-        self.flag_above = self.confidence.flag_above if c.flag_above is None else c.flag_above
+        usual = PATH_FLAG if settled else self.confidence.flag_above
+        self.flag_above = usual if c.flag_above is None else c.flag_above
         name = safe_name(info.name)
         self._log = EventLog(root, {
             "name": name, "source": info.name, "model": model.info.name, "digest": model.info.digest,
@@ -93,12 +96,17 @@ class Monitor:
 
     # -- input from the run --------------------------------------------------------------------------------------------
 
-    def observe(self, step: Step, late_s: float = 0.0) -> None:
-        """One step of the tracker; ``late_s`` is how late its state came (live)."""
+    def observe(self, step: Step, late_s: float = 0.0, causal: BallState | None = None) -> None:
+        """One step of the tracker.
+
+        Args:
+            late_s: how late its state came (live).
+            causal: where the step's state is the path's, what the causal track had said.
+        """
         if self.problem:
             return
         try:
-            self._observe(step, late_s)
+            self._observe(step, late_s, causal)
         except Exception as e:  # tracking goes on without monitoring
             self.problem = f"{type(e).__name__}: {e}"
 
@@ -149,15 +157,17 @@ class Monitor:
 
     # -- one frame -----------------------------------------------------------------------------------------------------
 
-    def _observe(self, step: Step, late_s: float) -> None:
+    def _observe(self, step: Step, late_s: float, causal: BallState | None) -> None:
         frame = step.frame
         if self._reader is None or (frame.width, frame.height) != self._size:
             self._flush(frame)
         assert self._reader is not None
-        signal = self._reader.read(step)
+        signal = self._reader.read(step, causal)
         self._window.append(signal)
         self._frames.append(frame)
         values = self._statistics.read(step, signal)
+        if causal is not None and "confidence" in values:  # of training clips it is the detector's, not the path's
+            values["confidence"] = causal.score if causal.score == causal.score else 0.0
         self._watch_drift(signal, values)
         if "stall" in self._open:
             self._close_event("stall")
@@ -179,7 +189,11 @@ class Monitor:
 
     def _judge(self, at: int) -> None:
         s = self._window[at]
-        doubt = self.doubt = self.confidence.doubt(s, features(self._window, at))
+        if s.differs is None:
+            doubt = self.confidence.doubt(s, features(self._window, at))
+        else:
+            doubt = path_doubt(self._window, at)
+        self.doubt = doubt
         flagged = doubt >= self.flag_above
         self.counts["frames"] += 1
         self.counts["flagged"] += flagged
