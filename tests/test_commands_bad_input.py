@@ -11,6 +11,7 @@ import pytest
 
 from tracker.commands.common import ending_in_order
 from tracker.commands.main import main, run
+from tracker.core.errors import TrackerError
 
 # how each command is called; {bad} is the input that is wrong
 CALLS = {
@@ -135,3 +136,25 @@ def test_a_signal_gives_every_command_the_same_exit_code(sign, code, ended_by, c
     if ended_by == "last":  # too late to put it back, and the program ends here
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+@pytest.mark.parametrize(("sign", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_an_import_that_a_signal_breaks_is_no_error_of_the_program(sign, code, capsys):
+    def imports() -> None:
+        try:
+            signal.raise_signal(sign)
+        except KeyboardInterrupt as e:  # as native modules do
+            raise ImportError("initialization failed") from e
+
+    def finishes() -> None:
+        try:
+            signal.raise_signal(sign)
+        except KeyboardInterrupt:
+            raise TrackerError("a.csv: no space left on device") from None
+
+    with pytest.raises(SystemExit) as done:
+        run(click.Command("imports", callback=imports), [])
+    assert done.value.code == code and capsys.readouterr().err.strip() == "interrupted"
+    with pytest.raises(SystemExit) as done:  # what goes wrong as files are finished is told
+        run(click.Command("finishes", callback=finishes), [])
+    assert done.value.code == 2 and "no space left" in capsys.readouterr().err

@@ -94,16 +94,19 @@ _open: list[Ended] = []  # of the blocks that are open, the same for all
 
 
 @contextlib.contextmanager
-def ending_in_order() -> Iterator[Ended]:
+def ending_in_order(mine: Ended | None = None) -> Iterator[Ended]:
     """Within the block SIGTERM does what Ctrl-C does, once: files are finished, then the program ends.
 
     Every command runs in such a block; one that goes on to finish its files after a signal opens its own, to learn the
     exit code. All of them know the same: a signal may come as the inner one closes.
+
+    Args:
+        mine: of the outermost block, where the code is wanted even if a signal comes before the block is open.
     """
-    ended, mine = _open[-1] if _open else Ended(), os.getpid()
+    ended, process = mine or (_open[-1] if _open else Ended()), os.getpid()
 
     def end(*_: object) -> None:
-        if os.getpid() != mine:  # a forked worker: it has nothing to finish
+        if os.getpid() != process:  # a forked worker: it has nothing to finish
             os._exit(128 + signal.SIGTERM)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # whoever asks twice must not spoil the files being finished
         ended.code = 128 + signal.SIGTERM
@@ -116,14 +119,31 @@ def ending_in_order() -> Iterator[Ended]:
     _open.append(ended)
     try:
         yield ended
-    except (KeyboardInterrupt, click.Abort):  # before anything was written; click makes the one of the other
-        if ended.code == 130:
+    except BaseException as e:
+        if not _is_interrupt(e):
             raise
+        if ended.code == 130:
+            raise KeyboardInterrupt from e
         click.echo("interrupted", err=True)
         sys.exit(ended.code)
     finally:
         _open.pop()
         signal.signal(signal.SIGTERM, before if before is not None else signal.SIG_DFL)
+
+
+def _is_interrupt(error: BaseException) -> bool:
+    """Whether an error is a signal that came before anything was written, or what native code made of one: an import
+    that is interrupted fails. What went wrong while files were finished after a signal is an error of its own.
+    """
+    from tracker.core.errors import TrackerError
+
+    own = (TrackerError, OSError, SystemExit, click.ClickException, click.exceptions.Exit)
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, KeyboardInterrupt | click.Abort):  # click makes the one of the other
+            return True
+        seen = seen.__cause__ or (None if isinstance(seen, own) else seen.__context__)
+    return False
 
 
 def picture_of_run(trajectory: str | os.PathLike[str]) -> tuple[tuple[int | None, int | None], list[int]]:

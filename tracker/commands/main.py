@@ -115,7 +115,7 @@ def run(command: click.Command, argv: Sequence[str] | None = None, prog_name: st
     """Runs a click command; every foreseeable failure becomes one line on stderr and exit code 2."""
     ended = Ended()
     try:
-        with ending_in_order() as ended:
+        with ending_in_order(ended):
             code = command.main(args=argv, prog_name=prog_name, standalone_mode=False)
         sys.stdout.flush()
     except TrackerError as e:
@@ -124,7 +124,7 @@ def run(command: click.Command, argv: Sequence[str] | None = None, prog_name: st
         sys.exit(e.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
-        sys.exit(ended.code)  # a signal may come as the block closes, too
+        sys.exit(ended.code)  # a signal may come as the block opens or closes, too
     except click.UsageError as e:
         if isinstance(e, getattr(click.exceptions, "NoArgsIsHelpError", ())):  # click 8.2 calls it an error
             click.echo(e.format_message())
