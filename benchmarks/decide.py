@@ -57,14 +57,8 @@ def _without_hidden() -> None:
     path_tracker.flies = lambda *_: False
 
 
-def _without_possession() -> None:
-    """What is found weakly between two sure stretches is not the ball."""
-    path_tracker.keep_possession = lambda *_: None
-
-
 PARTS = {
     "scorer": _without_scorer, "rest": _without_rest, "motion": _without_motion, "hidden": _without_hidden,
-    "possession": _without_possession,
 }  # fmt: skip
 EDGE_S = 0.33  # of a stretch without candidates that is passed over at either end
 

@@ -26,7 +26,6 @@ from tracker.motion.smooth import RunningSmoother
 from tracker.track.cadence import Cadence, retimed
 from tracker.track.clock import PictureClock
 from tracker.track.hidden import covered, flies, passages
-from tracker.track.possession import keep_possession
 from tracker.track.rest import PLACE_PX, RestWatch
 from tracker.track.scene_path import ScenePath, coasted, loose_ends, pieces
 from tracker.track.scorer import DEFAULT, REST_S, Moment, Scorer, candidate_inputs
@@ -231,7 +230,6 @@ class Scene:
             path = self.proved(path, first, scorer, self._rest, begin, settled)
         path.p = self._rest.judged(path.time_s, path.xy, path.p, begin, settled)
         self._usual.add(path.radius[begin:settled])
-        keep_possession(path, self.moments[first : self.judged], threshold, begin, settled)
         known = self._smooth(path, first, end, threshold)
         second = None
         if again:
