@@ -141,6 +141,19 @@ def test_a_track_the_network_hardly_sees_is_given_full_passes_again():
     assert full == [False, False, True, True]
 
 
+@pytest.mark.parametrize("thorough", [False, True])
+def test_an_unproved_track_is_no_reason_not_to_look_elsewhere(thorough):
+    """A mark on the court looks like a ball; the path decides later and needs to be shown the ball."""
+    model = Fixed((64.0, 48.0, 0.9))
+    detector = Detector(model, load_config().detect, 1280, 720)  # type: ignore[arg-type]
+    detector.history.push(Frame(0, 0.0, np.zeros((720, 1280, 3), np.uint8)), None)
+    attention = Attention(detector, load_config().detect, 0.3, thorough=thorough)
+    for unproved in (False, True):
+        expected = Prediction(np.array([600.0, 300.0]), 5.0, np.zeros(2), unproved)
+        found, passes = attention.detect(expected)
+        assert passes == ("both" if thorough and unproved else "roi") and len(found) == 1 + (thorough and unproved)
+
+
 class Growing(Fixed):
     """One sure detection in the middle of every view, of a ball with the given radius in source px."""
 

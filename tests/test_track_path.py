@@ -6,6 +6,7 @@ from tracker.core.errors import TrackerError
 from tracker.core.types import CameraMotion, Detections, Status
 from tracker.track.cadence import Cadence
 from tracker.track.hidden import passages
+from tracker.track.online import BallTracker
 from tracker.track.path_tracker import PathSettings, PathTracker, track_path
 from tracker.track.rest import RestWatch
 from tracker.track.scene_path import loose_ends
@@ -227,14 +228,39 @@ def test_uneven_moments_do_not_break_a_straight_flight(steps):
     assert speed.std() < 0.15 * speed.mean() and abs(speed.mean() / (1.02 * np.mean(steps) / DT) - 1) < 0.1
 
 
-def test_the_ball_may_run_ahead_in_uneven_footage_only():
-    rng, lines = np.random.default_rng(0), {}
-    for name, steps in (("even", (40,)), ("uneven", (60, 20, 40))):
-        cadence = Cadence()
-        for k, p in enumerate(uneven(steps, 60) + rng.normal(size=(60, 2))):
-            cadence.add(k * DT, p)
-        lines[name] = cadence.moment_sd
-    assert lines["even"] == 0.0 and 0.15 < lines["uneven"] < 0.45
+def cadence_of(steps, n=60):
+    cadence, rng = Cadence(), np.random.default_rng(0)
+    mark = np.array([[600.0, 600.0]])  # what is found best and rests tells nothing
+    for k, p in enumerate(uneven(steps, n) + rng.normal(size=(n, 2)) * 0.5):
+        cadence.add(k, k * DT, k * DT, np.vstack([mark, p]))
+    return cadence
+
+
+@pytest.mark.parametrize("steps", [(60, 20, 40), (90, 10, 20), (60, 60, 20, 20), (40, 60, 20, 40, 40)])
+def test_a_pattern_of_uneven_moments_is_found(steps):
+    cadence = cadence_of(steps)
+    found = np.diff([k * DT + cadence.shift_s(k) for k in range(30, 50)])
+    assert np.allclose(found, np.resize(steps, 60)[31:50] * DT / np.mean(steps), atol=0.05 * DT)
+    assert cadence.moment_sd == 0.0
+
+
+def test_without_a_pattern_the_ball_may_run_ahead_in_uneven_footage_only():
+    even, random = cadence_of((40,)), cadence_of(np.random.default_rng(1).choice([15, 30, 75], 60))
+    assert even.moment_sd == 0.0 and even.shift_s(7) is None
+    assert 0.15 < random.moment_sd < 0.6 and random.shift_s(7) is None
+
+
+def test_the_online_tracker_follows_a_pattern_too():
+    """Once the pattern is known, each picture is expected where the ball is and not where an even one would have it."""
+    xy = uneven((90, 10, 20), 90)
+    tracker = BallTracker(TrackConfig(), width=1280, height=720, start_threshold=0.5, keep_threshold=0.1)
+    off = []
+    for k, p in enumerate(xy):
+        expected = tracker.prediction(k * DT)
+        if expected is not None:
+            off.append(np.hypot(*(expected.xy - p)))
+        tracker.step(k, k * DT, Detections(p[None], np.array([0.9]), np.full(1, 4.0), n_detections=1))
+    assert np.median(off[:9]) > 20 and np.median(off[40:]) < 4
 
 
 def test_the_operating_point_decides_what_is_reported():

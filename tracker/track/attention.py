@@ -36,12 +36,13 @@ class Attention:
     Args:
         detector: of one picture size. config: section ``detect``.
         weak_score: an ROI pass whose best detection is below it is too weak to report.
-        thorough: whenever the ROI pass is not sure the whole picture is shown, too: the path decides later, and can
-            only choose among what was found.
+        thorough: whenever the ROI pass is not sure, or what it follows has proved nothing, the whole picture is shown,
+            too: the path decides later, and can only choose among what was found.
     """
 
     def __init__(self, detector: Detector, config: DetectConfig, weak_score: float, *, thorough: bool = False) -> None:
         self.detector, self.config, self._weak_score = detector, config, weak_score
+        self._thorough = thorough
         self._sure_score = detector.start_threshold if thorough else 0.0
         unit = 1 / reference_scale(detector.width)
         self._sure_px, self._near2 = SURE_SD_PX * unit, (KNOWN_PX * unit) ** 2
@@ -72,7 +73,8 @@ class Attention:
             if best >= self._weak_score:
                 self._follow_size(float(roi.radius_px[0]))
             self._weak = 0 if best >= self._weak_score else self._weak + 1
-            if best >= self._sure_score and best >= self.detector.keep_threshold and self._weak <= WEAK_PASSES:
+            seen = best >= max(self._sure_score, self.detector.keep_threshold) and self._weak <= WEAK_PASSES
+            if seen and not (self._thorough and expected.unproved):
                 return self._beside(roi)
         self._owed = 0
         wide = self.detector.full_pass(self._search)

@@ -16,6 +16,9 @@ class PictureClock:
 
     Args:
         window: frames over which the share of repeats is averaged.
+
+    Attributes:
+        total_s: scene time of the newest distinct picture since the first one.
     """
 
     def __init__(self, window: int = 30) -> None:
@@ -23,7 +26,7 @@ class PictureClock:
         self.reset()
 
     def reset(self) -> None:
-        self._last_s = math.nan
+        self._last_s, self.total_s = math.nan, 0.0
         self._nominal_s = 1 / 30
         self._pending_s = 0.0  # time of repeats since the last distinct picture
         self._total = self._distinct = 0.0
@@ -48,9 +51,9 @@ class PictureClock:
         self._total, self._distinct = self._total * fade + 1, self._distinct * fade + 1
         self._run += 1
         pending, self._pending_s = self._pending_s, 0.0
-        if self._in_rhythm():
-            return dt * self._total / self._distinct
-        return dt + pending
+        step_s = dt * self._total / self._distinct if self._in_rhythm() else dt + pending
+        self.total_s += step_s
+        return step_s
 
     def until(self, time_s: float) -> float:
         """Scene seconds from the last picture to a distinct one at ``time_s``, without taking it in."""

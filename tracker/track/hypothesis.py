@@ -16,7 +16,7 @@ class Hypothesis:
     """State, shared axis covariance and bookkeeping of one hypothesis.
 
     Attributes:
-        x, y, vx, vy: position px, velocity px/s.
+        x, y, vx, vy: position px, velocity px/s. x0, y0: where it started.
         p00, p01, p11: covariance of (position, velocity), the same for both axes: px^2, px^2/s, px^2/s^2.
         llr: decaying sum of log-likelihood ratios "ball" against "clutter" (the track score of multiple hypothesis
             tracking), higher is better.
@@ -30,11 +30,12 @@ class Hypothesis:
 
     __slots__ = (
         "age", "best", "coast_s", "detection", "hits", "llr", "mean_score", "p00", "p01", "p11", "radius", "score",
-        "vx", "vy", "x", "y",
+        "vx", "vy", "x", "x0", "y", "y0",
     )  # fmt: skip
 
     def __init__(self, x: float, y: float, vx: float, vy: float, p00: float, p01: float, p11: float) -> None:
         self.x, self.y, self.vx, self.vy = x, y, vx, vy
+        self.x0, self.y0 = x, y
         self.p00, self.p01, self.p11 = p00, p01, p11
         self.llr = 0.0
         self.hits = 1
@@ -100,6 +101,7 @@ class Hypothesis:
     def carry(self, a: float, b: float, c: float, d: float, tx: float, ty: float) -> None:
         """Camera motion: the point (x, y) of the picture before is now at (a x + b y + tx, c x + d y + ty)."""
         self.x, self.y = a * self.x + b * self.y + tx, c * self.x + d * self.y + ty
+        self.x0, self.y0 = a * self.x0 + b * self.y0 + tx, c * self.x0 + d * self.y0 + ty
         self.vx, self.vy = a * self.vx + b * self.vy, c * self.vx + d * self.vy
         zoom2 = abs(a * d - b * c)  # a similarity scales the isotropic covariance by the square of its zoom
         self.p00 *= zoom2
@@ -116,4 +118,5 @@ class Hypothesis:
         h.llr, h.hits, h.coast_s = self.llr, self.hits, self.coast_s
         h.detection, h.score, h.radius = self.detection, self.score, self.radius
         h.mean_score, h.age, h.best = self.mean_score, self.age, self.best
+        h.x0, h.y0 = self.x0, self.y0
         return h

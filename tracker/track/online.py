@@ -17,6 +17,7 @@ import numpy as np
 
 from tracker.core.config import TrackConfig
 from tracker.core.types import BallState, CameraMotion, Detections, FloatArray, Region, Status, reference_scale
+from tracker.track.cadence import Cadence
 from tracker.track.clock import PictureClock
 from tracker.track.clutter import ClutterMap
 from tracker.track.hypothesis import Hypothesis
@@ -54,16 +55,20 @@ CONFIRM_HITS = 3
 TENTATIVE_COAST_S = 0.05  # before confirmation
 REPORT_LLR = 9.0  # evidence needed to report a ball, unless its detection alone suffices
 PREFER_DETECTED_LLR = 3.0  # lead that a hypothesis without a detection must have over one with
+SHOWN = 10  # detections that may tell an uneven cadence
+WAY_PX = 25.0  # in uneven footage, a track that has not come so far may be a thing of the place
 REACQUIRE_HITS = 3  # of a path that is reported while a better one coasts unreported
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prediction:
-    """Where the ball should be: xy float64 [2] source px, its sd per axis in px, velocity float64 [2] px/s."""
+    """Where the ball should be: xy float64 [2] source px, its sd per axis in px, velocity float64 [2] px/s.
+    ``unproved``: the track has not left where it started, in a clip of uneven cadence, where a mark easily takes it."""
 
     xy: FloatArray
     sd_px: float
     velocity: FloatArray
+    unproved: bool = False
 
 
 @dataclass(slots=True)
@@ -116,6 +121,7 @@ class BallTracker:
     def reset(self) -> None:
         """Forgets everything, as at the start of another video."""
         self._clock.reset()
+        self._cadence, self._taken_s = Cadence(), math.nan
         self._last: BallState | None = None
         self._forget_path()
 
@@ -144,10 +150,12 @@ class BallTracker:
         """
         if repeated and not cut and self._last is not None:
             return self._repeat(frame, time_s, detections.n_detections)
-        dt = self._clock.advance(time_s)
+        dt = self._elapsed_s(frame, time_s)
         if cut or dt > self.config.gap_s:
             self._forget_path()
         candidates = self._candidates(detections, dt, camera)
+        xy = np.array([(c.x, c.y) for c in candidates[:SHOWN]]).reshape(-1, 2)
+        self._cadence.add(frame, time_s, self._clock.total_s, xy)
         alive = self._predict(dt, camera)
         branches = (
             self._coast(alive, detections.region) + self._associate(alive, candidates, dt) + self._initiate(candidates)
@@ -169,11 +177,15 @@ class BallTracker:
         h = self._hypotheses[0].copy()
         if camera is not None and not camera.is_identity:
             h.carry(*self._reference_motion(camera))
-        h.predict(self._clock.until(time_s), PROCESS_NOISE, self.config.gravity_px_s2)
+        shift_s = self._cadence.shift_s(self._last.frame + 1) if self._last else None
+        dt = self._clock.until(time_s) if shift_s is None else time_s + shift_s - self._taken_s
+        h.predict(dt if dt > 0 else self._clock.until(time_s), PROCESS_NOISE, self.config.gravity_px_s2)
         if not self._inside(h):
             return None
         k = 1 / self._scale
-        return Prediction(np.array([h.x * k, h.y * k]), math.sqrt(h.p00) * k, np.array([h.vx * k, h.vy * k]))
+        unproved = self._cadence.uneven and math.hypot(h.x - h.x0, h.y - h.y0) < WAY_PX
+        velocity = np.array([h.vx * k, h.vy * k])
+        return Prediction(np.array([h.x * k, h.y * k]), math.sqrt(h.p00) * k, velocity, unproved)
 
     # -- the parts of a step -------------------------------------------------------------------------------------------
 
@@ -184,11 +196,18 @@ class BallTracker:
         self._last = BallState(frame, time_s, s.xy, s.velocity, s.cov, s.status, s.score, s.radius_px, n_detections)
         return self._last
 
+    def _elapsed_s(self, frame: int, time_s: float) -> float:
+        """Scene seconds since the last distinct picture: by repeats, or by the pattern of an uneven cadence."""
+        dt, before, shift_s = self._clock.advance(time_s), self._taken_s, self._cadence.shift_s(frame)
+        self._taken_s = math.nan if shift_s is None else time_s + shift_s
+        return self._taken_s - before if self._taken_s > before else dt
+
     def _candidates(self, detections: Detections, dt: float, camera: CameraMotion | None) -> list[_Candidate]:
         """Usable detections with what their score is worth."""
         k, candidates = self._scale, []
         if camera is not None and not camera.is_identity:
             self._clutter.carry(*self._reference_motion(camera))
+            self._cadence.carry(*self._reference_motion(camera))
         rows = zip(detections.xy.tolist(), detections.score.tolist(), detections.radius_px.tolist(), strict=True)
         for i, ((x, y), score, radius) in enumerate(rows):
             if score >= self._keep and math.isfinite(x) and math.isfinite(y) and score <= 1:
@@ -362,6 +381,7 @@ class BallTracker:
 
     def _forget_path(self) -> None:
         self._hypotheses = []
+        self._cadence.break_off()
         self._clutter.reset()
 
     def _inside(self, h: Hypothesis) -> bool:

@@ -34,6 +34,7 @@ from tracker.track.stretch import ALONE, STRETCH, WIDE_S, UsualRadius, stretch_i
 
 NEVER = 100.0  # nats: no path goes there
 SMALLEST_PX = 0.3  # a radius, at 1280 wide
+NEXT_S = 1e-3  # two moments are not closer
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,7 @@ class Scene:
         self, unit: float, config: TrackConfig, settings: PathSettings, cadence: Cadence | None = None
     ) -> None:
         self._unit, self.settings = unit, settings
-        self._clock, self._now, self._view = PictureClock(), 0.0, np.eye(3)
+        self._clock, self._now, self._began_s, self._view = PictureClock(), 0.0, 0.0, np.eye(3)
         self._cadence, self._interval_s = cadence or Cadence(), 1 / 30
         self._costs = replace(settings.costs, max_speed=config.max_speed_px_s * 1.5)
         self._search, self._rest, self._usual = PathSearch(self._costs), RestWatch(), UsualRadius()
@@ -177,8 +178,10 @@ class Scene:
             xy = (detections.xy[:m] @ back[:2, :2].T + back[:2, 2]) / self._unit
             p = np.clip(detections.score[:m], 1e-6, 1 - 1e-6)
             radius = np.log(np.maximum(detections.radius_px[:m] / self._unit, SMALLEST_PX))
-            self.moments.append(Moment(self._now, xy, np.log(p / (1 - p)), radius))
-            self._cadence.add(self._now, xy[0] if m else None)
+            self._began_s = self._began_s if self.moments else time_s
+            stamp_s = time_s - self._began_s
+            self.moments.append(Moment(self._now, xy, np.log(p / (1 - p)), radius, number=frame, stamp_s=stamp_s))
+            self._cadence.add(frame, stamp_s, self._now, xy)
             self.found.append(detections)
             self._views.append(self._view)
         self._waiting.append(_Shown(frame, time_s, len(self.moments) - 1, repeated, detections.n_detections))
@@ -193,6 +196,7 @@ class Scene:
     def judge(self, until_s: float, scorer: Scorer) -> None:
         """Gives the candidates of all moments up to a time their log-odds and takes them into the search."""
         s = self.settings
+        self._retime()
         while self.judged < len(self.moments) and self._at(self.judged) <= until_s + 1e-9:
             m = self.moments[self.judged]
             assert m is not None
@@ -204,9 +208,15 @@ class Scene:
             self._search.add(Step(m.time_s, m.xy, -m.odds - s.bonus, np.zeros(len(m.xy)), FREE, late_s))
             self.judged += 1
 
-    def restart(self) -> None:
-        """Takes back every judgement; what is known of the candidates stays."""
-        self._search, self.judged = PathSearch(self._costs), 0
+    def _retime(self) -> None:
+        """Puts the moments that are not judged yet where the pattern of an uneven cadence says."""
+        for k in range(self.judged, len(self.moments)):
+            m = self.moments[k]
+            assert m is not None
+            shift_s = self._cadence.shift_s(m.number)
+            if shift_s is None:
+                return
+            m.time_s = max(m.stamp_s + shift_s, self._at(k - 1) + NEXT_S if k else -np.inf)
 
     def states(self, until_s: float, scorer: Scorer, threshold: float, *, again: bool = False) -> list[BallState]:
         """The states of all waiting frames whose moments lie up to a time and are judged.
@@ -283,12 +293,14 @@ class Scene:
             if banned is not None and banned[j] >= 0:
                 others &= ~_on_spot(m.xy, banned[j])
             margin[j] = m.odds[c] - m.odds[others].max(initial=ALONE)
+        interval = float(np.median(np.diff(at))) if n > 1 else 1 / 30
+        late = max((self.moments[first + j].moment_sd for j in range(n)), default=0.0)  # type: ignore[union-attr]
+        at = retimed(at, xy, late * self._interval_s)
         loose = loose_ends(at, xy, self.settings.bridge_s)
         choice[loose], xy[loose], radius[loose] = -1, np.nan, np.nan
         hidden = passages(at, xy)
         for h in hidden:
             choice[h.off], xy[h.off], radius[h.off] = -1, np.nan, np.nan
-        interval = float(np.median(np.diff(at))) if n > 1 else 1 / 30
         p: FloatArray = np.zeros(n)
         inputs: FloatArray = np.zeros((n, len(STRETCH)))
         if (choice >= 0).any():
@@ -324,8 +336,7 @@ class Scene:
                 continue
             span = np.arange(a, b + 1)
             z, sd = path.xy[span], np.full(len(span), s.measurement_sd)
-            late_s = self._interval_s * max(self.moments[first + k].moment_sd for k in span)  # type: ignore[union-attr]
-            t = retimed(at[span], z, late_s)
+            t = at[span]
             begin = min(max(self._emitted - first - a, 0), b - a)
             smoother = next((r for r in self._smoothers if r.holds(t[0], z[0])), None)
             smoother = smoother or RunningSmoother(s.motion, s.measurement_sd)

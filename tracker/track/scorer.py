@@ -43,6 +43,7 @@ class Moment:
         time_s: of the motion. xy: float64 [N, 2]. logit: float64 [N] of the scores. radius: float64 [N] log of px.
         inputs: float64 [N, 3], see :data:`CANDIDATE`; odds: float64 [N]. Both empty until they are known.
         moment_sd: how far the moment may be off ``time_s``, in usual intervals (tracker/track/cadence.py).
+        number, stamp_s: of the frame, since the scene's first one.
     """
 
     time_s: float
@@ -52,6 +53,8 @@ class Moment:
     inputs: FloatArray = field(default_factory=lambda: np.zeros((0, len(CANDIDATE))))
     odds: FloatArray = field(default_factory=lambda: np.zeros(0))
     moment_sd: float = 0.0
+    number: int = 0
+    stamp_s: float = 0.0
 
 
 @dataclass(frozen=True)
