@@ -28,7 +28,8 @@ from tracker.labels.dataset import load_dataset
 from tracker.monitor.confidence import path_doubt
 from tracker.monitor.signals import AHEAD, BACK, DIFFER_PX
 from tracker.track import path_tracker
-from tracker.track.path_tracker import PathSettings, track_path
+from tracker.track.path_settings import PathSettings
+from tracker.track.path_tracker import track_path
 from tracker.track.rest import RestWatch
 from tracker.track.scorer import DEFAULT, LIMIT, Scorer
 

@@ -26,7 +26,8 @@ from tracker.core.config import TrackConfig
 from tracker.core.files import atomic_write
 from tracker.core.types import Detections
 from tracker.labels.dataset import load_dataset
-from tracker.track.path_tracker import PathSettings, Scene
+from tracker.track.path_settings import PathSettings
+from tracker.track.path_tracker import Scene
 from tracker.track.rest import RestWatch
 from tracker.track.scene_path import pieces
 from tracker.track.scorer import CANDIDATE, DEFAULT, STRETCH, Scorer

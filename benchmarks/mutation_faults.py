@@ -181,9 +181,9 @@ TRACK = [
     ),
     *group(
         "tracker/track/clock.py", "track_filter track_online",
-        ("repeat-costs-no-time", "a stalled picture's time is lost", "return dt + pending", "return dt"),
+        ("repeat-costs-no-time", "a stalled picture's time is lost", "else dt + pending", "else dt"),
         ("rhythm-ignored", "25 fps shown at 30: the ball stumbles five times a second",
-         "return dt * self._total / self._distinct", "return dt + pending"),
+         "step_s = dt * self._total / self._distinct if", "step_s = dt + pending if"),
         ("falling-stamps-believed", "equal time stamps stop the ball",
          "if not dt > 0:", "if False:"),
     ),
@@ -219,6 +219,13 @@ TRACK = [
          "xy = view[:2, :2] @ x[:2] + view[:2, 2]", "xy = view[:2, :2] @ x[:2] - view[:2, 2]"),
         ("path-score-sign", "the path prefers weak detections", "-m.odds - s.bonus", "m.odds - s.bonus"),
         ("path-gaps-ignored", "the path goes over cuts", "self._scene is None or gap or", "self._scene is None or"),
+        ("path-rest-settled-twice", "asking whether rest is proved counts as proof",
+         "replace(rest).judged", "rest.judged"),
+    ),
+    *group(
+        "tracker/track/cadence.py", "track_path",
+        ("cadence-phase", "a pattern is a frame late", "self._shifts[number % len", "self._shifts[(number + 1) % len"),
+        ("cadence-marks", "what rests tells of the cadence", "int(np.argmax(fresh))", "0"),
     ),
 ]  # fmt: skip
 

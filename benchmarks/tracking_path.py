@@ -20,7 +20,8 @@ from tracking import DETECTORS, Rally, errors, figures, read_clips, read_rallies
 
 from tracker.core.config import TrackConfig
 from tracker.core.files import atomic_write
-from tracker.track.path_tracker import PathSettings, track_path
+from tracker.track.path_settings import PathSettings
+from tracker.track.path_tracker import track_path
 
 
 def settings_of(items: list[str]) -> PathSettings:

@@ -7,9 +7,10 @@ from tracker.core.types import CameraMotion, Detections, Status
 from tracker.track.cadence import Cadence
 from tracker.track.hidden import passages
 from tracker.track.online import BallTracker
-from tracker.track.path_tracker import PathSettings, PathTracker, track_path
+from tracker.track.path_settings import PathSettings
+from tracker.track.path_tracker import PathTracker, Scene, track_path
 from tracker.track.rest import RestWatch
-from tracker.track.scene_path import loose_ends
+from tracker.track.scene_path import ScenePath, loose_ends
 from tracker.track.scorer import DEFAULT, Scorer
 from tracker.track.stretch import STRETCH, UNKNOWN, UsualRadius, stretch_inputs
 
@@ -261,6 +262,17 @@ def test_the_online_tracker_follows_a_pattern_too():
             off.append(np.hypot(*(expected.xy - p)))
         tracker.step(k, k * DT, Detections(p[None], np.array([0.9]), np.full(1, 4.0), n_detections=1))
     assert np.median(off[:9]) > 20 and np.median(off[40:]) < 4
+
+
+def test_asking_whether_rest_is_proved_settles_nothing():
+    """The path is asked before it is settled, perhaps for another one: what arrived must not count twice."""
+    n, scene, rest = 40, Scene(1.0, TrackConfig(), PathSettings()), RestWatch()
+    xy = np.stack([np.minimum(100 + 20.0 * np.arange(n), 500), np.full(n, 300.0)], axis=1)
+    at, p = np.arange(n) * DT, np.full(n, 0.9)
+    path = ScenePath(at, np.zeros(n, int), xy, p, np.zeros((n, len(STRETCH))), [], np.zeros(n))
+    assert scene.proved(path, 0, DEFAULT, rest, 0, n) is path and rest.proved == 0.0
+    rest.judged(at, xy, p, 0, n)
+    assert rest.proved == pytest.approx(0.9)  # the ball that came is at rest at the end
 
 
 def test_the_operating_point_decides_what_is_reported():

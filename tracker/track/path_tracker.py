@@ -11,21 +11,21 @@ nothing was seen (:mod:`tracker.motion.contacts`), and reported where it is like
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 
 from tracker.core.config import TrackConfig
 from tracker.core.types import BallState, CameraMotion, Detections, FloatArray, Status, reference_scale
-from tracker.motion.contacts import FlightPrior, between_keyframes
-from tracker.motion.imm import BallMotion
-from tracker.motion.path import FREE, PathCosts, PathSearch, Step
+from tracker.motion.contacts import between_keyframes
+from tracker.motion.path import FREE, PathSearch, Step
 from tracker.motion.smooth import RunningSmoother
 from tracker.track.cadence import Cadence, retimed
 from tracker.track.clock import PictureClock
 from tracker.track.hidden import covered, flies, passages
+from tracker.track.path_settings import PathSettings
+from tracker.track.reported import Known, Shown, state_of
 from tracker.track.rest import PLACE_PX, RestWatch
 from tracker.track.scene_path import ScenePath, coasted, loose_ends, pieces
 from tracker.track.scorer import DEFAULT, REST_S, Moment, Scorer, candidate_inputs
@@ -35,29 +35,6 @@ from tracker.track.stretch import ALONE, STRETCH, WIDE_S, UsualRadius, stretch_i
 NEVER = 100.0  # nats: no path goes there
 SMALLEST_PX = 0.3  # a radius, at 1280 wide
 NEXT_S = 1e-3  # two moments are not closer
-
-
-@dataclass(frozen=True, slots=True)
-class PathSettings:
-    """Lengths in px of a picture 1280 wide. Chosen on recorded candidates: benchmarks/results/decide.md."""
-
-    candidates: int = 10  # per moment, best first
-    bonus: float = 5.0  # nats: a candidate near the path is rarer as clutter than as the ball, whatever its score
-    measurement_sd: float = 0.6
-    bridge_s: float = 0.6  # longest stretch without a candidate that is reported
-    bridge_sd: float = 14.0  # and how sure it must be
-    coast_s: float = 0.15  # how far beyond its ends a path goes straight on
-    shortest: int = 3  # candidates of a path that is reported
-    ahead_s: float = REST_S  # of a whole file: candidates are judged with so much of what follows
-    settle_s: float = 4.0  # and the path is read off so long before its end
-    block_s: float = 5.0  # in blocks
-    context_s: float = 1.0  # of the settled path, seen again by windows and smoother
-    file_context_s: float = 3.0  # of a whole file's
-    costs: PathCosts = field(
-        default_factory=lambda: PathCosts(miss=1.5, lost=1.0, end=4.0, birth=10.0, max_gap=5, slow=1.5, fan=4)
-    )
-    flight: FlightPrior = field(default_factory=lambda: FlightPrior(label_sd=1.5))
-    motion: BallMotion = field(default_factory=lambda: BallMotion(flight_noise=6e5))
 
 
 class PathTracker:
@@ -130,17 +107,6 @@ class PathTracker:
         return scene.states(np.inf, self._scorer, self._threshold, again=self._lag_s is None)
 
 
-@dataclass(slots=True)
-class _Shown:
-    """A frame that waits for its state."""
-
-    frame: int
-    time_s: float
-    moment: int  # the distinct picture it shows
-    repeated: bool
-    n_detections: int
-
-
 class Scene:
     """Frames without a break. Lists run from the scene's first moment; what is settled is None in them."""
 
@@ -152,7 +118,7 @@ class Scene:
         self._cadence, self._interval_s = cadence or Cadence(), 1 / 30
         self._costs = replace(settings.costs, max_speed=config.max_speed_px_s * 1.5)
         self._search, self._rest, self._usual = PathSearch(self._costs), RestWatch(), UsualRadius()
-        self._waiting: list[_Shown] = []
+        self._waiting: list[Shown] = []
         self._forgotten = 0
         self.moments: list[Moment | None] = []
         self.found: list[Detections | None] = []
@@ -184,7 +150,7 @@ class Scene:
             self._cadence.add(frame, stamp_s, self._now, xy)
             self.found.append(detections)
             self._views.append(self._view)
-        self._waiting.append(_Shown(frame, time_s, len(self.moments) - 1, repeated, detections.n_detections))
+        self._waiting.append(Shown(frame, time_s, len(self.moments) - 1, repeated, detections.n_detections))
 
     def judged_s(self) -> float:
         return self._at(self.judged - 1)
@@ -252,7 +218,7 @@ class Scene:
                 break
             held += 1
             count = None if second is None else int(second[shown.moment - first])
-            out.append(_state(shown, known.get(shown.moment), count))
+            out.append(state_of(shown, known.get(shown.moment), count))
         del self._waiting[:held]
         self._emitted = end
         self._forget(end)
@@ -323,11 +289,11 @@ class Scene:
             search.add(step)
         return search
 
-    def _smooth(self, path: ScenePath, first: int, end: int, threshold: float) -> dict[int, _Known]:
+    def _smooth(self, path: ScenePath, first: int, end: int, threshold: float) -> dict[int, Known]:
         """What is reported of the moments ``emitted..end``, by moment."""
         s, unit, at = self.settings, self._unit, path.time_s
-        out: dict[int, _Known] = {}
-        coasts: dict[int, _Known] = {}
+        out: dict[int, Known] = {}
+        coasts: dict[int, Known] = {}
         smoothers: list[RunningSmoother] = []
         straight = covered(path.hidden, len(at))
         for a, b in pieces(path.choice, at, path.hidden, bridge_s=s.bridge_s, shortest=s.shortest):
@@ -382,42 +348,19 @@ class Scene:
         assert view is not None
         return view[:2, :2] @ (xy * self._unit) + view[:2, 2]
 
-    def _known(self, k: int, x: FloatArray, cov: FloatArray, choice: int, p: float) -> _Known:
+    def _known(self, k: int, x: FloatArray, cov: FloatArray, choice: int, p: float) -> Known:
         view, found = self._views[k], self.found[k]
         assert view is not None and found is not None
         turn = np.kron(np.eye(2), view[:2, :2])
         radius = float(found.radius_px[choice]) if choice >= 0 else float("nan")
         status = Status.DETECTED if choice >= 0 else Status.PREDICTED
         xy = view[:2, :2] @ x[:2] + view[:2, 2]
-        return _Known(xy, view[:2, :2] @ x[2:], turn @ cov @ turn.T, status, p, radius)
+        return Known(xy, view[:2, :2] @ x[2:], turn @ cov @ turn.T, status, p, radius)
 
 
 def _on_spot(xy: FloatArray, candidate: int) -> np.ndarray:
     out: np.ndarray = np.hypot(*(xy - xy[candidate]).T) <= PLACE_PX
     return out
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Known:
-    """What is reported of one moment, source px."""
-
-    xy: FloatArray
-    velocity: FloatArray
-    cov: FloatArray
-    status: Status
-    p: float
-    radius_px: float
-
-
-def _state(shown: _Shown, known: _Known | None, second: int | None) -> BallState:
-    """``second``: see :func:`second_path`; None where it is not asked for."""
-    n_paths = math.nan if second is None else max((known is not None) + min(second, 1), second)
-    if known is None:
-        return BallState.lost(shown.frame, shown.time_s, shown.n_detections, n_paths)
-    return BallState(
-        shown.frame, shown.time_s, known.xy, known.velocity, known.cov, known.status, known.p, known.radius_px,
-        shown.n_detections, n_paths,
-    )  # fmt: skip
 
 
 def track_path(
