@@ -52,6 +52,14 @@ def look(path: Path) -> tuple[np.ndarray, ...]:
     return net.run(frames, np.array([[0, 0, 1, 1]], np.float32))
 
 
+@pytest.mark.parametrize("text", [b'"working_width"', b"radius"])
+def test_texts_of_a_model_that_are_none(tmp_path: Path, text: bytes) -> None:
+    path = tmp_path / "damaged.onnx"
+    path.write_bytes(bundled_model().read_bytes().replace(text, text[:-2] + b"\xf5" + text[-1:]))
+    with pytest.raises(TrackerError, match=r"damaged|is not an ONNX model"):
+        BallModel(path)
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [

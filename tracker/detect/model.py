@@ -86,7 +86,10 @@ class BallModel:
             raise TrackerError(
                 f"{self.path} is not an ONNX model (or a damaged one); give one made by tracker export"
             ) from e
-        self.info = self._check(hashlib.sha256(data).hexdigest()[:12])
+        try:
+            self.info = self._check(hashlib.sha256(data).hexdigest()[:12])
+        except UnicodeDecodeError as e:  # names and metadata as onnxruntime hands them on
+            raise TrackerError(f"{self.path} is damaged (a text in it is none); give one made by tracker export") from e
 
     def _check(self, digest: str) -> ModelInfo:
         ours = "it was not made by tracker export; see docs/onnx.md for the contract"
