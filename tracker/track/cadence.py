@@ -83,6 +83,7 @@ class Cadence:
 
     @property
     def uneven(self) -> bool:
+        """Whether the pictures of late were taken at uneven moments, by a pattern or without one."""
         return bool(len(self._shifts)) or self.moment_sd > 0
 
     def break_off(self) -> None:
