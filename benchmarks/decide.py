@@ -257,9 +257,10 @@ def main() -> None:
         settings = replace(settings, costs=part) if key.startswith("costs.") else part
     names = args.passes.split(",")
     if args.doubt:
-        nothing = TrackConfig(false_rate=float(args.false_rate))
+        config = TrackConfig(false_rate=float(args.false_rate))
         all_of = lambda c: detections(c, names, np.zeros(len(c), bool))  # noqa: E731
-        doubt_table(clips, feet, lambda c: path_states(c, all_of(c), scorer(c), nothing, settings, None))
+        late_s = None if args.lag == "none" else float(args.lag)
+        doubt_table(clips, feet, lambda c: path_states(c, all_of(c), scorer(c), config, settings, late_s))
         return
     lines = [f"| way | group | clips | {HEAD} | worst F1@10 |", "|---|---|---|---|---|---|---|---|---|---|"]
     print("\n".join(lines))
