@@ -42,9 +42,12 @@ def seldom(items: Iterable[T], *, total: int | None = None, desc: str = "") -> I
     """For logs: a line on stderr every SELDOM_S at most, with the time left where ``total`` is known."""
     told = began = time.monotonic()
     for n, item in enumerate(items):
-        if n and (now := time.monotonic()) - told >= SELDOM_S:
+        now = time.monotonic()
+        if n < 2:  # the first item takes as long as it takes to start
+            began = now
+        elif now - told >= SELDOM_S:
             told = now
-            left = f" of {total}, about {(now - began) / n * (total - n):.0f} s left" if total else ""
+            left = f" of {total}, about {(now - began) / (n - 1) * (total - n):.0f} s left" if total else ""
             print(f"{desc}: {n}{left}", file=sys.stderr, flush=True)
         yield item
 
