@@ -134,6 +134,47 @@ def doubt_table(clips: Sequence[Recorded], feet: set[str], states_of) -> None:  
     print("\n".join(lines), flush=True)
 
 
+def draw(clips: Sequence[Recorded], feet: set[str], states_of, path: Path) -> None:  # type: ignore[no-untyped-def]
+    """Precision-recall and ROC of the trajectory over the probability from which it is reported, as a picture.
+
+    Args:
+        states_of: clip and frames taken out, bool [T], to states of a path that reports everything.
+    """
+    from matplotlib.figure import Figure
+
+    levels = 1 / (1 + np.exp(-np.linspace(-6, 6, 61)))
+    sums: dict[str, np.ndarray] = {}
+    for c in clips:
+        whole, out = np.zeros(len(c), bool), taken_out(c)
+        rows = []
+        for gone in (whole, out):
+            states = states_of(c, gone)
+            rows.append((np.array([s.xy for s in states]), np.array([s.score for s in states])))
+        (xy, p), (_, p_out) = rows
+        away = 1280 / c.width * np.hypot(*(xy - c.truth).T)
+        seen, inside = np.isin(c.visibility, (1, 2)), inner(c, out)
+        says = p[None] >= levels[:, None]
+        judged = seen | (c.visibility == 0)
+        counts = np.stack([
+            (says & seen & (away <= 10)).sum(1), (says & judged).sum(1), np.full(len(levels), seen.sum()),
+            (p_out[None, inside] >= levels[:, None]).sum(1), np.full(len(levels), inside.sum()),
+        ])  # fmt: skip
+        sums[group(c, feet)] = sums.get(group(c, feet), 0) + counts
+    figure = Figure(figsize=(10, 4.5), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for name, (hit, said, seen_n, false, empty) in sorted(sums.items()):
+        left.plot(hit / seen_n, hit / np.maximum(said, 1), label=name)
+        right.plot(false / np.maximum(empty, 1), hit / seen_n, label=name)
+    left.set(xlabel="recall within 10 px", ylabel="precision", xlim=(0.5, 1), ylim=(0.7, 1.005))
+    right.set(
+        xlabel="reported where the ball was taken out", ylabel="recall within 10 px", xlim=(-0.005, 0.3), ylim=(0, 1)
+    )
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+        axes.legend()
+    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+
+
 HEAD = "F1@5 | F1@10 | alarms without a ball | taken out | longest false track | oracle recall@10"
 
 
@@ -232,6 +273,7 @@ def main() -> None:
     parser.add_argument("--per-clip", action="store_true")
     parser.add_argument("--causal", action="store_true", help="also the causal tracker")
     parser.add_argument("--doubt", action="store_true", help="only how many wrong frames the monitor's doubt finds")
+    parser.add_argument("--draw", type=Path, metavar="FILE", help="only curves over all rates, as .svg or .png")
     parser.add_argument("--without", choices=sorted(PARTS), action="append", default=[], help="switch this part off")
     parser.add_argument("--out", type=Path, help="append the table there")
     args = parser.parse_args()
@@ -261,6 +303,13 @@ def main() -> None:
         all_of = lambda c: detections(c, names, np.zeros(len(c), bool))  # noqa: E731
         late_s = None if args.lag == "none" else float(args.lag)
         doubt_table(clips, feet, lambda c: path_states(c, all_of(c), scorer(c), config, settings, late_s))
+        return
+    if args.draw:
+        config = TrackConfig(false_rate=float(args.false_rate))
+        every_path = lambda c, out: path_states(  # noqa: E731
+            c, detections(c, names, out), scorer(c).open(), config, settings, None
+        )
+        draw(clips, feet, every_path, args.draw)
         return
     lines = [f"| way | group | clips | {HEAD} | worst F1@10 |", "|---|---|---|---|---|---|---|---|---|---|"]
     print("\n".join(lines))
