@@ -18,7 +18,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.linalg import solveh_banded
 
 from tracker.core.types import FloatArray
 
@@ -186,6 +185,8 @@ def retimed(time_s: FloatArray, xy: FloatArray, sd_s: float) -> FloatArray:
     seen = np.flatnonzero(np.isfinite(xy[:, 0]))
     if len(seen) < 3 or sd_s <= 0:
         return out
+    from scipy.linalg import solveh_banded  # the causal tracker starts without it
+
     z, at = xy[seen], time_s[seen]
     way, part = z[2:] - z[:-2], z[1:-1] - z[:-2]
     length = np.maximum(np.hypot(*way.T), 1e-9)
