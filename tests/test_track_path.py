@@ -339,6 +339,20 @@ def test_a_long_absence_is_not_bridged():
     assert not seen(states)[22:37].any() and seen(states)[2:17].all() and seen(states)[43:58].all()
 
 
+def test_a_scene_that_is_judged_anew_finds_the_same_path():
+    scene = Scene(1.0, TrackConfig(), PathSettings())
+    for k, d in enumerate(claims(arc(30), np.random.default_rng(7), clutter=3)):
+        scene.add(k, k * DT, d, None, False)
+    found = []
+    for scorer in (DEFAULT, DEFAULT.moved(1.0), DEFAULT):
+        scene.restart()
+        scene.judge(np.inf, scorer)
+        path = scene.path(0, scorer)
+        found.append((path.choice.tolist(), float(path.p.min())))
+    assert found[0] == found[2] and found[0][0] == found[1][0] and found[0][1] < found[1][1]
+    assert sum(c >= 0 for c in found[0][0]) == 30
+
+
 def dribble(n=90):
     """A ball that flies in, is led by a player for 24 frames at 60 px/s, half hidden, and is kicked on."""
     into = arc(25, x0=(200, 300), v0=(800, 150), g=0.0)

@@ -174,6 +174,10 @@ class Scene:
             self._search.add(Step(m.time_s, m.xy, -m.odds - s.bonus, np.zeros(len(m.xy)), FREE, late_s))
             self.judged += 1
 
+    def restart(self) -> None:
+        """Takes back every judgement; what is known of the candidates stays (for fits: benchmarks/fit_scorer.py)."""
+        self._search, self.judged = PathSearch(self._costs), 0
+
     def _retime(self) -> None:
         """Puts the moments that are not judged yet where the pattern of an uneven cadence says."""
         for k in range(self.judged, len(self.moments)):
