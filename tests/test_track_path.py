@@ -339,6 +339,15 @@ def test_a_long_absence_is_not_bridged():
     assert not seen(states)[22:37].any() and seen(states)[2:17].all() and seen(states)[43:58].all()
 
 
+@pytest.mark.parametrize("lag_s", [None, 0.3])
+def test_what_flies_out_of_the_picture_is_lost_there(lag_s):
+    xy = arc(40, x0=(900, 300), v0=(420, 0), g=0.0)
+    inside = xy[:, 0] < 1280
+    found = claims(xy, np.random.default_rng(8), hidden=np.flatnonzero(~inside), clutter=0)
+    states = track_path(found, np.arange(40) * DT, 1280, 720, lag_s=lag_s)
+    assert seen(states)[2 : inside.sum() - 2].all() and not seen(states)[inside.sum() + 1 :].any()
+
+
 def test_a_scene_that_is_judged_anew_finds_the_same_path():
     scene = Scene(1.0, TrackConfig(), PathSettings())
     for k, d in enumerate(claims(arc(30), np.random.default_rng(7), clutter=3)):

@@ -54,7 +54,7 @@ class PathTracker:
     ) -> None:  # fmt: skip
         self.config = config or TrackConfig()
         self.settings = settings or PathSettings()
-        self._unit = 1 / reference_scale(width)
+        self._unit, self._size = 1 / reference_scale(width), (width, height)
         self._scorer, self._lag_s = scorer, lag_s
         self._threshold = scorer.threshold(self.config.false_rate)
         self._scene: Scene | None = None
@@ -92,10 +92,10 @@ class PathTracker:
             scene.judge(now - s.ahead_s, self._scorer)
             if scene.judged and scene.waits_s() >= s.settle_s + s.block_s:
                 until_s = scene.judged_s() - s.settle_s
-                out += scene.states(until_s, self._scorer, self._threshold, again=True)
+                out += self._in_picture(scene.states(until_s, self._scorer, self._threshold, again=True))
         else:
             scene.judge(now - self._lag_s / 2, self._scorer)
-            out += scene.states(now - self._lag_s, self._scorer, self._threshold)
+            out += self._in_picture(scene.states(now - self._lag_s, self._scorer, self._threshold))
         return out
 
     def finish(self) -> list[BallState]:
@@ -104,7 +104,16 @@ class PathTracker:
         if scene is None:
             return []
         scene.judge(np.inf, self._scorer)
-        return scene.states(np.inf, self._scorer, self._threshold, again=self._lag_s is None)
+        return self._in_picture(scene.states(np.inf, self._scorer, self._threshold, again=self._lag_s is None))
+
+    def _in_picture(self, states: list[BallState]) -> list[BallState]:
+        """States whose way leads out of the picture are lost there."""
+        width, height = self._size
+        return [
+            s if s.status != Status.PREDICTED or (-0.5 <= s.xy[0] < width and -0.5 <= s.xy[1] < height)
+            else BallState.lost(s.frame, s.time_s, s.n_detections, max(s.n_paths - 1, 0.0))
+            for s in states
+        ]  # fmt: skip
 
 
 class Scene:
