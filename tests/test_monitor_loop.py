@@ -74,7 +74,7 @@ def test_labels_that_the_monitor_asked_for_make_the_model_better(tmp_path):
     tracker("infer", new, "--model", "base/model.onnx", "--monitor", "watched",
             "--set", "monitor.hide_people=false", "--sample-rate", 0.1, "--out", "out",
             "--quiet", "--set", "monitor.keep_every_s=0", "--set", "monitor.same_below=0", "--set",
-            "monitor.merge_s=0.05", "--set", "monitor.flag_above=0.2", cwd=tmp_path)  # fmt: skip
+            "monitor.merge_s=0.05", "--set", "monitor.flag_above=0", cwd=tmp_path)  # fmt: skip
     queue = json.loads(tracker("review", "watched", "--count", 12, "--json", cwd=tmp_path))
     assert 4 <= len(queue["frames"]) <= 12
     asked = {f["frame"] for f in queue["frames"]}

@@ -80,6 +80,19 @@ def test_nothing_is_flagged_where_the_tracker_is_sure(tmp_path):
     assert [e for e in events(tmp_path) if e.kind in ("doubt", "multi_ball", "lost")] == []
 
 
+@pytest.mark.parametrize(("best", "doubted"), [(0.9, True), (0.05, False)])
+def test_what_looks_like_a_ball_and_is_not_reported_is_doubted(tmp_path, best, doubted):
+    watch, scene = monitor(tmp_path, settled=True), Scene()
+    settled = SettledSteps(watch)
+    for i in range(60):
+        step = scene.step(status=Status.LOST, competing=best if 30 <= i < 36 else 0.0)
+        settled.add(step)
+        settled.say(step.state)
+    watch.close()
+    found = events(tmp_path, "doubt")
+    assert len(found) == doubted and all(e.first == 30 and e.last == 35 for e in found)
+
+
 @pytest.mark.parametrize("again", [False, True])
 def test_where_the_causal_track_differs_the_path_is_doubted(tmp_path, again):
     """The causal track jumps away for six frames; elsewhere it is unsure, and the path, which knows better, is not."""

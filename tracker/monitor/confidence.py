@@ -113,10 +113,11 @@ class Confidence:
 
 
 def path_doubt(window: Sequence[Signal], at: int) -> float:
-    """The probability that the path is wrong in ``window[at]``; without a report, by the causal track alone."""
+    """The probability that the path is wrong in ``window[at]``; without a report, by the causal track and by how much
+    the best detection looks like a ball."""
     near = window[max(0, at - BACK) : at + AHEAD + 1]
     s = window[at]
-    wrong = 0.0 if s.lost else 0.5 if s.raw_score != s.raw_score else 1 - s.raw_score
+    wrong = _sigmoid(s.best) if s.lost else 0.5 if s.raw_score != s.raw_score else 1 - s.raw_score
     differ = PATH_DIFFERS * sum(bool(n.differs) for n in near) / len(near) + PATH_HERE * bool(s.differs)
     return _sigmoid(PATH_ODDS + differ + PATH_WRONG * wrong)
 
