@@ -113,9 +113,8 @@ def stretches_of(run: Run, scorer: Scorer) -> tuple[np.ndarray, np.ndarray]:
         scene.restart()
         scene.judge(np.inf, scorer)
         path = scene.proved(scene.path(0, scorer), 0, scorer, RestWatch(), 0, scene.judged)
-        idle = (
-            RestWatch().judged(path.time_s, path.xy, path.p, 0, scene.judged) == 0
-        )  # never reported, nothing to learn
+        # what rests without proof is never reported: nothing to learn
+        idle = RestWatch().judged(path.time_s, path.xy, path.p, 0, scene.judged) == 0
         s = scene.settings
         for first, last in pieces(path.choice, path.time_s, path.hidden, bridge_s=s.bridge_s, shortest=s.shortest):
             known = np.flatnonzero(path.choice[first : last + 1] >= 0) + first

@@ -17,6 +17,7 @@ from dataclasses import replace
 import numpy as np
 
 from tracker.core.config import TrackConfig
+from tracker.core.recent import Recent
 from tracker.core.types import BallState, CameraMotion, Detections, FloatArray, Status, reference_scale
 from tracker.motion.contacts import between_keyframes
 from tracker.motion.path import FREE, PathSearch, Step
@@ -87,7 +88,7 @@ class PathTracker:
         assert scene is not None
         scene.add(frame, time_s, detections, camera, repeated)
         s = self.settings
-        now = scene.moments[-1].time_s  # type: ignore[union-attr]
+        now = scene.moments[-1].time_s
         if self._lag_s is None:
             scene.judge(now - s.ahead_s, self._scorer)
             if scene.judged and scene.waits_s() >= s.settle_s + s.block_s:
@@ -117,7 +118,7 @@ class PathTracker:
 
 
 class Scene:
-    """Frames without a break. Lists run from the scene's first moment; what is settled is None in them."""
+    """Frames without a break. Lists run from the scene's first moment; what is settled is forgotten."""
 
     def __init__(
         self, unit: float, config: TrackConfig, settings: PathSettings, cadence: Cadence | None = None
@@ -129,9 +130,9 @@ class Scene:
         self._search, self._rest, self._usual = PathSearch(self._costs), RestWatch(), UsualRadius()
         self._waiting: list[Shown] = []
         self._forgotten = 0
-        self.moments: list[Moment | None] = []
-        self.found: list[Detections | None] = []
-        self._views: list[FloatArray | None] = []  # the scene's first view -> this picture
+        self.moments: Recent[Moment] = Recent()
+        self.found: Recent[Detections] = Recent()
+        self._views: Recent[FloatArray] = Recent()  # the scene's first view -> this picture
         self.judged = 0  # moments whose candidates have their log-odds and are in the search
         self._emitted = 0  # moments whose states are out
         self._smoothers: list[RunningSmoother] = []  # of the pieces of path that states were last read from
@@ -174,7 +175,6 @@ class Scene:
         self._retime()
         while self.judged < len(self.moments) and self._at(self.judged) <= until_s + 1e-9:
             m = self.moments[self.judged]
-            assert m is not None
             if len(m.inputs) != len(m.xy):
                 m.moment_sd = self._cadence.moment_sd
                 m.inputs = candidate_inputs(self.moments, self.judged, self._forgotten)
@@ -191,7 +191,6 @@ class Scene:
         """Puts the moments that are not judged yet where the pattern of an uneven cadence says."""
         for k in range(self.judged, len(self.moments)):
             m = self.moments[k]
-            assert m is not None
             shift_s = self._cadence.shift_s(m.number)
             if shift_s is None:
                 return
@@ -238,19 +237,16 @@ class Scene:
         return out
 
     def _at(self, k: int) -> float:
-        m = self.moments[k]
-        assert m is not None
-        return m.time_s
+        return self.moments[k].time_s
 
     def _forget(self, end: int) -> None:
         s = self.settings
         keep = self._forgotten
         while keep < end and self._at(end - 1) - self._at(keep) > max(REST_S, s.context_s + WIDE_S):
             keep += 1
-        for k in range(self._forgotten, keep):
-            self.moments[k] = self.found[k] = self._views[k] = None
         self._forgotten = keep
-        self._search.forget(keep)
+        for kept in (self.moments, self.found, self._views, self._search):
+            kept.forget(keep)
 
     def path(self, first: int, scorer: Scorer, banned: np.ndarray | None = None) -> ScenePath:
         """The cheapest path from moment ``first`` to the newest that is judged, as things stand.
@@ -266,14 +262,13 @@ class Scene:
         margin, radius = np.full((2, n), np.nan)
         for j in np.flatnonzero(choice >= 0).tolist():
             m, c = self.moments[first + j], choice[j]
-            assert m is not None
             xy[j], radius[j] = m.xy[c], m.radius[c]
             others = np.arange(len(m.xy)) != c
             if banned is not None and banned[j] >= 0:
                 others &= ~_on_spot(m.xy, banned[j])
             margin[j] = m.odds[c] - m.odds[others].max(initial=ALONE)
         interval = float(np.median(np.diff(at))) if n > 1 else 1 / 30
-        late = max((self.moments[first + j].moment_sd for j in range(n)), default=0.0)  # type: ignore[union-attr]
+        late = max((self.moments[first + j].moment_sd for j in range(n)), default=0.0)
         at = retimed(at, xy, late * self._interval_s)
         loose = loose_ends(at, xy, self.settings.bridge_s)
         choice[loose], xy[loose], radius[loose] = -1, np.nan, np.nan
@@ -358,12 +353,10 @@ class Scene:
     def in_picture(self, k: int, xy: FloatArray) -> FloatArray:
         """A place of the scene, px at 1280 wide, in source px of moment ``k``'s picture."""
         view = self._views[k]
-        assert view is not None
         return view[:2, :2] @ (xy * self._unit) + view[:2, 2]
 
     def _known(self, k: int, x: FloatArray, cov: FloatArray, choice: int, p: float) -> Known:
         view, found = self._views[k], self.found[k]
-        assert view is not None and found is not None
         turn = np.kron(np.eye(2), view[:2, :2])
         radius = float(found.radius_px[choice]) if choice >= 0 else float("nan")
         status = Status.DETECTED if choice >= 0 else Status.PREDICTED

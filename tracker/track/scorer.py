@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from tracker.core.errors import TrackerError
+from tracker.core.recent import Recent
 from tracker.core.types import FloatArray
 from tracker.track.cadence import PER_SHARE
 from tracker.track.stretch import STRETCH
@@ -152,7 +153,9 @@ DEFAULT = Scorer(
 )
 
 
-def candidate_inputs(moments: Sequence[Moment | None], k: int, first: int = 0, end: int | None = None) -> FloatArray:
+def candidate_inputs(
+    moments: Sequence[Moment] | Recent[Moment], k: int, first: int = 0, end: int | None = None
+) -> FloatArray:
     """What is known of each candidate of moment ``k`` from the moments of its scene in ``first..end``.
 
     Returns:
@@ -161,7 +164,6 @@ def candidate_inputs(moments: Sequence[Moment | None], k: int, first: int = 0, e
         spot (a ball that came to rest has a past without one, a mark has not).
     """
     here = moments[k]
-    assert here is not None
     end = len(moments) if end is None else end
     n = len(here.xy)
     if not n:
@@ -169,7 +171,7 @@ def candidate_inputs(moments: Sequence[Moment | None], k: int, first: int = 0, e
     moving = np.zeros(n)
     for before, after in ((1, 1), (2, 2), (1, 2), (2, 1)):
         if k - before >= first and k + after < end:
-            moving = np.maximum(moving, _straight(moments[k - before], here, moments[k + after]))  # type: ignore[arg-type]
+            moving = np.maximum(moving, _straight(moments[k - before], here, moments[k + after]))
     past = _occupied(here, moments, range(k - 1, first - 1, -1))
     future = _occupied(here, moments, range(k + 1, end))
     if past is None or future is None:
@@ -200,13 +202,13 @@ def _straight(a: Moment, here: Moment, b: Moment) -> FloatArray:
     return out
 
 
-def _occupied(here: Moment, moments: Sequence[Moment | None], rows: range) -> FloatArray | None:
+def _occupied(here: Moment, moments: Sequence[Moment] | Recent[Moment], rows: range) -> FloatArray | None:
     """float64 [N]: share of the moments in ``rows``, one in every 0.1 s for 4 s, with a candidate on the spot."""
     taken: list[Moment] = []
     last = here.time_s
     for i in rows:
         m = moments[i]
-        if m is None or abs(m.time_s - here.time_s) > REST_S:
+        if abs(m.time_s - here.time_s) > REST_S:
             break
         if abs(m.time_s - last) >= REST_EVERY_S - 1e-3:
             taken.append(m)

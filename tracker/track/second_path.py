@@ -25,7 +25,7 @@ WAY_PX = 100.0  # that a piece leads away from where it began
 
 
 def second_path(
-    moments: Sequence[Moment | None], steps: Sequence[Step], choice: np.ndarray, first: FloatArray, costs: PathCosts,
+    moments: Sequence[Moment], steps: Sequence[Step], choice: np.ndarray, first: FloatArray, costs: PathCosts,
     bridge_s: float,
 ) -> np.ndarray:  # fmt: skip
     """Where another ball is on its way beside the first.
@@ -44,7 +44,7 @@ def second_path(
     if not known.any():
         return nowhere
     where = np.column_stack([np.interp(time_s, time_s[known], first[known, i]) for i in (0, 1)])
-    odds = [m.odds for m in moments if m is not None]
+    odds = [m.odds for m in moments]
     free = [
         np.flatnonzero((o >= LEAST_ODDS) & (np.hypot(*(s.xy - w).T) >= APART_PX))
         for o, s, w in zip(odds, steps, where, strict=True)
