@@ -81,6 +81,11 @@ def served(*args: str | Path) -> Iterator[LabelServer]:
         server.stop()
 
 
+# Each request waits up to so many milliseconds, and so does each answer: races of the page come out.
+SLOW = """(() => { const asked = window.fetch, wait = () => new Promise((r) => setTimeout(r, Math.random() * %f));
+window.fetch = async (...a) => { await wait(); const answer = await asked(...a); await wait(); return answer; }; })()"""
+
+
 class Tab:
     """A browser tab with the page, driven by keys and clicks as a person would."""
 
@@ -89,6 +94,8 @@ class Tab:
         self.errors: list[str] = []
         page.on("pageerror", lambda e: self.errors.append(str(e)))
         page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" and "ERR_" not in m.text else None)
+        if slow := float(os.environ.get("LABEL_PAGE_DELAY_MS", 0)):
+            page.add_init_script(SLOW % slow)
         page.goto(url)
         self.until("Boolean(window.oneball && oneball.state.clip && oneball.state.shown === oneball.state.row)")
 

@@ -237,10 +237,17 @@ def test_a_second_tab_with_old_labels_is_informed_and_overwrites_nothing(clip: P
         shot(two, "stale")
         two.click(300, 200)
         two.until("document.getElementById('said').textContent.includes('load the newest')")
-        assert own(clip) == {3}
+        assert own(clip) == {3} and two.js("oneball.state.row") == 0  # what is refused does not go on
+        held: list[Any] = []
+        two.page.route("**/path?*", lambda route: held.append(route))
         two.key("g")
         two.until("!oneball.state.stale && oneball.state.own.has(3)")
-        two.go(6)
+        two.go(6)  # while the path is still on its way
+        while not held:
+            two.page.wait_for_timeout(10)
+        held[0].continue_()
+        two.page.unroute("**/path?*")
+        two.until("document.getElementById('said').textContent.includes('are loaded')")
         two.click(300, 200)
         two.answered()
         assert own(clip) == {3, 6}

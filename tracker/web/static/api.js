@@ -15,15 +15,20 @@ export async function get(path, options = {}) {
 export const clipUrl = (rest = "") => `/api/clips/${state.index}${rest}`;
 
 export async function loadClip() {
-  takeClip(await (await get(clipUrl())).json());
+  const index = state.index, clip = await (await get(clipUrl())).json();
+  if (index !== state.index) return; // another clip was opened meanwhile
+  takeClip(clip);
   await loadPath();
   emit("clip");
 }
 
 export async function loadPath() {
-  const n = state.clip.count, step = 50000;
+  const index = state.index, n = state.clip.count, step = 50000;
   for (let first = 0; first < n; first += step) {
-    takePath(await (await get(clipUrl(`/path?first=${first}&last=${Math.min(n, first + step) - 1}`))).json());
+    const part = await (await get(clipUrl(`/path?first=${first}&last=${Math.min(n, first + step) - 1}`))).json();
+    if (index !== state.index) return;
+    if (part.version < state.path.version) first = -step; // news of a newer one came first
+    else takePath(part);
   }
   state.old = [];
   emit("path");
@@ -122,7 +127,7 @@ function news(e) {
     if (waitForServer) { waitForServer(); waitForServer = null; }
     const late = !state.inFlight && e.revision !== state.revision;
     if (late) becomeStale("These labels were changed elsewhere while this tab was not connected.");
-    else if (was || e.version !== state.path.version) loadPath();
+    else if (was || e.version !== state.path.version) { state.path.version = -1; loadPath(); } // a new server counts from 0
   } else if (e.kind === "labels") {
     if (e.by !== state.tab) becomeStale(`Another tab changed these labels (${e.action}).`);
   } else if (e.kind === "saved") {

@@ -89,9 +89,9 @@ function set(visibility, x, y, source, goesOn = true) {
   const action = { op: "set", row, visibility, source, ...(absent ? {} : { x, y }), ...review.decisionFor(absent) };
   const item = review.current();
   act(action, () => { state.own.set(row, own); state.hints = state.hints.filter(([r]) => r !== row); emit("labels"); }).then((done) => {
-    if (done && item) { item.decision = action.decision; review.render(); emit("items"); review.step(1); }
+    if (done && item) review.decided(item.id, action.decision);
   });
-  if (!item && goesOn) afterLabel();
+  if (!item && goesOn && !state.stale) afterLabel();
 }
 
 function ball(x, y) {
@@ -148,10 +148,8 @@ const commands = {
 };
 
 async function loadNewest() {
-  const row = state.row;
   try { await loadClip(); } catch (e) { trouble(`Not loaded: ${e.message}`); return; }
   $("banner").hidden = true;
-  go(row);
   say("The newest labels are loaded.");
 }
 

@@ -7,7 +7,7 @@ const CHUNK = 16, AHEAD = 3; // frames per request; requests kept ahead in the d
 const MAX_JPEG = 96 << 20, MAX_BITMAP = 220 << 20; // bytes
 const DECODE_AHEAD = 10, DECODE_BEHIND = 5;
 
-let width = 1280;
+let width = 1280, era = 0; // what was asked for before the caches were emptied counts for nothing
 const jpegs = new Map(), bitmaps = new Map(); // row -> bytes, row -> ImageBitmap; in order of last use
 let jpegBytes = 0;
 const loading = new Map(); // chunk -> AbortController
@@ -28,6 +28,7 @@ export function setWidth(w) {
 }
 
 export function clear() {
+  era++;
   for (const c of loading.values()) c.abort();
   loading.clear(); jpegs.clear(); jpegBytes = 0;
   for (const b of bitmaps.values()) b.close();
@@ -63,14 +64,14 @@ async function load(chunk) {
   let first = chunk * CHUNK;
   while (first < end && jpegs.has(first)) first++;
   if (state.row >= first && state.row < end && !jpegs.has(state.row)) first = state.row; // what is looked at comes first
-  const asked = width;
+  const asked = era;
   try {
-    const answer = await get(clipUrl(`/frames?first=${first}&count=${end - first}&width=${asked}`), { signal: control.signal });
+    const answer = await get(clipUrl(`/frames?first=${first}&count=${end - first}&width=${width}`), { signal: control.signal });
     const reader = answer.body.getReader();
     let buffer = new Uint8Array(0);
     for (;;) {
       const { done, value } = await reader.read();
-      if (done || asked !== width) break;
+      if (done || asked !== era) break;
       const joined = new Uint8Array(buffer.length + value.length);
       joined.set(buffer); joined.set(value, buffer.length);
       buffer = take(joined);
@@ -125,11 +126,11 @@ function decodeAround() {
 
 async function decode(row, data) {
   decoding.add(row);
-  const asked = width;
+  const asked = era;
   try {
     const b = await createImageBitmap(new Blob([data], { type: "image/jpeg" }));
-    if (asked === width) { bitmaps.set(row, b); arrived(row); } else b.close();
-  } catch { jpegs.delete(row); }
+    if (asked === era) { bitmaps.set(row, b); arrived(row); } else b.close();
+  } catch { if (asked === era) jpegs.delete(row); }
   decoding.delete(row);
   decodeAround();
 }

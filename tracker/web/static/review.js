@@ -77,19 +77,29 @@ export function otherProposal() {
   point();
 }
 
+// The answer may come when the person is at another frame already, and the list may have been loaded anew meanwhile.
+export function decided(id, decision) {
+  const item = state.items.find((i) => i.id === id), here = current() === item;
+  if (!item) return;
+  item.decision = decision;
+  render();
+  emit("items");
+  if (here) step(1);
+}
+
 export async function accept() {
   const item = current(), p = item?.proposals[state.proposal];
   if (!p) { say("No proposal in this frame."); return; }
   const own = { v: 1, x: p[0], y: p[1], source: "checked" };
   const done = await act({ op: "set", row: item.row, x: p[0], y: p[1], visibility: 1, source: "checked", item: item.id, decision: "accepted" },
     () => { state.own.set(item.row, own); emit("labels"); });
-  if (done) { item.decision = "accepted"; step(1); }
+  if (done) decided(item.id, "accepted");
 }
 
 export async function reject() {
   const item = current();
   if (!item) { say("No proposal in this frame."); return; }
-  if (await act({ op: "decide", item: item.id, decision: "rejected" })) { item.decision = "rejected"; step(1); }
+  if (await act({ op: "decide", item: item.id, decision: "rejected" })) decided(item.id, "rejected");
 }
 
 // What a label says of the item in its frame: passed along with the label as one action.

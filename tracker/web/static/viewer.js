@@ -135,9 +135,11 @@ function wantTile(b) {
 }
 
 async function fetchTile(row, x, y, w, h, out) {
+  const index = state.index;
   try {
     const answer = await get(clipUrl(`/tile?row=${row}&x=${x}&y=${y}&w=${w}&h=${h}&out=${Math.max(16, Math.min(out, 4000))}`));
-    return { row, x, y, w, h, bitmap: await createImageBitmap(await answer.blob()) };
+    const bitmap = await createImageBitmap(await answer.blob());
+    return index === state.index ? { row, x, y, w, h, bitmap } : null;
   } catch { return null; }
 }
 
