@@ -59,6 +59,16 @@ KINDS = {
 FINE = {("infer --config", "an empty file")}  # a configuration lists what differs from the defaults
 
 
+def test_no_keyframes_fill_nothing(tmp_path, tennis_video, capsys):
+    keys, out = tmp_path / "k.csv", tmp_path / "out.csv"
+    for text, code in (("1,1,5,5,propagated\n2,-1,,,human\n", 2), ("1,1,5,5,model\n", 0)):
+        keys.write_text("frame,visibility,x,y,source\n" + text)
+        with pytest.raises(SystemExit) as done:
+            main(["propagate", str(tennis_video), "--no-video", "--labels", str(keys), "--out", str(out)])
+        assert (done.value.code or 0) == code and out.exists() == (code == 0)
+        assert ("holds no keyframe" in capsys.readouterr().err) == (code == 2)
+
+
 @pytest.fixture(scope="module")
 def good(tennis_video: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Inputs that are right, for the places that are not tried."""

@@ -68,6 +68,30 @@ def test_trajectory_files_round_trip(result, tmp_path):
     assert (tmp_path / "again.csv").read_text() == (result[1] / "trajectory.csv").read_text()
 
 
+ASKED = {"overlay": False, "highlight": False, "follow": False, "events": False, "stills": False, "fps": None}
+
+
+@pytest.mark.parametrize(
+    ("options", "count", "stream", "words"),
+    [
+        ({}, 9, None, ('render "a b.mp4" "runs/a/trajectory.csv"',)),
+        ({"overlay": True, "fps": 50.0}, 9, 2, ('render "a b.mp4" --stream 2 --fps 50 "runs/a/', " --highlight")),
+        ({"overlay": True, "highlight": True, "follow": True}, 9, None, ('events "runs/a/trajectory.csv"',)),
+        (dict.fromkeys(("overlay", "highlight", "follow", "events"), True), 9, 1, ('gallery "a b.mp4" --stream 1',)),
+        ({}, 0, 1, ('infer "a b.mp4" --stream 1 --tiles', 'label "a b.mp4" --stream 1')),
+        ({"frames": 1}, 0, None, ('infer "a b.mp4" --stills',)),
+        ({"frames": 1, "stills": True}, 0, None, ("--tiles",)),
+    ],
+)  # fmt: skip
+def test_the_last_line_is_a_command_that_goes_on_from_there(options, count, stream, words):
+    from tracker.commands.infer import _next
+
+    summary = {"out": "runs/a", "count": {"detected": count}, "frames": options.get("frames", 9)}
+    line = _next("a b.mp4", summary, ASKED | options, stream)
+    assert all(w in line for w in words), line
+    assert ("no ball was found" in line) == (count == 0)
+
+
 def test_the_module_form_is_the_same_command(tennis_video, tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "tracker.infer", str(tennis_video), "--max-frames", "3", "--quiet"],

@@ -139,6 +139,20 @@ def test_check_exits_0_when_clean_and_1_with_findings(tmp_path: Path) -> None:
     assert report["wrong"] == 1 and report["findings"][0]["kind"] == "off_picture"
 
 
+def test_check_of_a_label_file_knows_the_video_beside_it_and_the_one_that_is_named(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "one.png"), np.zeros((120, 160, 3), np.uint8))
+    for k in range(4):
+        (tmp_path / "clip").mkdir(exist_ok=True)
+        (tmp_path / "clip" / f"{k:04d}.png").write_bytes((tmp_path / "one.png").read_bytes())
+    wrong = [Label(0, 1, 10.0, 10.0), Label(1, 1, 170.0, 10.0), Label(2, 1, 11.0, 10.0), Label(4, 1, 10.0, 11.0)]
+    for name, more in (("clip.labels.csv", []), ("other.csv", ["--video", tmp_path / "clip"])):
+        write_labels(tmp_path / name, wrong)
+        report = json.loads(run("check", tmp_path / name, *more, "--json").stdout)
+        found = {(f["kind"], f["frame"]) for f in report["findings"]}
+        assert {("off_picture", 1), ("beyond_end", 4)} <= found, report
+    assert "beyond_end" not in run("check", tmp_path / "other.csv").stdout  # nobody said of which video
+
+
 def test_check_of_a_data_set_looks_at_the_pictures(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     scene = cv2.GaussianBlur(rng.integers(0, 255, (72, 128, 3), dtype=np.uint8), (0, 0), 4)

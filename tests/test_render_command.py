@@ -62,6 +62,9 @@ def test_render_keeps_uneven_times_and_sound(tmp_path):
         assert times_of(tmp_path / name) == pytest.approx(UNEVEN, abs=2e-5), name
         assert heard(tmp_path / name)[1] == pytest.approx(0.5, abs=0.03), name
     assert len(list((tmp_path / "masks").glob("*.png"))) == n
+    assert "note" not in done.stderr
+    track[:3].save(tmp_path / "t.jsonl")
+    assert f"{n - 3} of them have no row" in run("render", video, tmp_path / "t.jsonl").stderr
 
 
 def test_bad_input_is_one_line(tmp_path, tennis_video):

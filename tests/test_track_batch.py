@@ -78,7 +78,9 @@ def test_broken_videos_do_not_stop_the_others_and_a_second_start_does_the_rest(c
     args = command(tmp_path / "*" / "*.mp4", "--jobs", 2, "--out", tmp_path / "out", "--format", "jsonl,mot")
     done = subprocess.run(args, capture_output=True, text=True)
     assert done.returncode == 1, done.stderr
-    assert "5 videos: 3 done, 2 failed" in done.stdout
+    assert (
+        "5 videos: 3 done, 2 failed" in done.stdout and f"written to {tmp_path / 'out' / 'results.csv'}" in done.stdout
+    )
     assert "empty (0 bytes)" in done.stdout and "not a video" in done.stdout
     folders = {p.parent.name for p in tmp_path.glob("out/*/summary.json")}
     assert folders == {"a_rally", "b_rally", "serve"}

@@ -50,6 +50,11 @@ def test_own_forms_keep_every_column(tmp_path, name):
     assert_equal(Trajectory.load(tmp_path / name), t)
 
 
+def test_a_trajectory_is_shown_in_one_line():
+    counts = {s: int((make().status == s).sum()) for s in ("detected", "predicted", "lost")}
+    assert repr(make()) == "<Trajectory of 60 frames: " + ", ".join(f"{n} {s}" for s, n in counts.items()) + ">"
+
+
 @pytest.mark.parametrize("name", ["t.csv", "t.jsonl", "t.parquet"])
 def test_an_empty_trajectory_round_trips(tmp_path, name):
     if name.endswith("parquet"):

@@ -96,12 +96,15 @@ def divided(video: str | Path, labels: str | Path, keys: Sequence[Label]) -> Div
         ) if f.kind in ("off_picture", "beyond_end")
     ]  # fmt: skip
     if wrong:
-        raise TrackerError(f"{labels} does not fit {video}: {wrong[0].message}; tracker labels check shows all")
+        raise TrackerError(
+            f"{labels} does not fit {video}: {wrong[0].message}; all of them: "
+            f'tracker labels check "{labels}" --video "{video}"'
+        )
     seen = sorted(k.frame for k in keys if k.visibility in SEEN)
     if len(seen) < FEWEST:
         raise TrackerError(
             f"{labels} has {len(seen)} labelled frames with the ball in sight, teaching needs {FEWEST}; "
-            f"label more: tracker label {video}"
+            f'label more: tracker label "{video}"'
         )
     size = max(1, round(HELD_SHARE * len(seen) / STRETCHES))
     starts = [round((i + 0.5) * len(seen) / STRETCHES - size / 2) for i in range(STRETCHES)]

@@ -32,7 +32,10 @@ from tracker.commands.common import (
 @click.option("--lag", "lag_s", type=click.FloatRange(0, 10), metavar="SECONDS", help="Decide so long after a frame.")
 @click.option("--stills", is_flag=True, help="Treat every picture alone, without a tracker.")
 @click.option("--tiles", is_flag=True, help="Full passes in tiles at full working scale: costly, for large pictures.")
-@click.option("--false-rate", type=click.FloatRange(0.001, 0.5), metavar="P", help="May be wrong of what is reported.")
+@click.option(
+    "--false-rate", type=click.FloatRange(0.001, 0.5), metavar="P",
+    help="Share of the reported frames that may be wrong (default 0.05).",
+)  # fmt: skip
 @click.option("--fps", type=float, metavar="N", help="Frame rate of a folder of pictures (default 25).")
 @click.option(
     "--capture-fps", type=float, metavar="N", help="Slow motion: pictures a second when it was taken (120, 240 ...)."
@@ -128,18 +131,28 @@ def command(
         if summary["interrupted"]:
             click.echo("interrupted: the files hold the frames until then", err=True)
         elif os.path.exists(videos[0]):
-            click.echo(_next(videos[0], summary["out"], {"overlay": overlay, "highlight": highlight, "follow": follow}))
+            click.echo(_next(videos[0], summary, options, stream))
     if summary["interrupted"]:
         sys.exit(ended.code)
 
 
-def _next(video: str, out: str, made: dict[str, bool]) -> str:
-    """A command that goes on from here, as it can be typed: the first picture that was not asked for yet."""
-    wanted = next((name for name, done in made.items() if not done), None)
-    trajectory = os.path.join(out, "trajectory.csv")
+def _next(video: str, summary: dict[str, Any], options: dict[str, Any], stream: int | None) -> str:
+    """A command that goes on from here, as it can be typed: the first output that was not asked for yet."""
+    fps = options["fps"]
+    tracker, source = invocation(), f'"{video}"' + (f" --stream {stream}" if stream is not None else "")
+    paced = source + (f" --fps {fps:g}" if fps is not None else "")
+    if not summary["count"]["detected"]:
+        if not options["stills"] and (summary["frames"] == 1 or os.path.isdir(video)):
+            return f"no ball was found; pictures that are no video: {tracker} infer {source} --stills"
+        label = f"a court it never saw: {tracker} label {paced}"
+        return f"no ball was found; a small one: {tracker} infer {paced} --tiles; {label}"
+    trajectory = os.path.join(summary["out"], "trajectory.csv")
+    wanted = next((name for name in ("overlay", "highlight", "follow", "events") if not options[name]), None)
     if wanted is None:
-        return f'next: {invocation()} events "{trajectory}"'
-    return f'next: {invocation()} render "{video}" "{trajectory}"' + (f" --{wanted}" if wanted != "overlay" else "")
+        return f'next: {tracker} gallery {source} --trajectory "{trajectory}"'
+    if wanted == "events":
+        return f'next: {tracker} events "{trajectory}"'
+    return f'next: {tracker} render {paced} "{trajectory}"' + (f" --{wanted}" if wanted != "overlay" else "")
 
 
 def _tell(watched: dict[str, Any], folder: str) -> None:

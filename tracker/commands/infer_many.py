@@ -34,6 +34,7 @@ def infer_many_command(
         click.echo(json.dumps([to_dict(o) for o in outcomes], indent=1))
     elif not quiet:
         click.echo(table(outcomes))
+        click.echo(f"written to {os.path.join(out or 'runs', 'results.csv')} and a folder for each")
     if interrupted:
         sys.exit(ended.code)
     if any(o.state == FAILED for o in outcomes):

@@ -175,27 +175,34 @@ def import_set(
 
 @command.command(short_help="Find what looks wrong; exit code 1 if something does.")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--size", type=_Size(), help="Size of the picture, for single label files.")
-@click.option("--fps", type=click.FloatRange(0, 1000), default=25.0, show_default=True, help="For single label files.")
+@click.option(
+    "--video", type=click.Path(path_type=Path), help="Of a single label file (default: NAME beside NAME.labels.csv)."
+)
+@click.option("--size", type=_Size(), help="Size of the picture, for single label files without a video.")
+@click.option("--fps", type=click.FloatRange(0, 1000), help="Frames per second, for the same (default 25).")
 @click.option("--pictures/--no-pictures", default=True, help="Look at the pictures of data sets, too (slow part).")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 @_json
 def check(
-    paths: tuple[Path, ...], size: tuple[int, int] | None, fps: float, pictures: bool, quiet: bool, as_json: bool
-) -> None:
+    paths: tuple[Path, ...], video: Path | None, size: tuple[int, int] | None, fps: float | None, pictures: bool,
+    quiet: bool, as_json: bool,
+) -> None:  # fmt: skip
     """Find what looks wrong in label files or data sets; exit code 1 when something does.
 
-    Jumps, labels off the picture, labels that disagree with the smooth path of their neighbours, copied labels, labels
-    that move on a repeated frame, the same clip twice, nearly the same pictures, one match on both sides of a split.
+    Jumps, labels off the picture or beyond the video's end, labels that disagree with the smooth path of their
+    neighbours, copied labels, labels that move on a repeated frame, the same clip twice, nearly the same pictures, one
+    match on both sides of a split.
 
     \b
     Examples:
       tracker labels check mydata/
-      tracker labels check match.labels.csv --size 1920x1080 --json
+      tracker labels check match.labels.csv
+      tracker labels check labels.csv --video match.mp4 --json
     """
     from tracker.labels.check import check_dataset, check_table
     from tracker.labels.check_pictures import check_pictures
     from tracker.labels.dataset import load_dataset
+    from tracker.labels.numbering import Media, media_near
     from tracker.labels.schema import LabelTable
 
     findings = []
@@ -209,9 +216,13 @@ def check(
                 bar = iter(progress(range(len(clips)), total=len(clips), quiet=quiet or as_json, unit="clip"))
                 findings += check_pictures(clips, progress=lambda c, bar=bar: next(bar, None))  # type: ignore[misc]
         else:
-            width, height = size or (0, 0)
-            name = path.name.removesuffix(".labels.csv")
-            findings += check_table(LabelTable.read(path), clip=name, width=width, height=height, fps=fps)
+            table, name = LabelTable.read(path), path.name.removesuffix(".labels.csv")
+            media = Media(video) if video is not None else media_near(path, None)
+            shape, rate, frames = size or (0, 0), fps or 25.0, 0
+            if media is not None:
+                shape, rate = size or (media.info.width, media.info.height), fps or media.info.fps or 25.0
+                frames = int(media.frame[-1]) + 1
+            findings += check_table(table, clip=name, width=shape[0], height=shape[1], fps=rate, frames=frames)
             checked += 1
     wrong = sum(not f.note for f in findings)
     if as_json:

@@ -73,7 +73,7 @@ def command(
     """
     from tracker.core.config import load_config
     from tracker.labels.schema import read_labels, write_labels
-    from tracker.propagate.keyframes import fill
+    from tracker.propagate.keyframes import fill, is_key
     from tracker.propagate.suggest import suggest
 
     if labels_path is None and from_model is None:
@@ -86,6 +86,8 @@ def command(
         raise TrackerError("--no-video looks at no picture; leave out --model, --from-model and --evidence")
     config = load_config(config_path, choosing(stream, overrides))
     keyframes = read_labels(labels_path) if labels_path is not None else []
+    if out is not None and not (model or from_model or any(is_key(k) or k.source == "model" for k in keyframes)):
+        raise TrackerError(f'{labels_path} holds no keyframe to fill from; make some: tracker label "{video}"')
     frames, times, size, evidence, detections = _look(
         video, config, no_video=no_video, model=model or from_model, evidence_path=evidence_path, quiet=quiet
     )

@@ -49,12 +49,15 @@ def command(
     modes = Modes(overlay or not (highlight or png_masks or follow), highlight, follow, png_masks)
     folder = out if out is not None else os.path.dirname(trajectory) or "."
     keep_apart([os.path.join(folder, name) for name in modes.files], [video, trajectory])
+    path = Trajectory.load(trajectory)
     with ending_in_order() as ended:
         frames, interrupted = render(
-            video, Trajectory.load(trajectory), config, out=folder, modes=modes, look_ahead=not no_look_ahead, fps=fps,
+            video, path, config, out=folder, modes=modes, look_ahead=not no_look_ahead, fps=fps,
             progress=bar(quiet),
         )  # fmt: skip
     if not quiet:
         click.echo(f"{frames} frames; written to {folder}: {', '.join(modes.files)}")
+        if (without := frames - len(path)) > 0:
+            click.echo(f"note: {without} of them have no row in {trajectory} and show no ball", err=True)
     if interrupted:
         sys.exit(ended.code)

@@ -74,5 +74,5 @@ def command(
     else:
         click.echo(lesson.words)
         if lesson.kept and not quiet:
-            click.echo(f"{lesson.model}; next: {invocation()} infer VIDEO --model {lesson.model}")
+            click.echo(f'{lesson.model}; next: {invocation()} infer VIDEO --model "{lesson.model}"')
     sys.exit(0 if lesson.kept else 1)

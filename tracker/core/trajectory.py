@@ -64,6 +64,10 @@ class Trajectory:
     def __len__(self) -> int:
         return len(self.frame)
 
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{int((self.status == s.value).sum())} {s.value}" for s in Status)
+        return f"<Trajectory of {len(self)} frames: {counts}>"
+
     def __iter__(self) -> Iterator[BallState]:
         return (self._state(i) for i in range(len(self)))
 

@@ -109,6 +109,11 @@ def fill(
     return out
 
 
+def is_key(label: Label) -> bool:
+    """Whether somebody saw what the label says, and the path is held by it."""
+    return label.source in KEY_SOURCES and label.visibility != Visibility.NOT_JUDGED
+
+
 def _checked(keyframes: Sequence[Label], number: np.ndarray, times: FloatArray) -> list[Label]:
     if len(number) != len(times):
         raise TrackerError(f"{len(number)} frame numbers but {len(times)} times; they must be as many")
@@ -118,7 +123,7 @@ def _checked(keyframes: Sequence[Label], number: np.ndarray, times: FloatArray) 
     seen: set[int] = set()
     given = []
     for label in sorted(keyframes, key=lambda x: x.frame):
-        if label.source not in KEY_SOURCES or label.visibility == Visibility.NOT_JUDGED:
+        if not is_key(label):
             continue
         if label.frame not in known:
             raise TrackerError(
