@@ -19,6 +19,8 @@ import numpy as np
 from tracker.app.infer import infer
 from tracker.core.config import load_config
 from tracker.core.trajectory import Trajectory
+from tracker.evaluate.counts import count, rates
+from tracker.evaluate.frames import align
 from tracker.labels.dataset import Clip, load_dataset
 from tracker.labels.schema import LabelTable
 from tracker.video import open_video
@@ -53,22 +55,16 @@ def write(clip: Clip, steps: tuple[int, ...], path: Path) -> np.ndarray:
     return np.array([frames[row][0] for row in rows])
 
 
-def f1(clip: Clip, shown: np.ndarray, trajectory: Trajectory) -> tuple[int, int, int]:
-    """Right within 10 px, reported, visible."""
+def counts(clip: Clip, shown: np.ndarray, trajectory: Trajectory) -> np.ndarray:
+    """Counts of the frames that the thinned clip shows (tracker/evaluate/counts.py)."""
     assert clip.labels is not None
     labels = LabelTable.read(clip.labels)
-    row = {int(f): i for i, f in enumerate(labels.frame)}
-    right = said = visible = 0
-    for i, number in enumerate(shown):
-        v = labels.visibility[row[int(number)]] if int(number) in row else -1
-        here = bool(np.isfinite(trajectory.xy[i, 0]))
-        if v in (0, 1, 2):
-            said += here
-        if v in (1, 2):
-            visible += 1
-            off = np.hypot(*(trajectory.xy[i] - labels.xy[row[int(number)]])) if here else np.inf
-            right += bool(off <= 10 * clip.width / 1280)
-    return right, said, visible
+    kept = np.isin(labels.frame, shown)
+    table = align(
+        label_frame=labels.frame[kept], visibility=labels.visibility[kept], truth=labels.xy[kept], frame=shown,
+        xy=trajectory.xy, width=clip.width,
+    )  # fmt: skip
+    return count(table, 10.0)
 
 
 def main() -> None:
@@ -81,14 +77,15 @@ def main() -> None:
     clips = {c.name: c for c in load_dataset(args.data)}
     print(f"| steps | {' | '.join(args.clip)} | pooled |", f"|{'---|' * (len(args.clip) + 2)}", sep="\n", flush=True)
     for name, steps in STEPS.items():
-        sums, cells = np.zeros(3, int), []
+        found = []
         for clip in args.clip:
             path = args.out / f"{clip}_{name.replace(', ', '')}.mp4"
             shown = write(clips[clip], steps, path)
             infer(path, load_config(None, []), out=args.out / path.stem)
-            counts = np.array(f1(clips[clip], shown, Trajectory.from_csv(args.out / path.stem / "trajectory.csv")))
-            sums, cells = sums + counts, [*cells, f"{2 * counts[0] / counts[1:].sum():.3f}"]
-        print(f"| {name} | {' | '.join(cells)} | {2 * sums[0] / sums[1:].sum():.3f} |", flush=True)
+            trajectory = Trajectory.from_csv(args.out / path.stem / "trajectory.csv")
+            found.append(counts(clips[clip], shown, trajectory))
+        cells = [f"{rates(c)['f1']:.3f}" for c in (*found, sum(found))]
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -51,6 +51,12 @@ def tennis_video(tmp_path_factory: pytest.TempPathFactory, tennis_frames) -> Pat
 
 
 @pytest.fixture
+def no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training draws nothing: a picture of curves takes longer than the few steps of a test."""
+    monkeypatch.setattr("tracker.learn.curves.plot_curves", lambda rows, path: None)
+
+
+@pytest.fixture
 def real_data() -> Path:
     """The folder of real labelled footage; tests that need it are skipped without it."""
     where = os.environ.get("TRACKER_DATA")

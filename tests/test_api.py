@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.command import run as command
 from tracker import BallState, InputError, Status, Tracker, TrackerError, Trajectory
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -62,7 +63,7 @@ def pictures(tennis_frames, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("causal", [False, True])
 def test_track_gives_the_rows_of_the_command(tracker, tennis_video, tmp_path, causal):
-    run("-m", "tracker", "infer", tennis_video, "--out", tmp_path, *(["--causal"] if causal else []), "--quiet")
+    command("infer", tennis_video, "--out", tmp_path, *(["--causal"] if causal else []), "--quiet")
     tracker.track(tennis_video, causal=causal).save(tmp_path / "api.csv")
     assert (tmp_path / "api.csv").read_text() == (tmp_path / "trajectory.csv").read_text()
 
@@ -408,8 +409,9 @@ def test_importing_the_package_loads_nothing_heavy():
 )
 def test_examples_run(name, package, tennis_video):
     video = [] if name == "own_loop" else [str(tennis_video)]  # none: it renders a sample
-    command = [sys.executable, str(EXAMPLES / f"{name}.py"), *video]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / f"{name}.py"), *video], capture_output=True, text=True, timeout=120
+    )
     if package == "supervision" and done.returncode == 1:
         assert done.stderr.strip().endswith("run: pip install supervision"), done.stderr
         pytest.skip("supervision is not installed")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
+from tests.command import run
 from tracker.app.baseline import baselines, largest_blob, motion_baseline
 from tracker.core.config import load_config
 from tracker.core.types import Label
@@ -80,10 +79,7 @@ def test_rows_and_their_figures(clip):
 
 def test_command_on_a_rendered_rally_beats_the_largest_blob(tennis_video):
     """The largest thing that moves on a court is a player."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tracker", "baseline", str(tennis_video), "--detector", "tracker/weights/oneball.onnx",
-         "--json"], capture_output=True, text=True,
-    )  # fmt: skip
+    done = run("baseline", tennis_video, "--detector", "tracker/weights/oneball.onnx", "--json")
     assert done.returncode == 0, done.stderr
     motion, detector, ours = json.loads(done.stdout)
     assert "largest blob" in motion["method"] and "alone" in detector["method"]
@@ -93,8 +89,6 @@ def test_command_on_a_rendered_rally_beats_the_largest_blob(tennis_video):
 def test_no_labelled_clip_is_refused_in_one_line(tmp_path):
     with VideoWriter(tmp_path / "v.mp4", 64, 64, 25.0) as video:
         video.write(np.zeros((64, 64, 3), np.uint8))
-    done = subprocess.run(
-        [sys.executable, "-m", "tracker", "baseline", str(tmp_path)], capture_output=True, text=True
-    )  # fmt: skip
+    done = run("baseline", tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ") and "no labelled clips" in done.stderr and done.stderr.count("\n") == 1

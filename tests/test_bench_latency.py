@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from speed.others import OtherModel
 from speed.report import table
 from speed.run import Options, bench
 
+from tests.command import run
 from tracker.app.stages import STAGES, StageClock, percentiles
 from tracker.core.config import load_config
 from tracker.core.errors import TrackerError
@@ -114,7 +114,6 @@ def test_a_file_that_is_no_model_is_refused(tmp_path):
 
 
 def test_the_command_prints_json(tennis_video):
-    command = [sys.executable, "-m", "tracker", "bench", str(tennis_video), "--warmup", "5",
-               "--json"]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    done = run("bench", tennis_video, "--warmup", 5, "--json")
+    assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["steady"]["frames"] == 25

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
+from tests.command import run
 from tracker.detect.model import BallModel, bundled_model
 from tracker.evaluate.curves import OperatingPoint
 
 pytest.importorskip("onnx")
-
-
-def run(*args):
-    return subprocess.run([sys.executable, "-m", "tracker", *map(str, args)], capture_output=True, text=True)
 
 
 def test_the_stamped_threshold_is_the_one_infer_uses(tennis_video, tmp_path):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from tests.command import run
 from tracker.commands.main import group
 from tracker.core.trajectory import Trajectory
 from tracker.motion.events import COLUMNS, find_events, write_events
@@ -113,8 +112,7 @@ def test_events_are_written_and_the_command_reads_any_trajectory(tmp_path):
     lines = (tmp_path / "e.csv").read_text().splitlines()
     assert lines[0] == ",".join(COLUMNS) and len(lines) == 2 and ",bounce," in lines[1]
     t.save(tmp_path / "t.jsonl")
-    run = [sys.executable, "-m", "tracker", "events", str(tmp_path / "t.jsonl"), "--json"]
-    done = subprocess.run(run, capture_output=True, text=True, timeout=600)
+    done = run("events", tmp_path / "t.jsonl", "--json")
     assert done.returncode == 0, done.stderr
     assert [e["kind"] for e in json.loads(done.stdout)] == ["bounce"]
     assert (tmp_path / "events.csv").read_text().splitlines()[1].split(",")[4] == "bounce"

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import resource
 import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
+from tests.command import run
 from tracker.core.trajectory import Trajectory
 from tracker.core.trajectory_formats import COLUMNS
 
 
-def run(*args: object, cwd: Path | None = None, code: str | None = None, **kwargs) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tracker", *map(str, args)] if code is None else [sys.executable, "-c", code]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=120, **kwargs)
+def process(*args: object, **kwargs) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, **kwargs)
 
 
 def assert_refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
@@ -36,7 +34,7 @@ def assert_refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
 @pytest.fixture(scope="module")
 def result(tennis_video, tmp_path_factory):
     out = tmp_path_factory.mktemp("run")
-    return run("infer", tennis_video, "--out", out, "--overlay", "--json"), out
+    return process("-m", "tracker", "infer", tennis_video, "--out", out, "--overlay", "--json"), out
 
 
 def test_writes_one_row_per_frame_and_a_summary(result):
@@ -93,10 +91,7 @@ def test_the_last_line_is_a_command_that_goes_on_from_there(options, count, stre
 
 
 def test_the_module_form_is_the_same_command(tennis_video, tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-m", "tracker.infer", str(tennis_video), "--max-frames", "3", "--quiet"],
-        capture_output=True, text=True, cwd=tmp_path,
-    )  # fmt: skip
+    done = process("-m", "tracker.infer", tennis_video, "--max-frames", 3, "--quiet", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "runs" / "rally" / "trajectory.csv").exists()
 
@@ -112,7 +107,7 @@ def test_runs_where_torch_cannot_be_imported(tennis_video, tmp_path):
         "from tracker.commands.main import main\n"
         f"main(['infer', {str(tennis_video)!r}, '--max-frames', '4', '--quiet', '--out', {str(tmp_path)!r}])\n"
     )
-    done = run(code=code)
+    done = process("-c", code)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "summary.json").exists()
 
@@ -126,7 +121,7 @@ def test_starts_without_the_heavy_packages(tennis_video, tmp_path):
         " standalone_mode=False)\n"
         "print([m for m in ('torch', 'scipy', 'filterpy', 'pandas', 'matplotlib') if m in sys.modules])\n"
     )
-    done = run(code=code)
+    done = process("-c", code)
     assert done.stdout.strip().endswith("[]"), done.stdout + done.stderr
 
 
@@ -136,7 +131,7 @@ def test_training_without_torch_names_the_extra(tmp_path):
         "import sys\nsys.modules['torch'] = None\nfrom tracker.commands.main import main\n"
         f"main(['train', {str(tmp_path / 'c.yaml')!r}])\n"
     )
-    assert_refused(run(code=code), "the extra 'train'")
+    assert_refused(process("-c", code), "the extra 'train'")
 
 
 def test_pictures_in_a_folder_one_by_one(tennis_frames, tmp_path):
@@ -154,9 +149,8 @@ def test_pictures_in_a_folder_one_by_one(tennis_frames, tmp_path):
 
 
 def test_reads_standard_input(tennis_video, tmp_path):
-    command = [sys.executable, "-m", "tracker", "infer", "-", "--out", str(tmp_path), "--max-frames", "5", "--quiet"]
     with open(tennis_video, "rb") as f:
-        done = subprocess.run(command, stdin=f, capture_output=True, text=True)
+        done = process("-m", "tracker", "infer", "-", "--out", tmp_path, "--max-frames", 5, "--quiet", stdin=f)
     assert done.returncode == 0, done.stderr
     assert len(Trajectory.from_csv(tmp_path / "trajectory.csv")) == 5
 
@@ -267,36 +261,15 @@ def test_a_full_disk_leaves_nothing_half_written(tennis_video, tmp_path):
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # writing past the limit is then an error, as on a full disk
         resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600))
 
-    done = run("infer", tennis_video, "--out", tmp_path / "o", "--quiet", preexec_fn=small_files)
+    args = ("-m", "tracker", "infer", tennis_video, "--out", tmp_path / "o", "--quiet")
+    done = process(*args, preexec_fn=small_files)
     assert_refused(done, "space")
     assert [p.name for p in (tmp_path / "o").iterdir()] == []
 
 
-def test_interrupting_leaves_valid_files(tennis_frames, tmp_path):
-    import cv2
-
-    folder = tmp_path / "pictures"
-    folder.mkdir()
-    for i in range(400):
-        cv2.imwrite(str(folder / f"{i:04d}.jpg"), tennis_frames[0][i % 30][..., ::-1])
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tracker", "infer", str(folder), "--causal", "--out", str(tmp_path / "o"), "--json"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )  # fmt: skip
-    deadline = time.monotonic() + 300  # rows are written once the file's buffer is full
-    while not any(p.stat().st_size for p in tmp_path.glob("o/.trajectory*")) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
-    summary = json.loads(out)
-    assert summary["interrupted"]
-    assert 0 < len(Trajectory.from_csv(tmp_path / "o" / "trajectory.csv")) == summary["frames"] < 400
-    assert not list(tmp_path.glob("o/.*"))
-
-
+@pytest.mark.parametrize("way", [[], ["--causal", "--highlight"]], ids=["whole", "causal"])
 @pytest.mark.parametrize(("sign", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_interrupting_a_whole_file_decides_and_shows_what_was_read(tennis_video, tmp_path, monkeypatch, sign, code):
+def test_interrupting_decides_and_shows_what_was_read(tennis_video, tmp_path, monkeypatch, sign, code, way):
     from click.testing import CliRunner
 
     from tracker.commands import infer as command
@@ -313,15 +286,17 @@ def test_interrupting_a_whole_file_decides_and_shows_what_was_read(tennis_video,
 
     monkeypatch.setattr(command, "bar", bar)
     done = CliRunner().invoke(
-        command.command, [str(tennis_video), "--out", str(tmp_path), "--overlay", "--events", "--json"]
+        command.command, [str(tennis_video), "--out", str(tmp_path), "--overlay", "--events", "--json", *way]
     )
     assert done.exit_code == code, done.output
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["interrupted"] and summary["frames"] == 8
     assert Trajectory.from_csv(tmp_path / "trajectory.csv").frame.tolist() == list(range(8))
-    with open_video(tmp_path / "overlay.mp4") as video:
-        assert sum(1 for _ in video) == 8
-    names = {"trajectory.csv", "summary.json", "overlay.mp4", "events.csv"}
+    shown = ["overlay.mp4", "highlight.mp4"] if way else ["overlay.mp4"]
+    for name in shown:
+        with open_video(tmp_path / name) as video:
+            assert sum(1 for _ in video) == 8
+    names = {"trajectory.csv", "summary.json", "events.csv", *shown, *["masks.json"] * bool(way)}
     assert {p.name for p in tmp_path.iterdir()} == names
 
 

@@ -32,6 +32,7 @@ from tracker.learn.network import STRIDE, Maps, coordinates  # noqa: E402
 from tracker.learn.overfit import overfit_batch, verdict  # noqa: E402
 from tracker.learn.trainer import train  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("no_curves")  # those of the fixture below are drawn
 SMALL = [
     "train.epochs=2", "train.steps_per_epoch=4", "train.batch=4", "train.crop_width=64", "train.crop_height=64",
     "train.workers=0", "train.validate_every=1", "data.mining_every=1", "data.mining_frames=2",
@@ -308,6 +309,7 @@ def test_the_bundled_checkpoint_is_the_bundled_network():
     assert found["score"] < 1e-4 and found["xy_px"] < 1e-2
 
 
+@pytest.mark.system
 def test_two_processes_train_one_network(tennis_video, tmp_path):
     (tmp_path / "c.yaml").write_text(f"data:\n  cache_dir: {tmp_path / 'cache'}\n  splits: [train, val]\n")
     done = subprocess.run(

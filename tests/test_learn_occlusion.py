@@ -306,7 +306,7 @@ def test_the_probe_finds_naive_masks_and_bleeding_and_nothing_in_ours() -> None:
     torch.set_num_threads(1)
     clips = [painted_clip(s) for s in range(10, 14)]
     folds, masker = [(clips[:3], clips[3:])], leak.default_masker()
-    settings = {"train": 480, "test": 400, "epochs": 5, "size": (64, 48), "scales": (0.3, 0.5), "masker": masker}
+    settings = {"train": 320, "test": 300, "epochs": 5, "size": (64, 48), "scales": (0.3, 0.5), "masker": masker}
     try:
         found = {r.variant: r for r in leak.measure(folds, ("ours", "bleed", "naive"), **settings)}
     finally:

@@ -24,6 +24,7 @@ from tracker.learn.network import count_macs, count_parameters  # noqa: E402
 from tracker.learn.synthetic import SYNTHETIC, synthetic_clips  # noqa: E402
 from tracker.learn.trainer import start_from, train  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("no_curves")
 TINY = [
     "train.epochs=1", "train.steps_per_epoch=3", "train.batch=4", "train.crop_width=64", "train.crop_height=64",
     "train.workers=0", "train.validate_every=1", "data.mining_every=1", "data.mining_frames=2",

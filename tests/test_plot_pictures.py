@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from tests.command import run
 from tracker.commands.main import group
 from tracker.core.errors import TrackerError
 from tracker.core.trajectory import Trajectory
@@ -79,8 +80,7 @@ def test_without_matplotlib_the_extra_is_named(tmp_path):
 
 def test_the_command_marks_the_path_on_a_frame_of_the_video(tennis_video, tmp_path):
     track().to_csv(tmp_path / "t.csv")
-    run = [sys.executable, "-m", "tracker", "plot", str(tmp_path / "t.csv"), "--only", "path", "--video"]
-    done = subprocess.run([*run, str(tennis_video), "--at", "3"], capture_output=True, text=True, timeout=600)
+    done = run("plot", tmp_path / "t.csv", "--only", "path", "--video", tennis_video, "--at", 3)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "path.png").stat().st_size > 50_000 and not (tmp_path / "heat.png").exists()
 

@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch")
 
 from tracker import teach as public_teach  # noqa: E402
 from tracker.app import teach as lesson  # noqa: E402
+from tracker.app import teach_labels  # noqa: E402
 from tracker.app.rendered import write_clip  # noqa: E402
 from tracker.app.teach import Attempt, Score, choose  # noqa: E402
 from tracker.app.teach_labels import affordable, around, divided, fill_in, near  # noqa: E402
@@ -26,8 +27,11 @@ from tracker.detect.model import BallModel  # noqa: E402
 from tracker.evaluate.frames import FrameTable  # noqa: E402
 from tracker.labels.schema import read_labels, write_labels  # noqa: E402
 from tracker.learn.checkpoint import carried, load_checkpoint  # noqa: E402
+from tracker.propagate.evidence import build_evidence  # noqa: E402
 from tracker.synth import SynthConfig  # noqa: E402
 from tracker.track.scorer import DEFAULT, Scorer  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("no_curves")
 
 
 @pytest.fixture(scope="module")
@@ -190,15 +194,32 @@ def test_how_much_surer_counts_beside_how_often():
     assert lesson.chance_of(np.full(40, 0.01)) == 1e-4  # of 9,999 draws none, and this one
 
 
-def small(monkeypatch):
+@pytest.fixture(scope="module")
+def evidence():
+    """The pictures' evidence, which is the same for every lesson on the court."""
+    kept = {}
+
+    def build(frames):
+        frames = list(frames)
+        numbers = tuple(f.index for f in frames)
+        if numbers not in kept:
+            kept[numbers] = build_evidence(frames)
+        return kept[numbers]
+
+    return build
+
+
+@pytest.fixture
+def small(monkeypatch, evidence):
+    monkeypatch.setattr(teach_labels, "build_evidence", evidence)
     for name, value in {
-        "STEPS": (2, 2), "SHARES": (1.0,), "RENDERED_S": 0.2, "RENDERED": (("tennis", 301),), "SYNTHETIC_SHARE": 0.0,
+        "STEPS": (2, 2), "SHARES": (1.0,), "MINED": 2, "RENDERED_S": 0.2, "RENDERED": (("tennis", 301),),
+        "SYNTHETIC_SHARE": 0.0,
     }.items():  # fmt: skip
         monkeypatch.setattr(lesson, name, value)
 
 
-def test_the_new_file_knows_all_that_the_old_one_knew_and_who_taught_it(court, tmp_path, monkeypatch):
-    small(monkeypatch)
+def test_the_new_file_knows_all_that_the_old_one_knew_and_who_taught_it(court, tmp_path, monkeypatch, small):
     monkeypatch.setattr(lesson, "choose", lambda attempts, margin: (replace(attempts[1], offset=0.5), True))
     out = tmp_path / "new" / "court.onnx"
     fast = ["train.batch=2", "train.workers=0"]
@@ -220,8 +241,7 @@ def test_the_new_file_knows_all_that_the_old_one_knew_and_who_taught_it(court, t
         lesson.teach(court[0], court[1], out, overrides=fast)
 
 
-def test_what_is_not_better_and_what_is_interrupted_leaves_nothing(court, tmp_path, monkeypatch, capsys):
-    small(monkeypatch)
+def test_what_is_not_better_and_what_is_interrupted_leaves_nothing(court, tmp_path, monkeypatch, capsys, small):
     monkeypatch.setattr(lesson, "choose", lambda attempts, margin: (attempts[-1], False))
     args = ["teach", str(court[0]), "--labels", str(court[1]), "--out", str(tmp_path / "m.onnx"), "--quiet"]
     fast = ["--set", "train.batch=2", "--set", "train.workers=0"]

@@ -192,19 +192,29 @@ def infer(
         late = lag_s is not None or (again and not causal and not stills)
         if late and not again and (overlay or highlight or follow):
             raise TrackerError(f"{source.info.name}: a live source is shown as it comes; leave out --lag")
-        watch = _watch(monitor, source, net, config, settled=late)
+        if monitor is not None:
+            from tracker.monitor.watch import Monitor
+
+            watch = Monitor(monitor, source.info, net, config, settled=late)
         if late:
             now, later = Modes(), Modes(overlay, highlight, follow)
             with contextlib.ExitStack() as stack:
                 writer = TrajectoryWriter(stack.enter_context(atomic_write(folder / "trajectory.csv")))
-                each: Callable[[Step], None] | None = None
-                say: Callable[[BallState], None] = writer.write
+                steps = None
                 if watch:
+                    from tracker.monitor.settled import SettledSteps
+
                     frames = stack.enter_context(open_video(video, config=config.video, fps=fps)) if again else None
-                    each, say = _watched(watch, writer, frames)
+                    steps = SettledSteps(watch, frames)
+
+                def say(state: BallState) -> None:
+                    writer.write(state)
+                    if steps:
+                        steps.say(state)
+
                 run = track(
                     source, net, config, whole=lag_s is None, lag_s=lag_s, max_frames=max_frames, progress=progress,
-                    each=each, say=say, keep=bool(later),
+                    each=steps.add if steps else None, say=say, keep=bool(later),
                 )  # fmt: skip
         else:
             now, later = Modes(overlay, highlight, follow and not again), Modes(follow=follow and again)
@@ -260,31 +270,6 @@ def infer(
     if failures:
         raise TrackerError("; ".join(failures))
     return summary
-
-
-def _watch(
-    monitor: str | Path | None, source: VideoSource, net: BallModel, config: Config, settled: bool
-) -> Monitor | None:
-    if monitor is None:
-        return None
-    from tracker.monitor.watch import Monitor
-
-    return Monitor(monitor, source.info, net, config, settled=settled)
-
-
-def _watched(
-    watch: Monitor, writer: TrajectoryWriter, again: VideoSource | None
-) -> tuple[Callable[[Step], None], Callable[[BallState], None]]:
-    """What is called with each step, and with each final state, which is written and then watched."""
-    from tracker.monitor.settled import SettledSteps
-
-    steps = SettledSteps(watch, again)
-
-    def say(state: BallState) -> None:
-        writer.write(state)
-        steps.say(state)
-
-    return steps.add, say
 
 
 def _track_causal(

@@ -11,6 +11,10 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
+from tracker.core.types import BallState, Status
+
 
 class Hypothesis:
     """State, shared axis covariance and bookkeeping of one hypothesis.
@@ -112,6 +116,17 @@ class Hypothesis:
         """Whether carrying both on would be a waste: they agree within a small part of a standard deviation."""
         dx, dy, dvx, dvy = self.x - other.x, self.y - other.y, self.vx - other.vx, self.vy - other.vy
         return dx * dx + dy * dy <= 0.05 * other.p00 + 0.1 and dvx * dvx + dvy * dvy <= 0.05 * other.p11
+
+    def state(self, frame: int, time_s: float, n_detections: int, k: float) -> BallState:
+        """What is reported of it; ``k`` source px make a px here."""
+        cov = np.zeros((4, 4))
+        cov[0, 0] = cov[1, 1] = self.p00 * k * k
+        cov[0, 2] = cov[2, 0] = cov[1, 3] = cov[3, 1] = self.p01 * k * k
+        cov[2, 2] = cov[3, 3] = self.p11 * k * k
+        xy, velocity = np.array([self.x * k, self.y * k]), np.array([self.vx * k, self.vy * k])
+        detected = self.detection >= 0
+        status, score = (Status.DETECTED, self.score) if detected else (Status.PREDICTED, math.nan)
+        return BallState(frame, time_s, xy, velocity, cov, status, score, self.radius * k, n_detections)
 
     def copy(self) -> Hypothesis:
         h = Hypothesis(self.x, self.y, self.vx, self.vy, self.p00, self.p01, self.p11)

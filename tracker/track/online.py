@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tracker.core.config import TrackConfig
-from tracker.core.types import BallState, CameraMotion, Detections, FloatArray, Region, Status, reference_scale
+from tracker.core.types import BallState, CameraMotion, Detections, FloatArray, Region, reference_scale
 from tracker.track.cadence import Cadence
 from tracker.track.clock import PictureClock
 from tracker.track.clutter import ClutterMap
@@ -330,7 +330,7 @@ class BallTracker:
                 lead = h
         if lead is None:
             return BallState.lost(frame, time_s, n_detections)
-        return self._state(lead, frame, time_s, n_detections)
+        return lead.state(frame, time_s, n_detections, 1 / self._scale)
 
     def _update_clutter_map(self, candidates: list[_Candidate]) -> None:
         """A ball in flight tells on everything else that is detected."""
@@ -357,25 +357,6 @@ class BallTracker:
             return h.score >= self._start or h.llr >= REPORT_LLR
         limit = c.report_coast_s if h.hits >= CONFIRM_HITS else TENTATIVE_COAST_S
         return h.llr >= REPORT_LLR and h.coast_s <= limit and math.sqrt(h.p00) <= c.report_sd_px
-
-    def _state(self, h: Hypothesis, frame: int, time_s: float, n_detections: int) -> BallState:
-        detected = h.detection >= 0
-        k = 1 / self._scale
-        cov = np.zeros((4, 4))
-        cov[0, 0] = cov[1, 1] = h.p00 * k * k
-        cov[0, 2] = cov[2, 0] = cov[1, 3] = cov[3, 1] = h.p01 * k * k
-        cov[2, 2] = cov[3, 3] = h.p11 * k * k
-        return BallState(
-            frame,
-            time_s,
-            np.array([h.x * k, h.y * k]),
-            np.array([h.vx * k, h.vy * k]),
-            cov,
-            Status.DETECTED if detected else Status.PREDICTED,
-            h.score if detected else math.nan,
-            h.radius * k,
-            n_detections,
-        )
 
     # -- small things --------------------------------------------------------------------------------------------------
 
