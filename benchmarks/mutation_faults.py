@@ -130,7 +130,7 @@ DETECT = [
 
 TRACK = [
     *group(
-        "tracker/track/hypothesis.py", "track_filter track_online",
+        "tracker/track/hypothesis.py", "track_filter track_online track_rules",
         ("gravity-up", "balls fall upwards", "self.vy += gravity * dt", "self.vy -= gravity * dt"),
         ("noise-by-the-frame", "the process noise depends on the frame rate", "q * dt**3 / 3", "q * dt / 3"),
         ("track-camera-sign", "the track moves against the camera", "+ b * self.y + tx,", "+ b * self.y - tx,"),
