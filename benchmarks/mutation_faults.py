@@ -232,8 +232,6 @@ TRACK = [
 MOTION = [
     *group(
         "tracker/motion/models.py", "motion_models motion_imm",
-        ("model-camera-sign", "states are carried against the camera",
-         "moved[:2] += camera.matrix[:, 2]", "moved[:2] -= camera.matrix[:, 2]"),
         ("noise-without-cross-term", "position and velocity noise are independent",
          "q * dt**2 / 2\n    noise[2, 2]", "0.0\n    noise[2, 2]"),
         ("drag-speeds-up", "drag makes the ball faster", "decay = np.exp(-k * dt)", "decay = np.exp(k * dt)"),

@@ -25,13 +25,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from filterpy.kalman import KalmanFilter
 
 from tracker.core.files import atomic_write
 from tracker.core.types import Label
 from tracker.labels.dataset import load_dataset
 from tracker.labels.schema import read_labels
 from tracker.motion.imm import BallMotion
-from tracker.motion.smooth import smooth_cv, smooth_imm
+from tracker.motion.models import cv_model
+from tracker.motion.smooth import RunningSmoother
 from tracker.propagate.evidence import Evidence, build_evidence
 from tracker.propagate.keyframes import Filled, fill
 from tracker.propagate.suggest import suggest
@@ -143,6 +145,22 @@ def turns(track: Track) -> set[int]:
 Method = Callable[[Track, list[int]], tuple[np.ndarray, np.ndarray, list[str]]]
 
 
+def smoothed(times: np.ndarray, xy: np.ndarray, sd_px: float, q: float) -> tuple[np.ndarray, np.ndarray]:
+    """Means [T, 4] and covariances [T, 4, 4] of a Kalman filter with constant velocity, smoothed; NaN is missing."""
+    kf = KalmanFilter(4, 2)
+    kf.H, kf.R, kf.P = np.eye(2, 4), np.eye(2) * sd_px**2, np.diag([1e6, 1e6, 2e6, 2e6]) * (sd_px / 0.8) ** 2
+    kf.x = np.array([*xy[np.isfinite(xy).all(1)][0], 0.0, 0.0])
+    models = [cv_model(float(dt), q) for dt in (0.0, *np.diff(times))]
+    means, covariances = [], []
+    for (f, noise), z in zip(models, xy, strict=True):
+        kf.predict(F=f, Q=noise)
+        kf.update(z if np.isfinite(z).all() else None)
+        means.append(kf.x)
+        covariances.append(kf.P)
+    x, p, *_ = kf.rts_smoother(np.array(means), np.array(covariances), *zip(*models, strict=True))
+    return x, p
+
+
 def by_interpolation(kind: str) -> Method:
     def method(track: Track, keep: list[int]) -> tuple[np.ndarray, np.ndarray, list[str]]:
         there = [i for i in keep if track.labels[i].visibility > 0]
@@ -158,14 +176,14 @@ def by_interpolation(kind: str) -> Method:
 
             return CubicSpline(t, xy)(q), sd, [""] * n
         if kind in ("Kalman + RTS", "IMM + RTS"):
-            z, noise = np.full((n, 2), NAN), np.full(n, 0.8 / track.scale)
+            z, noise = np.full((n, 2), NAN), 0.8 / track.scale
             z[track.row[there]] = xy
             motion = BallMotion(unit=1 / track.scale)
             if kind == "IMM + RTS":
-                s = smooth_imm(track.times, z, noise, motion)
-            else:
-                s = smooth_cv(track.times, z, noise, motion.flight_noise * motion.unit**2, motion.unit)
-            return s.x[:, :2], s.sd_px, [""] * n
+                s = RunningSmoother(motion, noise).smooth(track.times, z)
+                return s.x[:, :2], s.sd_px, [""] * n
+            x, p = smoothed(track.times, z, noise, motion.flight_noise * motion.unit**2)
+            return x[:, :2], np.sqrt(np.maximum((p[:, 0, 0] + p[:, 1, 1]) / 2, 0)), [""] * n
         return np.stack([np.interp(q, t, xy[:, a]) for a in (0, 1)], axis=1), sd, [""] * n
 
     return method

@@ -18,7 +18,6 @@ from tracker.core.types import (
     Region,
     Status,
     cell_to_network,
-    network_to_cell,
     network_to_source,
     normalised,
     resample_image,
@@ -37,7 +36,6 @@ def test_coordinates_by_hand():
     assert (region.x0, region.y0, region.width, region.height) == (-0.5, -0.5, 200, 100)
     assert source_to_network(np.array([0.5, 2.5]), region, 100, 50).tolist() == [0.0, 1.0]
     assert network_to_source(np.array([0.0, 1.0]), region, 100, 50).tolist() == [0.5, 2.5]
-    assert network_to_cell(np.array([0.5, 2.5]), 2).tolist() == [0.0, 1.0]
     assert cell_to_network(np.array([0.0, 1.0]), 2).tolist() == [0.5, 2.5]
     assert normalised(Region(49.5, 24.5, 100, 50), 200, 100).tolist() == [0.25, 0.25, 0.75, 0.75]
 

@@ -1,12 +1,15 @@
 import numpy as np
 import pytest
 
-from tracker.core.types import CameraMotion
 from tracker.motion.imm import BallMotion, ImmFilter, ball_models, change_probabilities
 from tracker.motion.models import cv_model
-from tracker.motion.smooth import RunningSmoother, smooth_cv, smooth_imm
+from tracker.motion.smooth import RunningSmoother, rts
 
 MOTION = BallMotion()
+
+
+def smooth(t, xy, sd_px):
+    return RunningSmoother(MOTION, sd_px).smooth(np.asarray(t), xy)
 
 
 def flight(t, x0, v0, g=400.0):
@@ -49,14 +52,20 @@ def test_equals_filterpy_on_regular_steps():
         assert ours.weight == pytest.approx(theirs.mu, rel=1e-6)
 
 
-def test_plain_smoother_equals_filterpy():
+def test_with_one_model_it_is_filterpys_smoother():
     from filterpy.kalman import KalmanFilter
 
     t, xy = bounce_track()
     z = xy + np.random.default_rng(0).normal(size=xy.shape)
-    ours = smooth_cv(t, z, np.ones(len(t)), 1e4)
+    start = np.array([*z[0], 0, 0]), np.diag([1e6, 1e6, 2e6, 2e6])
+    imm = ImmFilter(*start, [lambda dt: (*cv_model(dt, 1e4), np.zeros(4))], lambda dt: np.eye(1), np.ones(1))
+    imm.update(z[0], np.eye(2))
+    for k in range(1, len(t)):
+        imm.predict(0.04)
+        imm.update(z[k], np.eye(2))
+    ours = rts(imm.steps)
     kf = KalmanFilter(4, 2)
-    kf.x, kf.P = np.array([*z[0], 0, 0]), np.diag([1e6, 1e6, 2e6, 2e6])
+    kf.x, kf.P = start
     kf.H, kf.R = np.eye(2, 4), np.eye(2)
     kf.update(z[0])
     xs, ps, fs, qs = [kf.x], [kf.P], [np.eye(4)], [np.eye(4)]
@@ -71,7 +80,7 @@ def test_plain_smoother_equals_filterpy():
 
 def test_a_bounce_is_recognised_where_it_happens():
     t, xy = bounce_track(hit=12)
-    out = smooth_imm(t, xy + np.random.default_rng(1).normal(size=xy.shape) * 0.5, np.full(len(t), 0.7), MOTION)
+    out = smooth(t, xy + np.random.default_rng(1).normal(size=xy.shape) * 0.5, 0.7)
     assert abs(int(np.argmax(out.weight[3:, 1])) + 3 - 12) <= 1
     assert np.hypot(*(out.x[:, :2] - xy).T).max() < 3
 
@@ -81,7 +90,7 @@ def test_smoothing_through_a_hidden_stretch_stays_near_and_says_how_sure_it_is()
     xy = flight(t, [100, 400], [500, -300])
     z = xy + np.random.default_rng(2).normal(size=xy.shape)
     z[15:23] = np.nan
-    out = smooth_imm(t, z, np.ones(len(t)), MOTION)
+    out = smooth(t, z, 1.0)
     error = np.hypot(*(out.x[:, :2] - xy).T)
     assert error[15:23].max() < 12 and error[:15].max() < 4
     assert out.sd_px[19] > 3 * out.sd_px[10]
@@ -91,7 +100,7 @@ def test_irregular_steps_cost_nothing():
     rng = np.random.default_rng(3)
     t = np.cumsum(rng.uniform(0.005, 0.09, 50))
     xy = flight(t, [0, 0], [300, -200])
-    out = smooth_imm(t, xy, np.full(50, 0.5), MOTION)
+    out = smooth(t, xy, 0.5)
     assert np.hypot(*(out.x[:, :2] - xy).T).max() < 1.5
     assert out.x[25, 2:] == pytest.approx([300, -200 + 400 * t[25]], abs=80)
 
@@ -99,36 +108,26 @@ def test_irregular_steps_cost_nothing():
 def test_two_identical_times_are_two_looks_at_one_place():
     t = np.array([0.0, 0.04, 0.04, 0.08])
     xy = np.array([[0.0, 0], [10, 0], [12, 0], [22, 0]])
-    out = smooth_imm(t, xy, np.ones(4), MOTION)
+    out = smooth(t, xy, 1.0)
     assert np.isfinite(out.x).all() and out.x[1, :2] == pytest.approx(out.x[2, :2], abs=0.6)
 
 
 def test_a_single_measurement_and_none():
     t = np.array([0.0, 0.04, 0.08])
     xy = np.array([[np.nan, np.nan], [50.0, 60], [np.nan, np.nan]])
-    out = smooth_imm(t, xy, np.ones(3), MOTION)
+    out = smooth(t, xy, 1.0)
     assert out.x[1, :2] == pytest.approx([50, 60], abs=0.1)
     assert out.sd_px[1] < 1.5 < out.sd_px[0] and out.sd_px[1] < out.sd_px[2]
     with pytest.raises(ValueError, match="at least one"):
-        smooth_imm(t, np.full((3, 2), np.nan), np.ones(3), MOTION)
+        smooth(t, np.full((3, 2), np.nan), 1.0)
 
 
 def test_a_repeated_picture_is_no_second_opinion_when_left_out():
     t, xy = bounce_track(n=20)
     z = xy.copy()
     z[7] = np.nan  # the repeat carries no measurement of its own
-    out = smooth_imm(t, z, np.full(20, 0.7), MOTION)
+    out = smooth(t, z, 0.7)
     assert np.hypot(*(out.x[7, :2] - xy[7])) < 2
-
-
-def test_a_panning_camera_does_not_move_the_ball():
-    t = np.arange(20) * 0.04
-    court = flight(t, [600, 300], [100, -200])
-    pan = CameraMotion(np.array([[1.0, 0, -8.0], [0, 1, 2.0]]))
-    seen = court + np.arange(20)[:, None] * [-8.0, 2.0]
-    out = smooth_imm(t, seen, np.full(20, 0.7), MOTION, [None] + [pan] * 19)
-    assert out.x[10, :2] == pytest.approx(seen[10], abs=1)
-    assert out.x[10, 2:] == pytest.approx([100, -200 + 400 * t[10]], abs=60)
 
 
 def test_chain_rows_are_probabilities_for_any_step():
@@ -143,7 +142,7 @@ def test_missing_measurement_is_no_evidence_for_any_way():
         np.array([0.0, 0, 100, 0]), np.eye(4), ball_models(MOTION), lambda dt: np.eye(3), np.array([0.5, 0.2, 0.3])
     )
     imm.predict(0.04)
-    assert imm.update(None, np.eye(2)) == 0
+    imm.update(None, np.eye(2))
     assert imm.weight == pytest.approx([0.5, 0.2, 0.3])
 
 
@@ -160,7 +159,7 @@ def test_a_track_that_grows_is_smoothed_as_one_that_is_known_whole():
         z[n - 2 : n] += n % 3  # the end is found anew each time
         since = max(0, n - 8)
         got = running.smooth(t[:n], z, since)
-        whole = smooth_imm(t[:n], z, np.full(n, 0.6), MOTION)
+        whole = smooth(t[:n], z, 0.6)
         assert np.allclose(got.x, whole.x[since:], atol=1e-9) and np.allclose(got.p, whole.p[since:], atol=1e-9)
     late = running.smooth(t[30:39], z[30:39], 4)  # its beginning is forgotten by the caller and remembered here
     assert np.allclose(late.x, whole.x[34:], atol=1e-9) and len(running.smooth(t[30:39], z[30:39] + 9).x) == 9

@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
 
-from tracker.core.types import CameraMotion
 from tracker.motion.kalman import predict, update
-from tracker.motion.models import H4, ca_model, contact_noise, cv_model, gravity_drag_model, move_with_camera
+from tracker.motion.models import H4, contact_noise, cv_model, gravity_drag_model
 
 
 def test_constant_velocity_by_hand():
@@ -13,16 +12,8 @@ def test_constant_velocity_by_hand():
     assert q[0, 1] == 0
 
 
-def test_constant_acceleration_by_hand():
-    f, _ = ca_model(2.0, 1.0)
-    assert f @ np.array([0.0, 0, 1, 0, 3, -1]) == pytest.approx([8, -2, 7, -2, 3, -1])
-
-
-@pytest.mark.parametrize("model", [lambda dt: cv_model(dt, 3.0), lambda dt: ca_model(dt, 3.0)])
-def test_two_short_steps_are_one_long_one(model):
-    f1, q1 = model(0.03)
-    f2, q2 = model(0.05)
-    f, q = model(0.08)
+def test_two_short_steps_are_one_long_one():
+    (f1, q1), (f2, q2), (f, q) = (cv_model(dt, 3.0) for dt in (0.03, 0.05, 0.08))
     assert f2 @ f1 == pytest.approx(f)
     assert f2 @ q1 @ f2.T + q2 == pytest.approx(q)
 
@@ -38,7 +29,7 @@ def test_gravity_and_drag_follow_the_differential_equation(drag):
 
 
 def test_identical_times_change_nothing():
-    for f, q in (cv_model(0.0, 5.0), ca_model(0.0, 5.0), gravity_drag_model(0.0, 5.0, 900, 0.5)[:2]):
+    for f, q in (cv_model(0.0, 5.0), gravity_drag_model(0.0, 5.0, 900, 0.5)[:2]):
         assert np.array_equal(f, np.eye(len(f))) and not q.any()
 
 
@@ -46,14 +37,6 @@ def test_identical_times_change_nothing():
 def test_time_does_not_run_backwards(dt):
     with pytest.raises(ValueError, match="time step"):
         cv_model(dt, 1.0)
-
-
-def test_state_moves_and_turns_with_the_camera():
-    x, p = move_with_camera(
-        np.array([10.0, 0, 5, 0]), np.diag([4.0, 1, 4, 1]), CameraMotion(np.array([[0.0, -1, 100], [1, 0, 50]]))
-    )
-    assert x == pytest.approx([100, 60, 0, 5])
-    assert np.diag(p) == pytest.approx([1, 4, 1, 4])
 
 
 def test_steps_equal_filterpy():

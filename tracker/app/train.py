@@ -17,9 +17,6 @@ from tracker.learn.checkpoint import load_checkpoint, model_from
 from tracker.learn.export import export_state
 from tracker.learn.trainer import train
 
-SHARED_VENUE = "several"  # a clip of pictures from many venues; it stays in every fold
-
-
 TUNE_EPOCHS, TUNE_STEPS, TUNE_RATE = 2, 100, 0.2  # of fine-tuning on a few dozen labels
 
 

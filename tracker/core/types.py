@@ -323,13 +323,8 @@ def scaled(xy: T, k: float) -> T:
     return (xy + 0.5) * k - 0.5  # type: ignore
 
 
-def network_to_cell(uv: FloatArray, stride: int) -> FloatArray:
-    """Network px -> heatmap cells (cell centres at integers)."""
-    return scaled(np.asarray(uv, dtype=np.float64), 1 / stride)
-
-
 def cell_to_network(cell: FloatArray, stride: int) -> FloatArray:
-    """Inverse of :func:`network_to_cell`."""
+    """Heatmap cells (cell centres at integers) -> network px."""
     return scaled(np.asarray(cell, dtype=np.float64), stride)
 
 

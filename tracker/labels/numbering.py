@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 VIDEOS = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts")
 LABEL_SUFFIX = ".labels.csv"
-_EPS = 1e-3  # frames
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from tracker.core.files import replacing
 from tracker.core.types import FloatArray, Image
@@ -80,12 +78,6 @@ class OccluderBank:
                         np.save(f, b.images)
                     else:
                         np.savez(f, size=size, pixels=pixels, velocity=self.velocity, window=b.window, anchor=b.anchor)
-
-
-def prepare_banks(clips: Sequence[CachedClip], quiet: bool = False) -> None:
-    """Builds the banks that are missing, so that data workers only open them."""
-    for clip in tqdm(list(clips), desc="occluders", unit="clip", disable=quiet or None, leave=False):
-        OccluderBank.open(clip)
 
 
 def _home(clip: CachedClip) -> Path | None:

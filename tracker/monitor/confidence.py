@@ -123,7 +123,7 @@ def path_doubt(window: Sequence[Signal], at: int) -> float:
 
 
 def fit_confidence(
-    inputs: ArrayLike, wrong: ArrayLike, *, group: ArrayLike | None = None, flag_share: float = FLAG_SHARE,
+    inputs: ArrayLike, wrong: ArrayLike, *, group: ArrayLike | None = None,
     stated: str = "",
 ) -> Confidence:  # fmt: skip
     """Fits weights and map.
@@ -133,7 +133,6 @@ def fit_confidence(
             saw the venue).
         group: [N] clip of each row; every clip then gets the isotonic map's input from weights fitted without it, so
             that the map is not fitted on its own training error.
-        flag_share: share of these frames that lies above ``flag_above``.
 
     Raises:
         TrackerError: fewer than 50 frames, or none that is wrong or right.
@@ -155,7 +154,7 @@ def fit_confidence(
     knots, values = isotonic(raw, y)
     known = Confidence(tuple(weights.tolist()), knots, values, 1.0, stated)
     doubt = np.sort(np.array([known._map(float(p)) for p in raw]))
-    flag = float(doubt[max(0, len(doubt) - max(1, round(flag_share * len(doubt))))])
+    flag = float(doubt[max(0, len(doubt) - max(1, round(FLAG_SHARE * len(doubt))))])
     return Confidence(known.weights, knots, values, min(max(flag, 1e-3), 1.0), stated)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import cv2
 import numpy as np
 
@@ -22,7 +20,6 @@ class FrameStatistics:
     def __init__(self) -> None:
         self._count = 0
         self._before: Image | None = None
-        self._before_s = math.nan
         self.tones: FloatArray | None = None
 
     def read(self, step: Step, s: Signal) -> dict[str, float]:

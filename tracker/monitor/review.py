@@ -31,7 +31,6 @@ from tracker.labels.dataset import inside
 from tracker.labels.schema import MAX_COORDINATE, MAX_FRAME, decode_text, read_bounded
 
 QUEUES = ("queue.jsonl", "queue.csv")
-DECISIONS = ("accepted", "moved", "rejected", "absent")
 MAX_ITEMS = 100_000
 MAX_PROPOSALS = 16
 APART_PX = 10.0  # at 1280 wide: model and path further apart than this (and three standard deviations) disagree

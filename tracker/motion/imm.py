@@ -2,7 +2,7 @@
 
 One Kalman filter per mode; at every step they exchange their estimates according to how probable a change of
 mode is, so a hit is recognised by the measurement that no flight explains. Steps may be irregular, measurements may
-be missing, the camera may move. The filters are filterpy's. Their mixing is that of its ``IMMEstimator`` (a test holds
+be missing. The filters are filterpy's. Their mixing is that of its ``IMMEstimator`` (a test holds
 them equal on regular steps) in logarithms: there a missing measurement counts as evidence and likelihoods underflow.
 
 Source: Blom and Bar-Shalom, The interacting multiple model algorithm, IEEE TAC 33(8), 1988; the backward pass is the
@@ -16,12 +16,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tracker.core.types import CameraMotion, FloatArray
+from tracker.core.types import FloatArray
 from tracker.motion.kalman import predict, update
-from tracker.motion.models import H4, contact_noise, cv_model, gravity_drag_model, move_with_camera, rolling_model
+from tracker.motion.models import H4, contact_noise, cv_model, gravity_drag_model, rolling_model
 
 Model = Callable[[float], tuple[FloatArray, FloatArray, FloatArray]]  # seconds -> F, Q, u
-MODES = ("flight", "contact", "rolling")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +125,8 @@ class ImmFilter:
         """Mean [4] and covariance [4, 4] over the modes."""
         return _moments(self.xs, self.ps, self.weight)
 
-    def predict(self, dt: float, camera: CameraMotion | None = None) -> tuple[FloatArray, FloatArray]:
-        """Time step of ``dt`` >= 0 seconds. Returns the merged prediction."""
+    def predict(self, dt: float) -> None:
+        """Time step of ``dt`` >= 0 seconds."""
         change = self.change(dt)
         expected = self.weight @ change
         mixing = change * self.weight[:, None] / np.maximum(expected, 1e-300)  # [i, j]: came from i, given now j
@@ -142,27 +141,17 @@ class ImmFilter:
         cross = np.zeros((4, 4))
         for w, (x, _), x2, (_, _, c) in zip(expected, mixed, self.xs, out, strict=True):
             cross += w * (c + np.outer(x - x_before, x2 - x_now))
-        if camera is not None and not camera.is_identity:
-            turn = np.kron(np.eye(2), camera.matrix[:, :2])
-            cross = cross @ turn.T
-            moved = [move_with_camera(x, p, camera) for x, p in zip(self.xs, self.ps, strict=True)]
-            self.xs, self.ps = [m[0] for m in moved], [m[1] for m in moved]
         self.weight = expected
-        x_predicted, p_predicted = self.merged()
-        self._pending = (x_predicted, p_predicted, cross, change, expected.copy())
-        return x_predicted, p_predicted
+        self._pending = (*self.merged(), cross, change, expected.copy())
 
-    def update(self, z: FloatArray | None, r: FloatArray) -> float:
-        """Measurement [2] with noise [2, 2]; None or NaN = missing. Returns its log-likelihood (0 when missing)."""
-        loglik = 0.0
+    def update(self, z: FloatArray | None, r: FloatArray) -> None:
+        """Measurement [2] with noise [2, 2]; None or NaN = missing."""
         if z is not None and np.all(np.isfinite(z)):
             out = [update(x, p, z, r, H4) for x, p in zip(self.xs, self.ps, strict=True)]
             self.xs, self.ps = [o[0] for o in out], [o[1] for o in out]
             logs = np.log(np.maximum(self.weight, 1e-300)) + [o[4] for o in out]
             top = logs.max()
-            total = np.exp(logs - top).sum()
-            loglik = float(top + np.log(total))
-            self.weight = np.exp(logs - top) / total
+            self.weight = np.exp(logs - top) / np.exp(logs - top).sum()
         x, p = self.merged()
         modes = (self.xs, self.ps)
         if self._pending is not None:
@@ -174,7 +163,6 @@ class ImmFilter:
             self.steps[-1] = ImmStep(
                 x, p, x, p, p.copy(), self.weight.copy(), np.eye(len(self.models)), self.weight.copy(), modes
             )
-        return loglik
 
     def rewind(self, count: int) -> None:
         """Takes back all but the first ``count`` >= 1 measurements (of those in :attr:`steps`)."""

@@ -1,6 +1,6 @@
 """Motion models in image space: transition F and process noise Q for a step of ``dt`` seconds.
 
-The state is ``(x, y, vx, vy)`` in px and px/s, or ``(x, y, vx, vy, ax, ay)`` with the acceleration in px/s^2.
+The state is ``(x, y, vx, vy)`` in px and px/s.
 Noise is continuous white noise, so two half steps add up to one whole step and the frame rate does not matter; ``q``
 is its power spectral density. A step of 0 s changes nothing and adds no noise.
 
@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from tracker.core.types import CameraMotion, FloatArray
+from tracker.core.types import FloatArray
 
 H4 = np.eye(2, 4)  # measurement of the position from the state (x, y, vx, vy)
-H6 = np.eye(2, 6)
 
 
 def cv_model(dt: float, q: float) -> tuple[FloatArray, FloatArray]:
@@ -38,20 +37,6 @@ def cv_model(dt: float, q: float) -> tuple[FloatArray, FloatArray]:
     noise[0, 2] = noise[2, 0] = noise[1, 3] = noise[3, 1] = q * dt**2 / 2
     noise[2, 2] = noise[3, 3] = q * dt
     return f, noise
-
-
-def ca_model(dt: float, q: float) -> tuple[FloatArray, FloatArray]:
-    """Constant acceleration with white-noise jerk (``q`` in px^2/s^5). Returns F [6, 6], Q [6, 6]."""
-    _check(dt)
-    one = np.array([[1, dt, dt**2 / 2], [0, 1, dt], [0, 0, 1]])
-    noise = q * np.array(
-        [
-            [dt**5 / 20, dt**4 / 8, dt**3 / 6],
-            [dt**4 / 8, dt**3 / 3, dt**2 / 2],
-            [dt**3 / 6, dt**2 / 2, dt],
-        ]
-    )
-    return np.kron(one, np.eye(2)), np.kron(noise, np.eye(2))
 
 
 def gravity_drag_model(
@@ -94,25 +79,6 @@ def rolling_model(dt: float, q: float, friction_per_s: float) -> tuple[FloatArra
     """A ball that rolls or is carried: slows down by friction, wanders as its carrier does. F [4, 4], Q [4, 4]."""
     f, noise, _ = gravity_drag_model(dt, q, 0.0, friction_per_s)
     return f, noise
-
-
-def move_with_camera(x: FloatArray, p: FloatArray, camera: CameraMotion) -> tuple[FloatArray, FloatArray]:
-    """Carries a state into the picture of a moved camera.
-
-    Args:
-        x: [4] or [6] state in the previous picture's px.
-        p: its covariance.
-        camera: where the content went.
-
-    Returns:
-        state and covariance in this picture's px (velocity and acceleration turn and scale with the picture; the
-        camera's own speed is not part of the ball's).
-    """
-    n = len(x)
-    turn = np.kron(np.eye(n // 2), camera.matrix[:, :2])
-    moved = turn @ x
-    moved[:2] += camera.matrix[:, 2]
-    return moved, turn @ p @ turn.T
 
 
 def _check(dt: float) -> None:

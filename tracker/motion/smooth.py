@@ -10,13 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import filterpy.kalman
 import numpy as np
 
-from tracker.core.types import CameraMotion, FloatArray
+from tracker.core.types import FloatArray
 from tracker.motion.imm import BallMotion, ImmFilter, ImmStep, ball_models, change_probabilities
-from tracker.motion.kalman import predict, update
-from tracker.motion.models import H4, cv_model
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,36 +47,13 @@ def rts(steps: Sequence[ImmStep]) -> Smoothed:
     return Smoothed(x, p, weight)
 
 
-def smooth_imm(
-    time_s: FloatArray, xy: FloatArray, sd_px: FloatArray, motion: BallMotion,
-    cameras: Sequence[CameraMotion | None] | None = None,
-) -> Smoothed:  # fmt: skip
-    """Filters and smooths a track with flight, contact and rolling.
-
-    Args:
-        time_s: float64 [T], not falling; equal times are fine.
-        xy: float64 [T, 2] measurements in px, NaN = missing. At least one must be there.
-        sd_px: float64 [T] their standard deviation (ignored where missing).
-        cameras: the camera's motion into each step's picture; the result is in each picture's own px.
-
-    Raises:
-        ValueError: falling times, or no measurement at all.
-    """
-    imm = _imm(_first_state(xy, sd_px, motion), motion)
-    for k in range(len(time_s)):
-        if k:
-            imm.predict(float(time_s[k] - time_s[k - 1]), cameras[k] if cameras is not None else None)
-        imm.update(xy[k], np.eye(2) * sd_px[k] ** 2 if np.isfinite(xy[k]).all() else np.eye(2))
-    return rts(imm.steps)
-
-
 def _imm(first: tuple[FloatArray, FloatArray], motion: BallMotion) -> ImmFilter:
     weight = np.array([1 - motion.rolling_share - 0.02, 0.02, motion.rolling_share])
     return ImmFilter(*first, ball_models(motion), lambda dt: change_probabilities(dt, motion), weight)
 
 
 class RunningSmoother:
-    """:func:`smooth_imm` for a track that grows and whose end is found anew: what stayed is not filtered again.
+    """Filters and smooths a track that grows and whose end is found anew: what stayed is not filtered again.
 
     Args:
         sd_px: standard deviation of every measurement.
@@ -99,7 +73,10 @@ class RunningSmoother:
         """The track from row ``since`` on, smoothed with all that was taken in before its first row, too.
 
         Args:
-            time_s: float64 [T] rising. xy: float64 [T, 2] px, NaN = missing; the first and the last are there.
+            time_s: float64 [T], not falling. xy: float64 [T, 2] px, NaN = missing.
+
+        Raises:
+            ValueError: no measurement at all.
         """
         rows = [(t, x, y) for t, (x, y) in zip(time_s.tolist(), xy.tolist(), strict=True)]
         if rows[0] in self._rows:
@@ -122,21 +99,6 @@ class RunningSmoother:
 
 def _same(a: tuple[float, float, float], b: tuple[float, float, float]) -> bool:
     return a[0] == b[0] and (a[1:] == b[1:] or (np.isnan(a[1]) and np.isnan(b[1])))
-
-
-def smooth_cv(time_s: FloatArray, xy: FloatArray, sd_px: FloatArray, q: float, unit: float = 1.0) -> Smoothed:
-    """The same with one constant-velocity model (``q`` in px^2/s^3)."""
-    x, p = _first_state(xy, sd_px, BallMotion(unit=unit))
-    models = [cv_model(float(dt), q) for dt in np.diff(time_s)]
-    xs, ps = [], []
-    for k in range(len(time_s)):
-        if k:
-            x, p = predict(x, p, *models[k - 1])
-        x, p, *_ = update(x, p, xy[k], np.eye(2) * sd_px[k] ** 2, H4)
-        xs.append(x)
-        ps.append(p)
-    x, p, *_ = filterpy.kalman.rts_smoother(np.array(xs), np.array(ps), *zip(*models, strict=True))
-    return Smoothed(x, p, np.ones((len(xs), 1)))
 
 
 def _first_state(xy: FloatArray, sd_px: FloatArray, motion: BallMotion) -> tuple[FloatArray, FloatArray]:

@@ -130,7 +130,6 @@ def build_evidence(
     frames: Iterable[Frame],
     *,
     progress: Callable[[int], None] | None = None,
-    stabilise: bool = True,
     work_width: int = WORK_WIDTH,
 ) -> Evidence:
     """Reads a video once and keeps its motion candidates.
@@ -138,11 +137,10 @@ def build_evidence(
     Args:
         frames: in order; a frame's ``gap`` starts a new scene, a ``repeated`` one shares the candidates of its picture.
         progress: called with the number of frames read so far.
-        stabilise: estimate the camera's motion (off saves time on a tripod).
         work_width: width in px at which candidates are sought. Half of it takes a quarter of the time and loses balls
             of less than five px at 1280 wide.
     """
-    maker = _Builder(stabilise, work_width)
+    maker = _Builder(work_width)
     for n, frame in enumerate(frames):
         maker.add(frame)
         if progress is not None:
@@ -152,7 +150,6 @@ def build_evidence(
 
 @dataclass(slots=True)
 class _Builder:
-    stabilise: bool
     work_width: int
     window: list[_View] = field(default_factory=list)  # distinct pictures
     done: int = 0  # distinct pictures whose candidates are computed
@@ -179,7 +176,7 @@ class _Builder:
         if last is None or frame.gap or not frame.repeated:
             matrix, scene = np.eye(3), 0
             if last is not None:
-                step, cut = (_camera_step(last.grey, grey)) if self.stabilise else (np.eye(3), False)
+                step, cut = _camera_step(last.grey, grey)
                 if frame.gap or cut:
                     scene = last.scene + 1
                 else:

@@ -16,6 +16,8 @@ from tracker.core.errors import TrackerError
 from tracker.core.types import FloatArray
 from tracker.propagate.keyframes import Filled
 
+REACH_S = 0.2  # over which a label's effect on its neighbours fades (standard deviation)
+
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
@@ -27,7 +29,7 @@ class Suggestion:
 
 
 def suggest(
-    filled: Filled, times_s: FloatArray, count: int, *, reach_s: float = 0.2, token: CancellationToken = never_cancelled
+    filled: Filled, times_s: FloatArray, count: int, *, token: CancellationToken = never_cancelled
 ) -> list[Suggestion]:  # fmt: skip
     """Frames to label next, the most valuable first.
 
@@ -36,7 +38,6 @@ def suggest(
         times_s: float64 [T] of its frames.
         count: how many at most. Fewer when nothing is left to gain.
         token: cancellation token, called before each; what it raises ends the work.
-        reach_s: time over which a label's effect on its neighbours fades (standard deviation).
 
     Raises:
         TrackerError: ``count`` is below 1.
@@ -52,15 +53,15 @@ def suggest(
         token()
         gain = np.full(len(risk), -np.inf)
         for i in np.nonzero(open_frames & (risk > 0))[0]:
-            lo, hi = np.searchsorted(times, [times[i] - 3 * reach_s, times[i] + 3 * reach_s])
-            near = np.exp(-((times[lo:hi] - times[i]) ** 2) / (2 * reach_s**2)) * (segment[lo:hi] == segment[i])
+            lo, hi = np.searchsorted(times, [times[i] - 3 * REACH_S, times[i] + 3 * REACH_S])
+            near = np.exp(-((times[lo:hi] - times[i]) ** 2) / (2 * REACH_S**2)) * (segment[lo:hi] == segment[i])
             # its own risk breaks ties between frames of one unsure stretch
             gain[i] = float(near @ risk[lo:hi]) + 0.5 * risk[i]
         best = int(np.argmax(gain))
         if not np.isfinite(gain[best]):
             break
         chosen.append(Suggestion(int(filled.frame[best]), round(float(gain[best]), 3), filled.reason[best]))
-        repaired = np.exp(-((times - times[best]) ** 2) / (2 * reach_s**2)) * (segment == segment[best])
+        repaired = np.exp(-((times - times[best]) ** 2) / (2 * REACH_S**2)) * (segment == segment[best])
         risk = risk * (1 - 0.9 * repaired)
         risk[best] = 0.0
         open_frames[best] = False

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 PALETTE = ("#2563eb", "#d97706", "#7c3aed", "#0d9488", "#db2777", "#64748b")
 GOOD, FAIR, BAD, MISS = "#15803d", "#d97706", "#dc2626", "#7c3aed"
 BANDS = {1: "#bbf7d0", 2: "#fde68a", 3: "#ddd6fe", 0: "#cbd5e1"}  # visibility of the label
+TOP_PX = 160.0  # error at the upper edge of a timeline (square-root scale); what is farther is drawn there
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,6 @@ def chart(
     y_label: str,
     x_range: tuple[float, float] = (0, 1),
     y_range: tuple[float, float] = (0, 1),
-    diagonal: bool = False,
     marks: Sequence[tuple[float, float, str]] = (),
     width: int = 400,
     height: int = 300,
@@ -44,7 +44,6 @@ def chart(
 
     Args:
         marks: (x, y, text) points drawn as rings with a text beside them.
-        diagonal: a dotted line from corner to corner.
     """
     left, right, top, bottom = 46, 12, 30, 40
     w, h = width - left - right, height - top - bottom
@@ -71,8 +70,6 @@ def chart(
     out.append(
         f'<text transform="translate(11 {top + h / 2}) rotate(-90)" text-anchor="middle">{escape(y_label)}</text>'
     )
-    if diagonal:
-        out.append(f'<path class="d" d="M{left} {top + h}L{left + w} {top}"/>')
     for i, line in enumerate(lines):
         colour = PALETTE[i % len(PALETTE)]
         x, y = np.asarray(line.x, float), np.asarray(line.y, float)
@@ -137,7 +134,6 @@ def timeline(
     *,
     title: str,
     width: int = 1080,
-    top_px: float = 160.0,
 ) -> str:
     """Error over time; the label's visibility is a band below.
 
@@ -145,7 +141,6 @@ def timeline(
 
     Args:
         frame: int64 [N] rising; visibility: int64 [N]; error_px: float64 [N] as in ``FrameTable``.
-        top_px: error at the upper edge (square-root scale); what is farther is drawn there.
     """
     left, right, top, h, band = 46, 8, 20, 92, 9
     w = width - left - right
@@ -156,9 +151,9 @@ def timeline(
     ]
 
     def sy(e: float) -> float:
-        return top + h * (1 - math.sqrt(min(e, top_px) / top_px))
+        return top + h * (1 - math.sqrt(min(e, TOP_PX) / TOP_PX))
 
-    for v in (0, 5, 10, 40, top_px):
+    for v in (0, 5, 10, 40, TOP_PX):
         out.append(f'<path class="g" d="M{left} {sy(v):.1f}H{left + w}"/>')
         out.append(f'<text x="{left - 5}" y="{sy(v) + 4:.1f}" text-anchor="end" class="s">{v:g}</text>')
     if len(frame) == 0:

@@ -36,14 +36,14 @@ class Style:
     long_trousers: bool = False
 
 
-def draw_style(rng: np.random.Generator, *, shirt: Colour | None = None, **extra: bool) -> Style:
+def draw_style(rng: np.random.Generator, **extra: bool) -> Style:
     def any_colour() -> Colour:
         c = rng.integers(0, 256, 3) if rng.random() < 0.6 else np.full(3, rng.choice([20, 40, 230, 245]))
         return int(c[0]), int(c[1]), int(c[2])
 
     shorts = any_colour()
     return Style(
-        shirt or any_colour(),
+        any_colour(),
         shorts,
         any_colour(),
         any_colour() if rng.random() < 0.5 else (240, 240, 240),

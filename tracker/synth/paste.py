@@ -13,27 +13,19 @@ def paste_ball(
     rng: np.random.Generator,
     *,
     sport: str = "tennis",
-    motion: FloatArray | None = None,
     xy: FloatArray | None = None,
     radius_px: float | None = None,
     speed_px: float | None = None,
-    exposure: float | None = None,
     psf_px: float | None = None,
     appearance: BallAppearance | None = None,
-    opacity: float | None = None,
-    in_place: bool = False,
 ) -> tuple[list[Image], FloatArray]:
     """Pastes one ball, on a short ballistic path, into consecutive real frames; for training.
 
     Args:
         images: uint8 [H, W, 3], or a list of T such pictures (consecutive frames).
         rng: everything not given is drawn from it.
-        motion: float64 [T, 2, 3]; ``motion[t]`` maps a point of frame t-1 to frame t (px; the first is not used). The
-            ball's path is drawn in the last frame's coordinates and carried back, so it moves over the ground.
         xy: position in the *last* frame, px; default anywhere.
-        radius_px, speed_px, exposure: px, px per frame, share of the frame time.
-        psf_px: lens blur. opacity: 0..1, weakens the ball (1 = as rendered).
-        in_place: change the given pictures instead of copies (copying costs more than the ball).
+        radius_px, speed_px: px, px per frame. psf_px: lens blur.
 
     Returns:
         The frames with the ball and truth float64 [T, 5]: x, y (middle of the streak), w, h, visibility
@@ -48,10 +40,10 @@ def paste_ball(
         else s * float(np.exp(rng.normal(np.log(3.0 if sport == "tennis" else 4.2), 0.35)))
     )
     speed = speed_px if speed_px is not None else s * float(np.exp(rng.normal(np.log(11.0), 0.75)))
-    shutter = exposure if exposure is not None else float(rng.uniform(0.1, 0.65))
+    shutter = float(rng.uniform(0.1, 0.65))
     blur = psf_px if psf_px is not None else float(rng.uniform(0.45, 1.0)) * max(0.7, s)
     ball = appearance or draw_appearance(sport, rng)
-    gain = opacity if opacity is not None else float(1 - 0.35 * rng.beta(1, 3))
+    gain = float(1 - 0.35 * rng.beta(1, 3))
     end = np.asarray(xy, float) if xy is not None else rng.uniform((0, 0), (width - 1, height - 1))
     heading = rng.uniform(0, 2 * np.pi)
     velocity = speed * np.array([0.6 * np.cos(heading), np.sin(heading)]) / max(0.6, abs(np.sin(heading)))
@@ -59,7 +51,6 @@ def paste_ball(
     grow = float(rng.normal(0, 0.01))
     turn, rate = float(rng.uniform(0, 6.28)), float(rng.normal(0, 1.5))
     tilt, axis_rate = float(rng.uniform(0, 6.28)), float(rng.normal(0, 0.9))
-    back = np.eye(3)
     truth = np.full((len(frames), 5), np.nan)
     out: list[Image] = []
     for i in range(len(frames) - 1, -1, -1):
@@ -70,7 +61,6 @@ def paste_ball(
         n = samples_needed(line, radius)
         t = age + (np.linspace(-0.5, 0.5, 2 * n + 1)[1::2] * shutter if n > 1 else np.zeros(1))
         path = end + velocity * t[:, None] + 0.5 * gravity * (t**2)[:, None]
-        path = path @ back[:2, :2].T + back[:2, 2]
         r = np.full(n, max(0.3, radius * (1 + grow * age)))
         axis = None
         stretch = 1.0
@@ -79,7 +69,7 @@ def paste_ball(
             axis = np.stack([np.cos(angle), np.sin(angle), np.full(n, 0.4)], -1) / np.hypot(1, 0.4)
             stretch = 1.65
         patch = ball_patch(path, r, ball, psf_px=blur, axis=axis, elongation=stretch, turn=turn + rate * t)
-        image = frames[i] if in_place else frames[i].copy()
+        image = frames[i].copy()
         middle = path.mean(0)
         inside = -0.5 <= middle[0] < width - 0.5 and -0.5 <= middle[1] < height - 0.5
         truth[i, 4] = 0
@@ -95,7 +85,4 @@ def paste_ball(
                 hard = change < 22 or np.hypot(w, h) > 8 * radius * stretch
                 truth[i] = (*middle, w, h, 2 if hard else 1)
         out.append(image)
-        if motion is not None and i > 0:
-            m = np.vstack([np.asarray(motion[i], float), [0, 0, 1]])
-            back = np.linalg.inv(m) @ back
     return out[::-1], truth

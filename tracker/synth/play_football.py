@@ -14,14 +14,16 @@ from tracker.synth.figures import Figure, draw_style
 from tracker.synth.physics import BALLS, Tape, Vec, launch_to
 from tracker.synth.play import RATE_HZ, Part, Play, kit, nearest, put_decoys, spin_about, still
 
+SPREAD_M = 26.0  # of a team
 
-def football(seconds: float, rng: np.random.Generator, people: int, decoys: int, *, spread: float = 26.0) -> Play:
+
+def football(seconds: float, rng: np.random.Generator, people: int, decoys: int) -> Play:
     """Dribbling, passes along the ground and through the air, shots, loose balls."""
     kind = BALLS["football"]
     tape = Tape(kind, rng)
     base = np.array([rng.uniform(-14, 14), rng.uniform(-14, 12)])
     parts = [
-        Part((float(base[0] + rng.normal(0, spread * 0.55)), float(np.clip(base[1] + rng.normal(0, 12), -33, 33))))
+        Part((float(base[0] + rng.normal(0, SPREAD_M * 0.55)), float(np.clip(base[1] + rng.normal(0, 12), -33, 33))))
         for _ in range(12 + people)
     ]
     pos: Vec = (float(base[0]), float(base[1]), kind.radius_m)
@@ -31,7 +33,7 @@ def football(seconds: float, rng: np.random.Generator, people: int, decoys: int,
         pos = tape.xyz[-1]
         low = (pos[0], pos[1], max(kind.radius_m, pos[2]))
         heading = rng.uniform(0, 2 * math.pi)
-        if math.hypot(pos[0] - base[0], pos[1] - base[1]) > spread * 0.8 or abs(pos[1]) > 28:
+        if math.hypot(pos[0] - base[0], pos[1] - base[1]) > SPREAD_M * 0.8 or abs(pos[1]) > 28:
             heading = math.atan2(base[1] - pos[1], base[0] - pos[0]) + rng.normal(0, 0.4)
         d = (math.cos(heading), math.sin(heading) * 0.7)
         current.keys.append((tape.now, pos[0] - 0.35 * d[0], pos[1] - 0.35 * d[1]))

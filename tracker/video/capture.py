@@ -75,7 +75,7 @@ class Capture:
         self._stop = threading.Event()
         self._newest_only = True
         self._base_index = 0
-        self._base_s = self._last_s = 0.0
+        self._last_s = 0.0
         self._began: float | None = None
         self._next_index = 0
         self._gap = False

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -364,9 +363,7 @@ class Track:
     title: str = ""
 
 
-def choose_tracks(
-    tracks: Sequence[Track], options: FormatOptions, where: str, *, join: bool = True, option: str = "--track"
-) -> set[str]:
+def choose_tracks(tracks: Sequence[Track], options: FormatOptions, where: str, *, join: bool = True) -> set[str]:
     """Names of the tracks to read: those asked for, the only one, or all where no two share a frame.
 
     Args:
@@ -387,7 +384,7 @@ def choose_tracks(
             )
         return set(asked)
     if len(tracks) > 1 and (not join or _shared(tracks)):
-        raise TrackerError(f"{where}: {len(tracks)} tracks: {_told(tracks)}; choose the ball's with {option} N")
+        raise TrackerError(f"{where}: {len(tracks)} tracks: {_told(tracks)}; choose the ball's with --track N")
     if len(tracks) > 1:
         options.note(f"{where}: {len(tracks)} tracks that share no frame are read as one ball: {_told(tracks)}")
     return set(names)
@@ -404,13 +401,6 @@ def _told(tracks: Sequence[Track], most: int = 6) -> str:
         span = f"{len(t.frames)} frames from {min(t.frames)} to {max(t.frames)}" if t.frames else "empty"
         parts.append(f"{t.name[:40]}{title} ({span})")
     return ", ".join(parts) + (f" and {len(tracks) - most} more" if len(tracks) > most else "")
-
-
-def frame_in_name(name: str) -> int | None:
-    """The frame number in a picture's file name: the last run of digits of its stem (Roboflow's hash cut off)."""
-    stem = re.sub(r"(_(jpe?g|png))?\.rf\.[0-9a-fA-F]+$", "", Path(name.replace("\\", "/")).stem)
-    digits = re.findall(r"\d+", stem)
-    return int(digits[-1]) if digits and len(digits[-1]) <= 12 else None
 
 
 def shortest(value: float, digits: int = 4) -> str:
