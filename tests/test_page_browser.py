@@ -350,10 +350,13 @@ def test_the_teach_button_says_what_is_missing(clip: Path, truth: dict[int, Labe
         say(t, truth[3])
         t.answered()
         said, button = t.page.locator("#teach-said"), t.page.locator("#teach-start")
-        assert f"({FEWEST} or more)" in said.inner_text() and button.inner_text() == "Teach this court"
+        assert (
+            f"({FEWEST} or more with the ball in sight)" in said.inner_text()
+            and button.inner_text() == "Teach this court"
+        )
         button.click()
         t.until("document.getElementById('teach-said').textContent.includes('teaching needs')")
-        assert "1 labelled frames with the ball in sight, teaching needs 20" in said.inner_text()
+        assert "1 labelled frames with the ball in sight, teaching needs 20; label 19 more" in said.inner_text()
         assert button.inner_text() == "Teach this court" and not t.page.locator("#teach-bar").is_visible()
         shot(t, "teach")
         assert not t.errors

@@ -113,6 +113,23 @@ def test_other_addresses_than_this_computers_need_a_token() -> None:
             choose_token("0.0.0.0", bad)
 
 
+def test_the_address_for_other_computers_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("starlette")
+    from tracker.commands.label import command
+    from tracker.web import app
+
+    monkeypatch.setattr(app, "serve", lambda project, ready, **_: ready())
+    monkeypatch.setattr(app.Project, "clip", lambda self, index: None)
+    (tmp_path / "court.mp4").touch()
+    for host, others in (("127.0.0.1", False), ("0.0.0.0", True)):
+        command.main([str(tmp_path / "court.mp4"), "--host", host, "--no-browser"], standalone_mode=False)
+        first, *rest = capsys.readouterr().out.splitlines()
+        assert first.startswith("http://127.0.0.1:8400/") and ("?token=" in first) == others
+        assert any("in place of 127.0.0.1" in line for line in rest) == others
+
+
 def test_a_monitored_folder_opens_as_a_review_queue(tmp_path: Path) -> None:
     import cv2
 

@@ -154,7 +154,7 @@ def test_a_log_gets_a_line_every_half_minute_with_the_time_left(monkeypatch, cap
         "train: 2 of 6, about 64 s left", "train: 4 of 6, about 32 s left",
     ]  # fmt: skip
     assert list(progress.seldom(iter("abc"), desc="fill")) == list("abc")
-    assert capsys.readouterr().err == "fill: 2\n"
+    assert capsys.readouterr().err == "fill: 2 so far\n"
 
 
 @pytest.mark.parametrize("better", [True, False])
@@ -273,7 +273,7 @@ def test_what_is_not_better_and_what_is_interrupted_leaves_nothing(court, tmp_pa
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda keys: keys[:4], "teaching needs 20"),
+        (lambda keys: keys[:4], "teaching needs 20; label 16 more"),
         (lambda keys: [Label(k.frame, 1, k.x + 500, k.y) for k in keys], "does not fit"),
         (lambda keys: [Label(k.frame + 40, 1, k.x, k.y) for k in keys], "does not fit"),
     ],

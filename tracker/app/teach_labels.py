@@ -104,7 +104,7 @@ def divided(video: str | Path, labels: str | Path, keys: Sequence[Label]) -> Div
     if len(seen) < FEWEST:
         raise TrackerError(
             f"{labels} has {len(seen)} labelled frames with the ball in sight, teaching needs {FEWEST}; "
-            f'label more: tracker label "{video}"'
+            f"label {FEWEST - len(seen)} more (tracker label)"
         )
     size = max(1, round(HELD_SHARE * len(seen) / STRETCHES))
     starts = [round((i + 0.5) * len(seen) / STRETCHES - size / 2) for i in range(STRETCHES)]

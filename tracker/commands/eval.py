@@ -107,6 +107,11 @@ def command(
 
     DATASET is a folder with index.csv, a folder of videos with NAME.labels.csv beside them, or one such video.
 
+    Of the table: vis labelled frames with the ball in sight; F1, P, R within 5 or 10 px; (leg.) recall that leaves out
+    reports in a wrong place; hard, occl recall of such frames; alarm reports where the ball is absent; multi, false
+    shares of multi-ball and false-track frames, run the longest of the latter; compl reported within 10 px; p50px,
+    p90px error.
+
     \b
     Examples:
       tracker eval match.mp4 --labels match.labels.csv

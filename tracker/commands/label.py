@@ -45,6 +45,7 @@ def command(
     """
     from tracker.core.config import load_config
     from tracker.web.app import Project, serve
+    from tracker.web.serving import ANY_HOST, address_of
     from tracker.web.start import choose_token, clips_of, free_port
 
     config = load_config(config_path, choosing(stream, overrides))
@@ -55,14 +56,15 @@ def command(
     port = port or free_port(host)
     project = Project(clips, config, items=items, cache_bytes=cache_mb << 20)
     project.clip(0)  # what is wrong with it is said here, not in the browser
-    shown = "127.0.0.1" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
-    address = f"http://{shown}:{port}/" + (f"?token={secret}" if secret else "")
+    address = address_of(host, port) + (f"?token={secret}" if secret else "")
 
     def ready() -> None:
         click.echo(address)
         if not quiet:
             more = f" and {len(clips) - 1} more" if len(clips) > 1 else ""
             click.echo(f"labels: {clips[0].labels}{more}; Ctrl-C ends")
+            if host in ANY_HOST:
+                click.echo("from another computer: this one's name or address in place of 127.0.0.1")
         if browser:
             import webbrowser
 

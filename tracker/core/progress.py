@@ -47,7 +47,7 @@ def seldom(items: Iterable[T], *, total: int | None = None, desc: str = "") -> I
             began = now
         elif now - told >= SELDOM_S:
             told = now
-            left = f" of {total}, about {(now - began) / (n - 1) * (total - n):.0f} s left" if total else ""
+            left = f" of {total}, about {(now - began) / (n - 1) * (total - n):.0f} s left" if total else " so far"
             print(f"{desc}: {n}{left}", file=sys.stderr, flush=True)
         yield item
 

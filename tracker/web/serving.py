@@ -24,6 +24,7 @@ except ModuleNotFoundError as e:
 
 HEAD_S = 10.0  # for the head of a request, the first and every later one of a connection
 MAX_WAITING = 64  # connections without a whole request
+ANY_HOST = ("0.0.0.0", "::", "")  # every address of this computer
 _CLOSE_S = 2  # for requests under way when the server ends
 
 
@@ -43,7 +44,7 @@ def bind(host: str, port: int, what: str, advice: str) -> socket.socket:
 
 def address_of(host: str, port: int) -> str:
     """How a browser on this machine reaches the server, ``http://host:port/``."""
-    shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else f"[{host}]" if ":" in host else host
+    shown = "127.0.0.1" if host in ANY_HOST else f"[{host}]" if ":" in host else host
     return f"http://{shown}:{port}/"
 
 

@@ -229,7 +229,7 @@ on("clip", () => {
   $("title").textContent = c.name;
   document.title = `${c.name}: label the ball`;
   if (c.notice) say(c.notice);
-  if (c.outside) say(`${c.outside} labels lie beyond the video's last frame; they are kept, not shown.`);
+  if (c.outside) say(`${c.outside} labels lie beyond the video's last frame (are they another video's?); they are kept, not shown.`);
   if (c.failed || c.save_error) trouble(c.failed || c.save_error);
   saved();
 });
