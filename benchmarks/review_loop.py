@@ -68,8 +68,8 @@ def score(model: BallModel, clip: Clip, config: Config, after: int) -> dict[str,
 
 def choose(model: BallModel, clip: Clip, count: int, before: int) -> list[int]:
     """Frames of the first half that the review queue asks for, best first."""
-    settings = ["sample_rate=0", "flag_above=0", "keep_every_s=0", "merge_s=0", "same_below=0", "free_mb=0", "before=0",
-                "after=0", "picture_width=320", "hide_people=false"]  # fmt: skip
+    settings = ["sample_rate=0", "flag_above=0", "keep_every_s=0", "merge_s=0", "same_below=0", "free_mb=0",
+                "picture_width=320", "hide_people=false"]  # fmt: skip
     config = load_config(None, [f"monitor.{s}" for s in settings])
     with tempfile.TemporaryDirectory() as folder, open_video(clip.media, config=config.video) as video:
         watch = Monitor(folder, video.info, model, config, seed=0)

@@ -381,7 +381,7 @@ def test_a_tracker_that_cannot_be_made_says_why(options, words):
 
 
 def test_settings_reach_the_tracker(tmp_path):
-    assert Tracker(config={"detect.threads": 2, "track": {"hypotheses": 3}}).config.track.hypotheses == 3
+    assert Tracker(config={"detect.threads": 2, "track": {"gap_s": 3}}).config.track.gap_s == 3
     (tmp_path / "c.yaml").write_text("detect:\n  threads: 2\n")
     config = Tracker(config=tmp_path / "c.yaml").config
     assert (config.detect.threads, config.track.gravity_px_s2) == (2, 600.0)

@@ -94,7 +94,7 @@ def test_at_rest_nothing_trembles(way):
 def test_when_the_ball_is_lost_the_camera_waits_and_then_widens(way):
     t, xy = rally(6.0)
     xy[60:] = np.nan
-    config = FollowConfig(lost_after_s=1.0)
+    config = FollowConfig()
     seen = np.isfinite(xy).all(1)
     xyw = plan_follow(t, xy, seen, (W, H), config).xyw if way == "plan" else live(t, xy, config)
     assert np.isfinite(xyw).all()

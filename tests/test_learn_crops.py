@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("torch")
 
 from tracker.core.config import DataConfig
+from tracker.learn import augment, crops
 from tracker.learn.augment import blend_ghost, vary_colour
 from tracker.learn.cache import CachedClip
 from tracker.learn.crops import Crop, CropSampler, collate
@@ -19,9 +20,16 @@ SIZE = (128, 96)
 EDGE_X = 200  # left of it the scene is dark, right of it grey: tells a mirrored crop from a plain one
 STEP = np.array([5.0, 1.5])  # px per frame
 PLAIN = DataConfig(
-    paste_share=0.0, hard_negative_prob=0.0, ball_share=1.0, roi_prob=1.0, roi_scale=(0.9, 1.1), no_history_prob=0.0,
-    jitter_prob=0.0, size_share=0.0, working_width=W,
+    paste_share=0.0, hard_negative_prob=0.0, ball_share=1.0, roi_prob=1.0, roi_scale=(0.9, 1.1),
+    size_share=0.0, working_width=W,
 )  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def steady(monkeypatch):
+    """Every crop has its history, and the camera stands still."""
+    monkeypatch.setattr(crops, "NO_HISTORY_PROB", 0.0)
+    monkeypatch.setattr(crops, "JITTER_PROB", 0.0)
 
 
 def made_clip(*, pan: int = 0, ball: bool = True) -> CachedClip:
@@ -156,8 +164,9 @@ def test_radius_and_trust_come_from_the_label():
     assert batch.frames.shape == (2, 3, 3, SIZE[1], SIZE[0]) and batch.targets.weight.tolist() == [0.5, 0.5]
 
 
-def test_a_pasted_ball_lies_where_its_label_says():
-    config = replace(PLAIN, paste_share=1.0, ball_share=0.0, exposure_sd=0.05)
+def test_a_pasted_ball_lies_where_its_label_says(monkeypatch):
+    config = replace(PLAIN, paste_share=1.0, ball_share=0.0)
+    monkeypatch.setattr(augment, "EXPOSURE_SD", 0.05)
     clip = made_clip(ball=False)
     clip.frames[:] = 30
     off = []

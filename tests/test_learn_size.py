@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tracker.core.config import DataConfig
+from tracker.learn import crops
 from tracker.learn.cache import CachedClip
 from tracker.learn.crops import CropSampler, moving_end
 from tracker.learn.radius import ball_radii, blob_radius
@@ -57,8 +58,9 @@ def test_radii_follow_a_growing_ball_and_are_unknown_without_labels() -> None:
     assert np.isnan(ball_radii(frames, xy, np.zeros(0, int))).all()
 
 
-def test_sized_crops_show_the_ball_at_the_drawn_sizes() -> None:
-    data = DataConfig(size_share=1.0, ball_radius=(2.0, 10.0), ball_share=1.0, paste_share=0.0, augment=False)
+def test_sized_crops_show_the_ball_at_the_drawn_sizes(monkeypatch) -> None:
+    data = DataConfig(size_share=1.0, ball_share=1.0, paste_share=0.0, augment=False)
+    monkeypatch.setattr(crops, "BALL_RADIUS", (2.0, 10.0))
     sampler = CropSampler([rolling_clip(radius=8.0)], data, 3, (128, 96), seed=0)
     radii = np.array([c.radius for c in (sampler.draw() for _ in range(150)) if c.present > 0])
     assert radii.min() < 3.0 and radii.max() > 8.0

@@ -33,6 +33,7 @@ from tracker.core.trajectory import Trajectory
 from tracker.detect.model import BallModel
 from tracker.track.live import LiveState, live_states
 from tracker.video.capture import Capture
+from tracker.web import preview
 from tracker.web.live import WebSocketSink, serve_routes
 from tracker.web.preview import Preview
 
@@ -452,8 +453,9 @@ def get(address: str, host: str | None = None):
     return urllib.request.urlopen(urllib.request.Request(address, headers={"Host": host} if host else {}), timeout=30)
 
 
-def test_the_preview_shows_the_newest_picture_to_this_machine_only(clip, model):
-    config = quick("live.preview_width=80")
+def test_the_preview_shows_the_newest_picture_to_this_machine_only(clip, model, monkeypatch):
+    monkeypatch.setattr(preview, "PREVIEW_WIDTH", 80)
+    config = quick()
     page = Preview(config.live)
     served = serve_routes(page.routes(), "127.0.0.1", 0, "the preview", "--preview")
     pieces: queue.Queue[bytes] = queue.Queue()

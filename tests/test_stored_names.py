@@ -6,7 +6,7 @@ import sqlite3
 
 import pytest
 
-from tracker.core.config import DataConfig, DetectConfig, TrainConfig, stored_config
+from tracker.core.config import DataConfig, DetectConfig, stored_config
 from tracker.core.errors import TrackerError
 from tracker.detect.model import BallModel, bundled_model
 from tracker.monitor.confidence import KEY, Confidence
@@ -49,9 +49,8 @@ def test_an_event_log_of_version_1_is_brought_to_version_2(tmp_path):
 
 OLD = {
     "detect": {"foveate": False, "fovea_width": 160, "scan_width": 512, "rivals": 2, "forgotten": 1},
-    "train": {"single_weight": 0.4},
     "data": {
-        "alone_share": 0.01, "alone_share_slow": 0.02, "shake_share": 0.03, "light_sd": 0.04, "hard_share": 0.05,
+        "alone_share": 0.01, "alone_share_slow": 0.02, "light_sd": 0.04, "hard_share": 0.05,
         "mine_every": 6, "mine_looks": 7, "fovea_share": 0.08, "fovea_scale": [0.9, 1.0], "scan_scale": [0.2, 0.3],
     },
 }  # fmt: skip
@@ -60,9 +59,8 @@ OLD = {
 def test_keys_of_stored_configurations_are_translated():
     c = stored_config(OLD, "old.pt")
     assert c.detect == DetectConfig(roi_passes=False, roi_width=160, full_width=512, competing=2)
-    assert c.train == TrainConfig(unimodality_weight=0.4)
     assert c.data == DataConfig(
-        no_history_prob=0.01, no_history_prob_slow=0.02, jitter_prob=0.03, exposure_sd=0.04, hard_negative_prob=0.05,
+        no_history_prob_slow=0.02, hard_negative_prob=0.05,
         mining_every=6, mining_frames=7, roi_prob=0.08, roi_scale=(0.9, 1.0), full_pass_scale=(0.2, 0.3),
     )  # fmt: skip
     with pytest.raises(TrackerError, match=r"unknown key 'model\.width'"):
@@ -74,7 +72,6 @@ def test_the_bundled_model_keeps_the_settings_of_its_training():
     config = stored_config(stored, "oneball.onnx")
     assert config.data.no_history_prob_slow == stored["data"]["no_history_prob_slow"] == 0.25
     assert config.data.mining_frames == stored["data"]["mining_frames"] == 150
-    assert config.train.unimodality_weight == stored["train"]["unimodality_weight"]
 
 
 def test_the_bundled_checkpoint_loads_with_the_settings_of_its_training():

@@ -10,7 +10,7 @@ from tracker.core.types import CameraMotion, Detections, Status
 from tracker.track import online
 
 # all limits of a report but the one in question
-OPEN = dict(REPORT_LLR=-1e9, report_sd_px=1e9, report_coast_s=9.0, TENTATIVE_COAST_S=9.0, max_coast_s=9.0, gap_s=99.0)
+OPEN = dict(REPORT_LLR=-1e9, REPORT_SD_PX=1e9, report_coast_s=9.0, TENTATIVE_COAST_S=9.0, MAX_COAST_S=9.0, gap_s=99.0)
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def straight(n: int, velocity=(300.0, 0.0)) -> np.ndarray:
 
 def settled(tuned, **settings):
     """A tracker of one hypothesis after 12 frames of a straight flight, and where the ball is due next."""
-    tracker = tuned(gravity_px_s2=0, hypotheses=1, PROBATION_AGE=0, **settings)
+    tracker = tuned(gravity_px_s2=0, HYPOTHESES=1, PROBATION_AGE=0, **settings)
     path = straight(13)
     run(tracker, path[:12])
     return tracker, path[12]
@@ -62,12 +62,12 @@ def coasting(tuned, n: int, hits: int = 12, **settings) -> list[str]:
 def test_a_prediction_is_reported_for_as_long_as_the_limit_says(tuned):
     assert coasting(tuned, 8, report_coast_s=0.21) == ["predicted"] * 5 + ["lost"] * 3
     assert coasting(tuned, 4, hits=2, TENTATIVE_COAST_S=0.05) == ["predicted"] + ["lost"] * 3
-    sure = coasting(tuned, 8, report_sd_px=20.0)
+    sure = coasting(tuned, 8, REPORT_SD_PX=20.0)
     assert sure[0] == "predicted" and sure[-1] == "lost"
 
 
 def test_a_track_without_detections_is_dropped():
-    tracker = make_tracker(gravity_px_s2=0, gap_s=99.0, max_coast_s=0.5)
+    tracker = make_tracker(gravity_px_s2=0, gap_s=99.0)
     run(tracker, straight(12))
     ahead = []
     for i in range(12, 40):

@@ -63,11 +63,7 @@ class TrackConfig:
 
     gravity_px_s2: float = 600.0  # as seen in the picture; 0 for a camera from above
     max_speed_px_s: float = Field(default=3000.0, gt=0)  # of the ball
-    hypotheses: int = Field(default=8, ge=1, le=64)  # paths followed at the same time
-    min_mean_score: float = Field(default=0.6, ge=0)  # of the start threshold: weaker paths are not reported
     report_coast_s: float = Field(default=0.2, ge=0)  # without a detection, reported as PREDICTED
-    report_sd_px: float = Field(default=60.0, gt=0)  # largest standard deviation of what is reported as PREDICTED
-    max_coast_s: float = Field(default=0.5, ge=0)  # followed silently (LOST, but it gives the region of ROI passes)
     gap_s: float = Field(default=0.5, gt=0)  # a longer gap in time is another path
     false_rate: float = Field(default=0.05, gt=0, lt=1)  # share of the reported frames of a path that may be wrong
 
@@ -81,12 +77,8 @@ class FollowConfig:
     aspect: Literal["16:9", "9:16", "1:1"] = "16:9"  # shape of the crop
     size: float = Field(default=0.5, gt=0.02, le=1)  # width of the crop; less where its height would not fit
     widest: float = Field(default=1.5, ge=1, le=50)  # times that, when the ball is fast or lost
-    margin: float = Field(default=0.1, ge=0, lt=0.5)  # of the crop, kept between ball and edge
-    dead_zone: float = Field(default=0.35, ge=0, lt=1)  # middle part of the crop where the ball may be as it likes
     max_speed: float = Field(default=1.0, gt=0)  # widths/s
     max_acceleration: float = Field(default=1.5, gt=0)  # widths/s^2
-    lead_s: float = Field(default=0.25, ge=0, le=2)  # without look-ahead: how far ahead of the ball the camera aims
-    lost_after_s: float = Field(default=1.0, ge=0)  # after that without a ball the crop widens
     output_height: int | None = Field(
         default=None, ge=16, le=8192
     )  # px; None: that of the crop, at least 480 px a side
@@ -99,7 +91,6 @@ class LiveConfig:
     queue: int = Field(default=2, ge=1, le=64)  # pictures that may wait; the oldest gives way to the newest
     timeout_s: float = Field(default=5.0, gt=0)  # without data a connection is given up
     stall_after_s: float = Field(default=1.0, gt=0)  # without a picture the source counts as stalled; said as often
-    preview_width: int = Field(default=960, ge=64, le=4096)  # px of the page's picture
     clients: int = Field(default=8, ge=1, le=256)  # of the preview, and of a WebSocket
 
 
@@ -140,7 +131,6 @@ class YoloConfig:
     scale: str = Field(default="n", max_length=1)  # of the YAML: n, s, m, l, x
     p2: bool = True  # a head at stride 4 as well: balls are small
     coordconv: bool = True  # coordinates as further channels
-    lr: float = Field(default=1e-3, gt=0)  # peak learning rate
 
 
 @dataclass(config=_STRICT)
@@ -156,7 +146,6 @@ class TrainConfig:
     warmup_steps: int = Field(default=200, ge=0)  # steps in which the rate rises
     ema: float = Field(default=0.998, ge=0, lt=1)  # weight averaging; 0 turns it off
     precision: Literal["fp32", "bf16"] = "fp32"  # bf16 where the processor is quick at it
-    unimodality_weight: float = Field(default=0.3, ge=0)  # loss weight of a second peak
     seed: int = 0  # of everything drawn
     workers: int = Field(default=1, ge=0, le=32)  # processes that make crops
     threads: int = Field(default=1, ge=1, le=64)  # of torch
@@ -175,7 +164,6 @@ class DataConfig:
     splits: tuple[str, ...] = ("train",)  # parts of the data set
     sports: tuple[str, ...] = ()  # empty: all
     leave_out_venues: tuple[str, ...] = ()  # neither for training nor for validation
-    no_history_prob: float = Field(default=0.06, ge=0, le=1)  # crops without history: the newest frame stands for all
     no_history_prob_slow: float = Field(default=0.25, ge=0, le=1)  # the same for sports whose ball may rest in play
     stills_weight: float = Field(default=2.0, ge=0)  # of isolated pictures among clips
     sport_balance: float = Field(default=0.7, ge=0, le=1)  # 1: every sport gets the same share; 0: by its clips
@@ -192,7 +180,6 @@ class DataConfig:
     roi_scale: tuple[float, float] = (0.8, 1.25)  # range of those scales
     full_pass_scale: tuple[float, float] = (0.36, 0.6)  # and of those of full passes
     size_share: float = Field(default=0.0, ge=0, le=1)  # crops at a scale that gives the ball a drawn size
-    ball_radius: tuple[float, float] = (1.2, 16.0)  # of those, network px
     reframe_share: float = Field(default=0.0, ge=0, le=1)  # crops told to be of another picture: cut out of it, padded
     slow_weight: float = Field(default=1.0, ge=0)  # of rows whose ball rests, rolls or is at a foot, by their number
     other_sports: float = Field(default=1.0, ge=0)  # weight of all sports but tennis and football, 1: as one of them
@@ -203,8 +190,6 @@ class DataConfig:
     mining_frames: int = Field(default=60, ge=0)  # frames of one mining pass
     model_weight: float = Field(default=0.5, ge=0, le=1)  # of labels with source model
     augment: bool = True  # vary colours, noise and compression
-    jitter_prob: float = Field(default=0.15, ge=0, le=1)  # crops with older frames shifted by about a px
-    exposure_sd: float = Field(default=0.22, ge=0, le=1)  # of the logarithms of exposure and gamma
     occlusion: Literal["none", "naive", "ours"] = "none"  # hide the ball in training (tracker/learn/occlusion.py)
     occlusion_share: float = Field(default=0.35, ge=0, le=1)  # crops with masks in them
     occlusion_decoys: bool = True  # the same masks where no ball is
@@ -314,16 +299,13 @@ def config_from_dict(data: dict[str, Any], where: str = "the configuration") -> 
 
 # section.key of stored files -> key of today, for configurations inside checkpoints and model files only
 RENAMED_KEYS = {
-    "data.alone_share": "no_history_prob",
     "data.alone_share_slow": "no_history_prob_slow",
     "data.fovea_scale": "roi_scale",
     "data.fovea_share": "roi_prob",
     "data.hard_share": "hard_negative_prob",
-    "data.light_sd": "exposure_sd",
     "data.mine_every": "mining_every",
     "data.mine_looks": "mining_frames",
     "data.scan_scale": "full_pass_scale",
-    "data.shake_share": "jitter_prob",
     "detect.fovea_height": "roi_height",
     "detect.fovea_width": "roi_width",
     "detect.foveate": "roi_passes",
@@ -332,9 +314,6 @@ RENAMED_KEYS = {
     "detect.scan_width": "full_width",
     "detect.slice_scale": "tile_scale",
     "detect.verify": "refine",
-    "track.beam": "hypotheses",
-    "track.report_strength": "min_mean_score",
-    "train.single_weight": "unimodality_weight",
 }
 
 

@@ -7,13 +7,15 @@ import numpy as np
 
 from tracker.core.types import Image
 
+EXPOSURE_SD = 0.22  # of the logarithms of exposure and gamma; unmeasured
 
-def vary_colour(frames: Image, rng: np.random.Generator, exposure_sd: float = 0.15) -> Image:
+
+def vary_colour(frames: Image, rng: np.random.Generator) -> Image:
     """Exposure, contrast, white balance, saturation, gamma: one draw for all frames [T, H, W, 3] uint8."""
     ramp = np.arange(256, dtype=np.float32)
-    gain = np.exp(rng.normal(0, exposure_sd)) * np.exp(rng.normal(0, 0.05, 3))
+    gain = np.exp(rng.normal(0, EXPOSURE_SD)) * np.exp(rng.normal(0, 0.05, 3))
     bias = rng.normal(0, 12)
-    gamma = np.exp(rng.normal(0, exposure_sd))
+    gamma = np.exp(rng.normal(0, EXPOSURE_SD))
     exposed = np.clip(ramp[:, None] * gain + bias, 0, 255) / 255
     table = np.clip(255 * exposed**gamma, 0, 255).astype(np.uint8)[None]
     flat = cv2.LUT(frames.reshape(-1, frames.shape[2], 3), table)

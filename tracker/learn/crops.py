@@ -45,6 +45,9 @@ AMERICAN_SHARE = 0.2  # of the balls pasted into football
 MAIN_SPORTS = ("tennis", "football")
 SLOW_PX_S = 150.0  # px of a 1280-wide picture against the scene: at rest, rolling, at a foot
 LARGEST_SCALE = 1.6  # network px per px of a picture: more shows nothing new
+BALL_RADIUS = (1.2, 16.0)  # network px of the balls of ``size_share``
+NO_HISTORY_PROB = 0.06  # crops without history: the newest picture stands for all (where balls do not rest in play)
+JITTER_PROB = 0.15  # crops with older pictures shifted by about a px
 SIGNAL_SHARE = 0.15  # crops whose signal was treated badly on its way
 # ball radii in px of a 1280-wide picture (benchmarks/results/synth_realism.md)
 PASTED_RADIUS_PX = {"tennis": (1.6, 4.5), "football": (2.0, 6.0), "american_football": (2.5, 7.0)}
@@ -143,7 +146,7 @@ class CropSampler:
         """Network px per px of the clip's frames."""
         cfg, rng = self.config, self.rng
         if np.isfinite(radius) and rng.random() < cfg.size_share:
-            low, high = np.log(cfg.ball_radius)
+            low, high = np.log(BALL_RADIUS)
             scale = float(np.exp(rng.uniform(low, high))) / radius
             whole = 0.8 * min(self.width / clip.frames.shape[2], self.height / clip.frames.shape[1])
             return float(np.clip(scale, whole, LARGEST_SCALE * max(1.0, 2.0 / radius)))
@@ -167,7 +170,7 @@ class CropSampler:
         if not cfg.augment:
             return clip.history(row, self.n_frames)
         # a picture alone, as at the start of a scene; a football rests and rolls, so appearance has to be enough for it
-        if self.rng.random() < (cfg.no_history_prob if clip.sport == "tennis" else cfg.no_history_prob_slow):
+        if self.rng.random() < (NO_HISTORY_PROB if clip.sport == "tennis" else cfg.no_history_prob_slow):
             return [row] * self.n_frames
         return clip.history(row, self.n_frames, 0.055 if self.rng.random() < 0.06 else 0.02)  # or half the frame rate
 
@@ -187,7 +190,7 @@ class CropSampler:
         """The view in all frames; and where a thing fixed to the screen lies in it, against the newest [T, 2]."""
         cx, cy = region.x0 + region.width / 2, region.y0 + region.height / 2
         # a camera in a hand: what is left of its motion after compensation in whole px
-        shaky = self.config.augment and self.rng.random() < self.config.jitter_prob
+        shaky = self.config.augment and self.rng.random() < JITTER_PROB
         sd = float(self.rng.uniform(0.3, 1.5)) * region.width / self.width if shaky else 0.0
         out, drift = [], []
         for r in rows:
@@ -222,7 +225,7 @@ class CropSampler:
             inside = visible = bool(np.isfinite(xy).all())
             hidden = False
         if self.config.augment:
-            frames = vary_sensor(vary_colour(frames, rng, self.config.exposure_sd), rng)
+            frames = vary_sensor(vary_colour(frames, rng), rng)
             if rng.random() < SIGNAL_SHARE:
                 frames = vary_signal(frames, rng)
             if rng.random() < 0.05:

@@ -133,7 +133,7 @@ class FrameSampler:
             cut.append(resample_image(clip.frames[r], moved, w, h))
         frames = np.stack(cut)
         if d.augment:
-            frames = vary_sensor(vary_colour(frames, rng, d.exposure_sd), rng)
+            frames = vary_sensor(vary_colour(frames, rng), rng)
         hidden = np.zeros((h // BLOCK) * (w // BLOCK), bool)
         hidden[rng.permutation(len(hidden))[: max(1, round(MASKED_SHARE * len(hidden)))]] = True
         roi = normalised(region, width, height)

@@ -27,7 +27,7 @@ from tracker.learn.frames import (
 from tracker.learn.loss import one_ball_loss
 from tracker.learn.network import OneBall
 
-OFFSET_WEIGHT, RADIUS_WEIGHT = 0.2, 0.05  # of the loss; unmeasured
+UNIMODALITY_WEIGHT, OFFSET_WEIGHT, RADIUS_WEIGHT = 0.3, 0.2, 0.05  # of the loss (a second peak, ...); unmeasured
 
 PROBE_SEED, PROBE_BATCHES, PROBE_CROPS = 12345, 12, 24
 
@@ -61,14 +61,13 @@ class BallTask:
 
     def loss(self, module: nn.Module, batch: Batch, device: torch.device) -> dict[str, Tensor]:
         """The loss and its parts."""
-        t = self.config.train
         frames = batch.frames.to(device).float().div_(255)
         with _precision(self.config, device):
             maps = module(frames, batch.roi.to(device))
         return one_ball_loss(
             maps,
             batch.targets.to(device),
-            unimodality=t.unimodality_weight,
+            unimodality=UNIMODALITY_WEIGHT,
             offset=OFFSET_WEIGHT,
             radius=RADIUS_WEIGHT,
         )

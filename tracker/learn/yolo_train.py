@@ -128,7 +128,7 @@ def train_yolo(
     decays = [p for p in model.parameters() if p.ndim > 1]
     rest = [p for p in model.parameters() if p.ndim <= 1]
     groups = [{"params": decays, "weight_decay": WEIGHT_DECAY}, {"params": rest, "weight_decay": 0.0}]
-    optimiser = torch.optim.AdamW(groups, lr=config.yolo.lr)
+    optimiser = torch.optim.AdamW(groups, lr=cfg.lr)
     ema = Ema(model, cfg.ema)
     total, step, rows, last = cfg.epochs * cfg.steps_per_epoch, 0, [], out / "last.pt"
     if resume and last.exists():
@@ -156,14 +156,14 @@ def train_yolo(
     try:
         while step < total:
             for group in optimiser.param_groups:
-                group["lr"] = config.yolo.lr * schedule(step, total, cfg.warmup_steps)
+                group["lr"] = cfg.lr * schedule(step, total, cfg.warmup_steps)
             batch = collate_boxes([sampler.boxed() for _ in range(cfg.batch)], size)
             parts = _losses(model, loss, batch, config)
             optimiser.zero_grad(set_to_none=True)
             parts["loss"].backward()
             norm = nn.utils.clip_grad_norm_(model.parameters(), GRAD_CLIP)
             if not torch.isfinite(norm):
-                raise TrackerError(f"the loss diverged at step {step}; lower yolo.lr (now {config.yolo.lr})")
+                raise TrackerError(f"the loss diverged at step {step}; lower train.lr (now {cfg.lr})")
             optimiser.step()
             step += 1
             ema.update(model, step)

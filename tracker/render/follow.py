@@ -22,6 +22,10 @@ from tracker.core.config import FollowConfig
 from tracker.core.types import BallState, FloatArray, Image, Region, Status
 
 ASPECTS = {"16:9": 16 / 9, "9:16": 9 / 16, "1:1": 1.0}
+MARGIN = 0.1  # of the crop, kept between ball and edge
+DEAD_ZONE = 0.35  # middle part of the crop where the ball may be as it likes
+LEAD_S = 0.25  # without look-ahead: how far ahead of the ball the camera aims
+LOST_AFTER_S = 1.0  # without a ball, after which the crop widens
 LEAST_SIDE = 480  # px of the shorter side of what is written: a crop of a small source is enlarged to it
 _SHARE = (0.9, math.sqrt(1 - 0.9**2))  # of speed and acceleration that x and y may use: together never more than all
 
@@ -153,23 +157,23 @@ class LiveFollow:
 
     def _wanted(self, state: BallState, time_s: float, dt: float, known: bool) -> FloatArray:
         """How far centre and width should go, float64 [3] px; 0 = stay."""
-        c, f = self.config, self.frame
+        f = self.frame
         way = np.zeros(3)
         width = f.base
         if known:
             velocity = np.nan_to_num(np.asarray(state.velocity, dtype=np.float64))
             self._ball_speed += (velocity - self._ball_speed) * min(1.0, dt / 0.25)
             half = self._at[2] / 2 * np.array([1.0, 1 / f.aspect])
-            ahead = np.clip(self._ball_speed * c.lead_s, -0.5 * half, 0.5 * half)
+            ahead = np.clip(self._ball_speed * LEAD_S, -0.5 * half, 0.5 * half)
             off = np.asarray(state.xy) + ahead - self._at[:2]
-            way[:2] = np.sign(off) * np.maximum(0.0, np.abs(off) - c.dead_zone * half)
+            way[:2] = np.sign(off) * np.maximum(0.0, np.abs(off) - DEAD_ZONE * half)
             bare = np.abs(np.asarray(state.xy) - self._at[:2]) * [1.0, f.aspect]
-            needed = min(2 * float(bare.max()) / (1 - 2 * c.margin), f.widest)
+            needed = min(2 * float(bare.max()) / (1 - 2 * MARGIN), f.widest)
             self._needed = max(needed, self._needed - 0.1 * f.base * dt)  # zooming in can wait: it will be needed again
             width = max(f.base, self._needed)
             if 0 < self._at[2] - width < 0.1 * f.base:
                 width = float(self._at[2])
-        elif time_s - self._seen_s > c.lost_after_s:
+        elif time_s - self._seen_s > LOST_AFTER_S:
             width = f.widest
         else:
             width = float(self._at[2])

@@ -13,7 +13,7 @@ import numpy as np
 
 from tracker.core.config import FollowConfig
 from tracker.core.types import FloatArray, IntArray
-from tracker.render.follow import CropBounds, CropPath
+from tracker.render.follow import DEAD_ZONE, LOST_AFTER_S, MARGIN, CropBounds, CropPath
 
 KNOT_S = 0.16  # between the spline's knots
 WINDOW_S, KEPT_S = 14.0, 8.0  # planned at a time; of it kept (the rest is look-ahead)
@@ -61,7 +61,7 @@ def plan_scene(
     time_s: FloatArray, xy: FloatArray, seen: np.ndarray, frame: CropBounds, config: FollowConfig
 ) -> FloatArray:
     """Centre and width float64 [N, 3] px of the crop at ``time_s`` (from 0) of one scene."""
-    samples = _samples(time_s, xy / frame.width, seen, config.lost_after_s)
+    samples = _samples(time_s, xy / frame.width, seen)
     count = max(1, int(np.ceil(time_s[-1] / KNOT_S))) + 3
     control = np.full((count, 3), np.nan)
     window, kept = round(WINDOW_S / KNOT_S), round(KEPT_S / KNOT_S)
@@ -78,7 +78,7 @@ def plan_scene(
     return np.asarray(out) * frame.width
 
 
-def _samples(time_s: FloatArray, xy: FloatArray, seen: np.ndarray, lost_after_s: float) -> _Samples:
+def _samples(time_s: FloatArray, xy: FloatArray, seen: np.ndarray) -> _Samples:
     known = np.array(np.isfinite(xy).all(axis=1), dtype=bool)
     known[known] = _steady(time_s[known], xy[known])
     keep, last = [], -np.inf
@@ -92,7 +92,7 @@ def _samples(time_s: FloatArray, xy: FloatArray, seen: np.ndarray, lost_after_s:
     edges = np.r_[-np.inf, time_s[known], np.inf]
     after = np.searchsorted(edges, time_s, side="right") - 1
     away = np.minimum(time_s - edges[after], edges[np.minimum(after + 1, len(edges) - 1)] - time_s)
-    lost = time_s[~known & (away > lost_after_s)]
+    lost = time_s[~known & (away > LOST_AFTER_S)]
     return _Samples(t, xy[chosen], span * np.where(seen[chosen], 1.0, PREDICTED_WEIGHT), lost)
 
 
@@ -148,8 +148,8 @@ def _solve(
     if len(t):
         i, weights = _basis(t - begin, n)
         for axis in (0, 1):
-            program.near(axis, i, weights, ball[:, axis], (1 - 2 * config.margin) * half[axis], OUTSIDE * weight)
-            program.near(axis, i, weights, ball[:, axis], config.dead_zone * half[axis], OFF_CENTRE * weight)
+            program.near(axis, i, weights, ball[:, axis], (1 - 2 * MARGIN) * half[axis], OUTSIDE * weight)
+            program.near(axis, i, weights, ball[:, axis], DEAD_ZONE * half[axis], OFF_CENTRE * weight)
     program.hold(fixed)
     costs, upper, most, bounds = program.tables()
     found = linprog(costs, A_ub=upper, b_ub=most, bounds=bounds, method="highs")

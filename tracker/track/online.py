@@ -52,6 +52,10 @@ STATIC_LLR = 15.0  # a track there never counts for more: a few detections that 
 STATIC_SCORE = 1.0  # paths of a lower mean score there are not reported
 KNOWN_AFTER = 4  # detections there while the ball flew elsewhere: known clutter, never the ball
 CONFIRM_HITS = 3
+HYPOTHESES = 8  # paths followed at the same time
+MIN_MEAN_SCORE = 0.6  # weaker paths are not reported
+REPORT_SD_PX = 60.0  # largest standard deviation of what is reported as PREDICTED
+MAX_COAST_S = 0.5  # followed silently (LOST, but it gives the region of ROI passes)
 TENTATIVE_COAST_S = 0.05  # before confirmation
 REPORT_LLR = 9.0  # evidence needed to report a ball, unless its detection alone suffices
 PREFER_DETECTED_LLR = 3.0  # lead that a hypothesis without a detection must have over one with
@@ -245,7 +249,7 @@ class BallTracker:
         looked_at = self._sees(region)
         coasting = []
         for h in alive:
-            if h.coast_s <= self.config.max_coast_s and self._inside(h):
+            if h.coast_s <= MAX_COAST_S and self._inside(h):
                 m = h.copy()
                 if looked_at(h.x, h.y):
                     m.llr += self._miss
@@ -301,7 +305,6 @@ class BallTracker:
         The branches of one long-lived hypothesis would fill the set and nothing new could ever grow up: a detection may
         end only ``SAME_DETECTION`` of them, and hypotheses on probation have places of their own.
         """
-        c = self.config
         old: list[Hypothesis] = []
         probation: list[Hypothesis] = []
         ends: dict[int, int] = {}
@@ -309,7 +312,7 @@ class BallTracker:
             if self._is_known(h):
                 continue
             fresh = h.age <= PROBATION_AGE
-            kept, room = (probation, PROBATION_HYPOTHESES) if fresh else (old, c.hypotheses)
+            kept, room = (probation, PROBATION_HYPOTHESES) if fresh else (old, HYPOTHESES)
             if len(kept) == room or _alike(h, old) or _alike(h, probation):
                 continue
             if h.detection >= 0 and not fresh:
@@ -346,7 +349,7 @@ class BallTracker:
 
     def _reportable(self, h: Hypothesis) -> bool:
         c = self.config
-        if h.mean_score < c.min_mean_score * self._start:  # a path of weak candidates: a shoe, a shadow
+        if h.mean_score < MIN_MEAN_SCORE * self._start:  # a path of weak candidates: a shoe, a shadow
             return False
         if h.vx * h.vx + h.vy * h.vy < STATIC_SPEED_PX_S**2:
             if h.best < self._start:  # nobody saw it fly
@@ -356,7 +359,7 @@ class BallTracker:
         if h.detection >= 0:
             return h.score >= self._start or h.llr >= REPORT_LLR
         limit = c.report_coast_s if h.hits >= CONFIRM_HITS else TENTATIVE_COAST_S
-        return h.llr >= REPORT_LLR and h.coast_s <= limit and math.sqrt(h.p00) <= c.report_sd_px
+        return h.llr >= REPORT_LLR and h.coast_s <= limit and math.sqrt(h.p00) <= REPORT_SD_PX
 
     # -- small things --------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from tracker.detect.detector import Detector
 from tracker.detect.model import BallModel
 from tracker.motion.camera import CameraMotionEstimator, small_picture
 from tracker.track.attention import Attention
-from tracker.track.online import BallTracker
+from tracker.track.online import MIN_MEAN_SCORE, BallTracker
 from tracker.track.scorer import Scorer
 from tracker.video import VideoSource
 
@@ -54,7 +54,7 @@ class Pipeline:
             config.track, width=width, height=height,
             start_threshold=self.detector.start_threshold, keep_threshold=self.detector.keep_threshold,
         )  # fmt: skip
-        weak_score = config.track.min_mean_score * self.detector.start_threshold
+        weak_score = MIN_MEAN_SCORE * self.detector.start_threshold
         self.attention = Attention(self.detector, config.detect, weak_score, thorough=thorough)
         self.reset()
 

@@ -20,6 +20,7 @@ from tracker.core.types import BallState, Frame, scaled, whole
 from tracker.track.live import LiveState
 
 PREVIEW_FPS = 15.0
+PREVIEW_WIDTH = 960  # px of the page's picture
 JPEG_QUALITY = 75
 
 try:
@@ -67,7 +68,7 @@ class Preview:
         if live.step is None:
             return
         step = live.step
-        scale = min(1.0, self.config.preview_width / step.frame.width)
+        scale = min(1.0, PREVIEW_WIDTH / step.frame.width)
         state = _scaled(step.state, scale)
         if self._trail is None:
             self._trail = Trail()
@@ -96,7 +97,7 @@ class Preview:
                     return
                 assert self._wanted is not None
                 (frame, state, trail), self._wanted = self._wanted, None
-            width = min(frame.width, self.config.preview_width)
+            width = min(frame.width, PREVIEW_WIDTH)
             height = max(1, round(frame.height * width / frame.width))
             picture = draw(frame.crop(whole(frame.width, frame.height), width, height), state, trail)
             quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
