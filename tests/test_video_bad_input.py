@@ -35,6 +35,11 @@ def test_text_named_mp4(tmp_path):
     assert "not a video" in error(tmp_path / "t.mp4")
 
 
+def test_video_named_jpg(tmp_path):
+    encode(tmp_path / "v.mp4", scenes(2)).rename(tmp_path / "v.jpg")
+    assert "no readable picture: damaged, empty, or a video" in error(tmp_path / "v.jpg")
+
+
 def test_empty_file(tmp_path):
     (tmp_path / "e.mp4").write_bytes(b"")
     assert "empty" in error(tmp_path / "e.mp4")
@@ -107,7 +112,7 @@ def test_names_that_look_like_protocols_are_names(tmp_path, monkeypatch):
 
 def test_unknown_addresses_are_refused():
     assert "'ftp' is not supported" in error("ftp://example.invalid/a.mp4")
-    assert "'file' is not supported" in error("file:///etc/hostname")
+    assert "'file' is not supported; give the path" in error("file:///etc/hostname")
 
 
 def test_unreachable_stream_in_bounded_time():

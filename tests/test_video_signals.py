@@ -13,6 +13,7 @@ from tracker.core.types import Region
 from tracker.video import open_video
 from tracker.video.levels import own_range
 from tracker.video.planes import Planes
+from tracker.video.tone import tone_of
 
 
 def first(source):
@@ -102,6 +103,70 @@ def test_an_unsaid_matrix_is_that_of_the_size(size, matrix, pix_fmt):
     planes = Planes(frame)
     assert np.abs(planes.image()[::50, ::50].astype(int) - (200, 30, 60)).max() <= 5
     assert np.abs(planes.crop(Region(9.5, 9.5, 64, 64), 32, 32).astype(int) - (200, 30, 60)).max() <= 5
+
+
+def hdr(picture, curve):
+    """The picture as an HDR signal of BT.2020, white at 203 cd/m2: float [H, W, 3] in 0..1."""
+    light = (
+        (picture / 255) ** 2.4
+        @ np.linalg.inv([[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]]).T
+        * 203
+    )
+    if curve == 16:
+        y = (light / 10_000) ** 0.1593017578125
+        return ((0.8359375 + 18.8515625 * y) / (1 + 18.6875 * y)) ** 78.84375
+    scene = (light / 1000) ** (1 / 1.2)
+    return np.where(
+        scene <= 1 / 12, np.sqrt(3 * scene), 0.17883277 * np.log(np.maximum(12 * scene - 0.28466892, 1e-9)) + 0.55991073
+    )
+
+
+@pytest.mark.parametrize("curve", [16, 18], ids=["PQ", "HLG"])
+@pytest.mark.parametrize("pix_fmt", ["yuv420p10le", "yuv422p10be"])
+def test_high_dynamic_range_has_the_colours_of_a_standard_display(tmp_path, curve, pix_fmt):
+    picture = np.zeros((64, 96, 3), np.uint8)
+    colours = [(180, 80, 90), (80, 170, 90), (60, 60, 60), (200, 200, 110), (120, 160, 200), (0, 0, 0)]
+    for k, colour in enumerate(colours):
+        picture[:, 16 * k : 16 * k + 16] = colour
+    kr, kb = 0.2627, 0.0593
+    signal = hdr(picture, curve)
+    y = signal @ [kr, 1 - kr - kb, kb]
+    parts = (
+        y * 876 + 64,
+        (signal[..., 2] - y) / (2 - 2 * kb) * 896 + 512,
+        (signal[..., 0] - y) / (2 - 2 * kr) * 896 + 512,
+    )
+    frame = av.VideoFrame(96, 64, "yuv444p10le")
+    for plane, part in zip(frame.planes, parts, strict=True):
+        np.frombuffer(plane, np.uint16).reshape(64, -1)[:, :96] = np.rint(part)
+    frame.color_range = 1
+    frame = frame.reformat(format=pix_fmt)
+    frame.colorspace, frame.color_trc, frame.color_primaries = 9, curve, 9
+    planes = Planes(frame)
+    got = planes.image()[::8, 8::16].astype(int)
+    assert np.abs(got - colours).max() <= 8
+    small = planes.crop(Region(-0.5, -0.5, 96, 64), 48, 32)[::4, 4::8].astype(int)
+    assert np.abs(small - colours).max() <= 8
+    assert abs(planes.grey(96, 64)[:, 40].mean() - 60) <= 3 and planes.tone.name == {16: "PQ", 18: "HLG"}[curve]
+
+
+def test_light_brighter_than_white_keeps_its_order():
+    levels = np.arange(256, dtype=np.uint8)[None]
+    frame = av.VideoFrame(16, 16, "yuv420p10le")
+    frame.color_trc, frame.color_primaries = 16, 9
+    shown = tone_of(frame).grey(levels)[0].astype(int)
+    assert (
+        (np.diff(shown) >= 0).all() and shown[0] == 0 and shown[148] == pytest.approx(238, abs=2) and shown[191] == 255
+    )
+
+
+@pytest.mark.parametrize(("packing", "words"), [("3", "side by side"), ("4", "one above the other"), ("5", None)])
+def test_two_views_in_one_picture_are_named(tmp_path, packing, words):
+    path = encode(tmp_path / "s.mp4", scenes(2), options={"x264-params": f"frame-packing={packing}"})
+    with open_video(path) as video:
+        list(video)
+    told = [n for n in video.stats.notes if "stereo" in n]
+    assert len(told) == (words is not None) and (words is None or words in told[0])
 
 
 def transparent(i):

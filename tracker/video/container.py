@@ -395,6 +395,9 @@ class _Stream:
                 planes = Planes(picture, *orientation)
                 if shape is None:
                     shape, self._aspect = Shape(planes.width, planes.height, aspect), aspect
+                    self._note(streams.stereo(picture))
+                    if planes.tone is not None:
+                        self._note(f"high dynamic range ({planes.tone.name}): read as a standard display shows it")
                 elif (planes.width, planes.height) != (shape.width, shape.height):
                     self.stats.resized += 1
                 self.stats.timestamps_mended = clock.mended if own else 0

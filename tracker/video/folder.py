@@ -56,8 +56,13 @@ def open_pictures(files: list[Path], name: str, config: VideoConfig, fps: float 
     try:
         first = next(frames)
     except StopIteration:
-        what = f"{files[0]} is" if len(files) == 1 else f"none of the {len(files)} pictures in {files[0].parent} is"
-        raise TrackerError(f"{what} a readable picture; every one is damaged or empty") from None
+        if len(files) == 1:
+            raise TrackerError(
+                f"{files[0]} is no readable picture: damaged, empty, or a video under a picture's name"
+            ) from None
+        raise TrackerError(
+            f"none of the {len(files)} pictures in {files[0].parent} is readable; every one is damaged or empty"
+        ) from None
     info = VideoInfo(name, first.width, first.height, rate, len(files), False, "stills" if stills else "folder")
     return VideoSource(info, chain(first, frames), stats)
 

@@ -72,6 +72,8 @@ def _open(
             return container.open_stdin(stdin or sys.stdin.buffer, config, fps, arrival=arrival)
         scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", text)
         if scheme and not os.path.exists(text):
+            if scheme[1].lower() == "file":
+                raise TrackerError(f"cannot open {text}: 'file' is not supported; give the path without file://")
             if scheme[1].lower() not in SCHEMES:
                 raise TrackerError(
                     f"cannot open {text}: '{scheme[1]}' is not supported; there are: {', '.join(SCHEMES)}"

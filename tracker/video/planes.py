@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from tracker.core.types import Image, Region
 from tracker.video.levels import eight_bit, over_black, own_range, stretched
+from tracker.video.tone import tone_of
 
 
 class Layout(NamedTuple):
@@ -98,7 +99,7 @@ class Planes:
         mirrored: the picture is to be flipped left to right after turning.
     """
 
-    __slots__ = ("_full", "_range", "_views", "frame", "height", "layout", "mirrored", "turns", "width")
+    __slots__ = ("_full", "_range", "_views", "frame", "height", "layout", "mirrored", "tone", "turns", "width")
 
     def __init__(self, frame: av.VideoFrame, quarter_turns: int = 0, mirrored: bool = False) -> None:
         if frame.format.name.startswith("gray") and frame.format.name.endswith("be"):
@@ -114,6 +115,7 @@ class Planes:
             layout = None  # stored bottom-up: rare, let swscale handle it
         self.layout = layout
         self._views: dict[int, NDArray] = {}
+        self.tone = tone_of(frame)
         flagged = int(frame.color_range)
         self._range: tuple[float, float] | None = None  # black and white of a deep grey picture, when asked for
         deep = layout is not None and layout.grey and layout.bits > 8
@@ -151,7 +153,8 @@ class Planes:
             return cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
         ow, oh = (out_h, out_w) if self.turns % 2 else (out_w, out_h)
         small = self._luma8(_resize(self.plane(0), ow, oh))
-        return self._upright(small if self._full else cv2.LUT(small, _EXPAND))
+        small = small if self._full else cv2.LUT(small, _EXPAND)
+        return self._upright(self.tone.grey(small) if self.tone else small)
 
     # -- planes -------------------------------------------------------------------------------------------------
 
@@ -200,7 +203,8 @@ class Planes:
 
     def _stored_rgb(self) -> Image:
         if self.layout is None:
-            return _rgb(self.frame)
+            rgb = _rgb(self.frame)
+            return self.tone.rgb(rgb) if self.tone else rgb
         w, h = self.frame.width, self.frame.height
         out = np.empty((h, w, 3), np.uint8)
         for y in range(0, h, _STRIP):  # strips stay in the cache: half the time of one piece
@@ -228,7 +232,8 @@ class Planes:
             return cv2.cvtColor(y if self._full else cv2.LUT(y, _EXPAND), cv2.COLOR_GRAY2RGB)
         chroma = [self._chroma(c, x0, y0, w, h, out_w, out_h) for c in (0, 1)]
         matrix = colour_matrix(self.frame.colorspace, self._full)
-        return cv2.transform(cv2.merge((y, *chroma)), matrix)
+        rgb = cv2.transform(cv2.merge((y, *chroma)), matrix)
+        return self.tone.rgb(rgb) if self.tone else rgb
 
     def _chroma(self, which: int, x0: int, y0: int, w: int, h: int, out_w: int, out_h: int) -> Image:
         """U (0) or V (1) for the same window, uint8 [out_h, out_w]."""

@@ -152,16 +152,7 @@ def pixel_aspect(stream: Any, turns: int = 0) -> float:
 
 def orientation(picture: av.VideoFrame) -> tuple[int, bool]:
     """(counter-clockwise quarter turns, then mirrored) that make a picture upright, from its display matrix."""
-    # PyAV ties a picture whose side data (or rotation) were read into a reference cycle, which keeps it until some
-    # garbage collection: memory grows (benchmarks/memory.py). A tiny copy carries the same side data.
-    try:
-        tiny = picture.reformat(width=16, height=16, format="gray", interpolation="POINT", threads=1)
-    except (av.error.FFmpegError, ValueError):  # a pixel format that swscale does not know
-        tiny = picture
-    data = tiny.side_data.get("DISPLAYMATRIX")
-    if data is None:
-        return 0, False
-    raw = bytes(data)
+    raw = _side_data(picture, "DISPLAYMATRIX")
     if len(raw) < 36:
         return 0, False
     a, b, _, c, d = struct.unpack("=5i", raw[:20])  # x' = a x + c y, y' = b x + d y
@@ -174,3 +165,28 @@ def orientation(picture: av.VideoFrame) -> tuple[int, bool]:
             if score > match:
                 best, match = (turns, mirrored), score
     return best
+
+
+def stereo(picture: av.VideoFrame) -> str:
+    """A line for a picture that holds the views of both eyes, with the way to one of them; else ""."""
+    raw = _side_data(picture, "STEREO3D")
+    kind = struct.unpack("=i", raw[:4])[0] if len(raw) >= 4 else 0
+    beside, over = kind in (1, 5), kind == 2  # AVStereo3DType
+    if not (beside or over):
+        return ""
+    lie, half = ("side by side", "iw/2:ih") if beside else ("one above the other", "iw:ih/2")
+    return (
+        f"stereo: the views of both eyes lie {lie}, so the ball is there twice; "
+        f"cut one out first (ffmpeg -i IN -vf crop={half}:0:0 OUT)"
+    )
+
+
+def _side_data(picture: av.VideoFrame, kind: str) -> bytes:
+    # PyAV ties a picture whose side data (or rotation) were read into a reference cycle, which keeps it until some
+    # garbage collection: memory grows (benchmarks/memory.py). A tiny copy carries the same side data.
+    try:
+        tiny = picture.reformat(width=16, height=16, format="gray", interpolation="POINT", threads=1)
+    except (av.error.FFmpegError, ValueError):  # a pixel format that swscale does not know
+        tiny = picture
+    data = tiny.side_data.get(kind)
+    return b"" if data is None else bytes(data)
