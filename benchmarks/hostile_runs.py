@@ -109,15 +109,22 @@ class Ended:
 
 
 def run(
-    argv: list[str], folder: Path, kill: tuple[float, int] | None = None, before: Callable[[], None] | None = None
-) -> Ended:
-    """One command in a process of its own, in ``folder``."""
+    argv: list[str], folder: Path, kill: tuple[float, int] | None = None, before: Callable[[], None] | None = None,
+    since: Path | None = None,
+) -> Ended:  # fmt: skip
+    """One command in a process of its own, in ``folder``.
+
+    Args:
+        kill: seconds until the signal, from the start or since this file is there.
+    """
     began = time.monotonic()
     process = subprocess.Popen(
         [sys.executable, "-m", "tracker", *argv], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
         preexec_fn=before, text=True, env=os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[1])},
     )  # fmt: skip
     if kill:
+        while since and not since.exists() and process.poll() is None:
+            time.sleep(0.001)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(kill[0])
         if process.poll() is None:

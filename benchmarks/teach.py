@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from tracker.app.teach_score import decided, look
+from tracker.core.types import Label
 from tracker.detect.model import BallModel
 from tracker.labels.dataset import Clip, load_dataset
 from tracker.labels.schema import read_labels, write_labels
@@ -45,18 +46,31 @@ def part_of(clip: Clip, keep, name: str, work: Path) -> Clip:
     return replace(clip, labels=path)
 
 
-def labelled(clip: Clip, half: int, number: int, path: Path) -> int:
-    """Writes ``number`` labels of the first half with the ball in sight, evenly, and a few without.
+def labelled(clip: Clip, half: int, number: int, path: Path, suggested: bool) -> int:
+    """Writes ``number`` labels of the first half with the ball in sight, and a few without.
+
+    They are spread evenly; with ``suggested`` only half of them, the rest are where ``tracker propagate`` asks for.
 
     Returns:
         how many have it in sight.
     """
     rows = [k for k in read_labels(clip.labels) if k.visibility >= 0]
-    first = [k for k in rows if k.frame < half and k.visibility in (1, 2)]
-    pick = np.unique(np.linspace(0, len(first) - 1, min(number, len(first))).round().astype(int))
+    first = {k.frame: k for k in rows if k.frame < half and k.visibility in (1, 2)}
     absent = [k for k in rows if k.frame < half and k.visibility == 0][:: max(1, len(rows) // number)]
-    write_labels(path, [replace(k, source="human") for k in (*(first[i] for i in pick), *absent)])
-    return len(pick)
+
+    def evenly(count: int) -> list[Label]:
+        pick = np.unique(np.linspace(0, len(first) - 1, min(count, len(first))).round().astype(int))
+        return [list(first.values())[i] for i in pick]
+
+    chosen = evenly(number // 2 if suggested else number)
+    write_labels(path, [replace(k, source="human") for k in (*chosen, *absent)])
+    if suggested:
+        command = [sys.executable, "-m", "tracker", "propagate", str(clip.media), "--labels", str(path), "--json"]
+        done = subprocess.run([*command, "--suggest", "1000"], check=True, stdout=subprocess.PIPE, text=True)
+        asked = [h["frame"] for h in json.loads(done.stdout)["suggest"]]
+        chosen += [first[f] for f in asked if f in first][: number - len(chosen)]
+        write_labels(path, [replace(k, source="human") for k in (*chosen, *absent)])
+    return len(chosen)
 
 
 def main() -> None:
@@ -65,6 +79,7 @@ def main() -> None:
     p.add_argument("--clip", required=True)
     p.add_argument("--from", dest="start", default="bundled")
     p.add_argument("--keys", type=int, default=30)
+    p.add_argument("--suggested", action="store_true", help="half of the labels where tracker propagate asks for them")
     p.add_argument("--others", default="")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--minutes", default="8")
@@ -79,8 +94,8 @@ def main() -> None:
     rows = [k for k in read_labels(clip.labels) if k.visibility >= 0]
     half = rows[len(rows) // 2].frame
     keys = a.work / "keys.csv"
-    number = labelled(clip, half, a.keys, keys)
     start, out = known(a.start, a.work), a.work / "taught.onnx"
+    number = labelled(clip, half, a.keys, keys, a.suggested)
     command = [sys.executable, "-m", "tracker", "teach", str(clip.media), "--labels", str(keys), "--from", str(start)]
     command += ["--out", str(out), "--seed", str(a.seed), "--minutes", a.minutes, "--json"]
     command += [x for o in a.overrides for x in ("--set", o)]
@@ -101,8 +116,8 @@ def main() -> None:
                 "others": asdict(decided(look(others, net), net)[0]) if others else None,
             }
     line = {
-        "clip": a.clip, "keys": number, "seed": a.seed, "seconds": seconds, "kept": lesson["kept"],
-        **scores, "lesson": lesson,
+        "clip": a.clip, "keys": number, "suggested": a.suggested, "seed": a.seed, "seconds": seconds,
+        "kept": lesson["kept"], **scores, "lesson": lesson,
     }  # fmt: skip
     print(json.dumps(line))
     with a.out.open("a") as f:

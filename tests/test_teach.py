@@ -29,6 +29,7 @@ from tracker.labels.schema import read_labels, write_labels  # noqa: E402
 from tracker.learn.checkpoint import carried, load_checkpoint  # noqa: E402
 from tracker.propagate.evidence import build_evidence  # noqa: E402
 from tracker.synth import SynthConfig  # noqa: E402
+from tracker.synth.config import VIEWS  # noqa: E402
 from tracker.track.scorer import DEFAULT, Scorer  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("no_curves")
@@ -140,10 +141,10 @@ def test_an_offset_makes_probabilities_frequencies_and_few_observations_move_lit
     assert platt_offset(logit[:0], right[:0], logit[:0]) == 0.0
 
 
-def test_replay_is_four_rendered_clips(monkeypatch, tmp_path):
+def test_replay_is_a_plain_rendered_clip_of_each_camera(monkeypatch, tmp_path):
     monkeypatch.setattr(lesson, "RENDERED_S", 0.1)
     clips = lesson._replay(None, tmp_path, lines)
-    assert len({c.name for c in clips}) == len(lesson.RENDERED) == 4
+    assert {c.name for c in clips} == {f"{sport}-{v}" for sport in ("tennis", "football") for v in VIEWS[sport]}
 
 
 def test_a_log_gets_a_line_every_half_minute_with_the_time_left(monkeypatch, capsys):
@@ -213,8 +214,8 @@ def evidence():
 def small(monkeypatch, evidence):
     monkeypatch.setattr(teach_labels, "build_evidence", evidence)
     for name, value in {
-        "STEPS": (2, 2), "SHARES": (1.0,), "MINED": 2, "RENDERED_S": 0.2, "RENDERED": (("tennis", 301),),
-        "SYNTHETIC_SHARE": 0.0,
+        "STEPS": (2, 2), "SHARES": (1.0,), "MINED": 2, "SYNTHETIC_SHARE": 0.0, "RENDERED_S": 0.2,
+        "RENDERED": (("tennis", "low", 1),),
     }.items():  # fmt: skip
         monkeypatch.setattr(lesson, name, value)
 
