@@ -43,13 +43,13 @@ from tracker.learn.occluders import OccluderBank
 
 VENUES = ("london", "rotterdam", "club_a", "bundesliga")
 THRESHOLDS = (0.4, 0.6, 0.8)
-OCCLUSION = ("data.occlusion=ours", "data.occlusion_share=0.35")
+OCCLUSION = ("data.occlusion_share=0.35",)
 
 
 @dataclass(frozen=True)
 class Arm:
     """One row: the base recipe with ``train`` changed, after a training of equal length with ``first`` (where given);
-    or the weights of the arm ``of``, run with ``run`` changed."""
+    or the weights of the arm ``of``, run with ``run`` changed. ``masks``: by benchmarks/naive_masks.py."""
 
     name: str
     what: str
@@ -57,6 +57,7 @@ class Arm:
     first: tuple[str, ...] = ()
     of: str | None = None
     run: tuple[str, ...] = ()
+    masks: str = ""
 
 
 ARMS = (
@@ -65,9 +66,9 @@ ARMS = (
     Arm("frames1", "1 frame", ("model.frames=1", "model.differences=false")),
     Arm("frames5", "5 frames", ("model.frames=5",)),
     Arm("diff_off", "older frames as they are, not as differences", ("model.differences=false",)),
-    Arm("occ_naive", "occlusion masking, naive: a square on the ball", ("data.occlusion=naive", OCCLUSION[1])),
+    Arm("occ_naive", "occlusion masking, naive: a square on the ball", OCCLUSION, masks="naive"),
     Arm("occ_ours", "occlusion masking, ours", OCCLUSION),
-    Arm("occ_nodecoy", "occlusion masking, ours without decoys", (*OCCLUSION, "data.occlusion_decoys=false")),
+    Arm("occ_nodecoy", "occlusion masking, ours without decoys", OCCLUSION, masks="alone"),
     Arm("fovea_off", "base, full passes only", of="base", run=("detect.roi_passes=false",)),
     Arm("synthetic", "base, after a training on rendered clips", first=("data.synthetic_share=1.0",)),
     Arm("frames", "base, after predicting masked pictures without labels",
@@ -90,22 +91,23 @@ def make(arm: Arm, args: argparse.Namespace) -> Path | None:
         return found
     settings = [
         f"train.epochs={args.epochs}", f"train.lr={args.lr}", f"train.seed={args.seed}", "data.mining_every=2",
-        "train.ema=0.99", "data.occlusion=none",
+        "train.ema=0.99", "data.occlusion_share=0",
         f"data.leave_out_venues=[{','.join(args.venue or VENUES)}]", f"data.cache_dir={args.cache}", *args.set,
     ]  # fmt: skip
     start: list[str] = []
     if arm.first:
         _train(settings + list(arm.first), folder / "first", args, ["--no-export"])
         start = ["--from", str(folder / "first" / "last.pt")]
-    _train(settings + list(arm.train), folder, args, start)
+    _train(settings + list(arm.train), folder, args, start, arm.masks)
     return model_of(folder)
 
 
-def _train(settings: Sequence[str], out: Path, args: argparse.Namespace, more: Sequence[str]) -> None:
+def _train(settings: Sequence[str], out: Path, args: argparse.Namespace, more: Sequence[str], masks: str = "") -> None:
     prepare_folder(out)
     config = BUNDLED / "oneball_fourth.yaml"
+    trainer = [str(Path(__file__).with_name("naive_masks.py")), masks] if masks else ["-m", "tracker.train"]
     command = [
-        sys.executable, "-m", "tracker.train", str(config), *settings, "--data", str(args.data), "--out", str(out),
+        sys.executable, *trainer, str(config), *settings, "--data", str(args.data), "--out", str(out),
         "--resume", "--quiet", *more,
     ]  # fmt: skip
     subprocess.run(command, check=True)

@@ -30,13 +30,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from naive_masks import fill_with_mean
 from torch import nn
 from torch.nn import functional as F
 
 from tracker.core.config import DataConfig
 from tracker.core.types import Region, normalised, resample_image, snapped
 from tracker.learn.cache import CachedClip
-from tracker.learn.masks import cover, fill_with_mean
+from tracker.learn.masks import cover
 from tracker.learn.occlusion import COVERED, BallViews, Layout, OcclusionMasker
 
 MARGIN = 0.03  # the upper limit may be this far above chance
@@ -48,7 +49,7 @@ LEAKY = ("bleed", "naive")
 
 
 def default_masker() -> OcclusionMasker:
-    return OcclusionMasker(DataConfig(occlusion="ours", occlusion_share=1.0))
+    return OcclusionMasker(DataConfig(occlusion_share=1.0))
 
 
 @dataclass

@@ -79,7 +79,7 @@ def clip() -> CachedClip:
 
 @pytest.fixture(scope="module")
 def masker(clip: CachedClip) -> OcclusionMasker:
-    return OcclusionMasker(DataConfig(occlusion="ours", occlusion_share=1.0))
+    return OcclusionMasker(DataConfig(occlusion_share=1.0))
 
 
 def crop_around(clip: CachedClip, row: int, size: tuple[int, int] = (192, 128)) -> tuple[Region, list[int], np.ndarray]:
@@ -209,13 +209,6 @@ def test_crops_without_the_ball_get_masks_too(clip: CachedClip, masker: Occlusio
     assert not any(m.own for v in layouts for m in v.masks)
 
 
-def test_without_decoys_only_the_ball_is_masked(clip: CachedClip) -> None:
-    masker = OcclusionMasker(DataConfig(occlusion="ours", occlusion_share=1.0, occlusion_decoys=False))
-    region, rows, frames = crop_around(clip, 30)
-    masks = masker.lay(clip, 30, rows, region, frames.shape, np.random.default_rng(0), hide=True).masks
-    assert [m.own for m in masks] == [True]
-
-
 def disc(ball: tuple[float, float], on: list[bool], radius: float = 9.0) -> Mask:
     alpha, corner = capsule(radius, np.zeros(2), np.random.default_rng(0))
     return Mask(0, True, np.tile(ball, (3, 1)), np.array(on), alpha, corner, None, 1.0)
@@ -243,7 +236,7 @@ def test_the_target_asks_for_what_can_be_known(clip: CachedClip, masker: Occlusi
 
 
 def test_samples_carry_the_target(clip: CachedClip) -> None:
-    config = DataConfig(occlusion="ours", occlusion_share=1.0, ball_share=1.0, paste_share=0.0, augment=False)
+    config = DataConfig(occlusion_share=1.0, ball_share=1.0, paste_share=0.0, augment=False)
     sampler = CropSampler([clip], config, 3, (192, 128), seed=0)
     crops = [sampler.draw() for _ in range(120)]
     wanted = np.array([c.present for c in crops])
@@ -255,7 +248,7 @@ def test_samples_carry_the_target(clip: CachedClip) -> None:
 
 
 def test_equal_seeds_give_equal_samples(clip: CachedClip) -> None:
-    config = DataConfig(occlusion="ours", occlusion_share=1.0)
+    config = DataConfig(occlusion_share=1.0)
     a, b = (CropSampler([clip], config, 3, (96, 64), seed=5) for _ in range(2))
     assert all(np.array_equal(a.draw().frames, b.draw().frames) for _ in range(10))
 
@@ -264,7 +257,7 @@ def test_still_pictures_are_masked_without_a_bank() -> None:
     from dataclasses import replace
 
     clip = replace(painted_clip(5, n=12), kind="stills", gap=np.ones(12, bool), time_s=np.zeros(12))
-    config = DataConfig(occlusion="ours", occlusion_share=1.0, paste_share=0.0)
+    config = DataConfig(occlusion_share=1.0, paste_share=0.0)
     sampler = CropSampler([clip], config, 3, (192, 128), seed=0)
     assert all(c.present in (0.0, 1.0) or 0.2 <= c.present < 1 for c in (sampler.draw() for _ in range(30)))
 
@@ -300,7 +293,8 @@ def test_the_balls_way_back_has_the_camera_undone() -> None:
         assert steps[i] == pytest.approx(clip.xy[r] - [shift, 0] - clip.xy[20])
 
 
-def test_the_probe_finds_naive_masks_and_bleeding_and_nothing_in_ours() -> None:
+def test_the_probe_finds_naive_masks_and_bleeding_and_nothing_in_ours(monkeypatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
     leak = _benchmark("leak")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

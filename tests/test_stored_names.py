@@ -63,6 +63,8 @@ def test_keys_of_stored_configurations_are_translated():
         no_history_prob_slow=0.02, hard_negative_prob=0.05,
         mining_every=6, mining_frames=7, roi_prob=0.08, roi_scale=(0.9, 1.0), full_pass_scale=(0.2, 0.3),
     )  # fmt: skip
+    masked = [stored_config({"data": {"occlusion": o, "occlusion_share": 0.35}}, "old.pt") for o in ("none", "ours")]
+    assert [m.data.occlusion_share for m in masked] == [0.0, 0.35]
     with pytest.raises(TrackerError, match=r"unknown key 'model\.width'"):
         stored_config({"model": {"width": 3}}, "old.pt")
 

@@ -138,7 +138,7 @@ def test_boxes_are_where_the_ball_is_and_estimated_ones_are_counted(tennis_video
     from dataclasses import replace
 
     config = load_config(None, SMALL)
-    data = replace(config.data, augment=False, paste_share=0.0, ball_share=1.0, occlusion="none")
+    data = replace(config.data, augment=False, paste_share=0.0, ball_share=1.0)
     found = [c for c in load_dataset(tennis_video.parent) if c.labels]
     clips = cache_clips(found, tmp_path / "cache", 640, 0.5, quiet=True)
     known = BoxSampler(clips, data, 3, (96, 64), seed=0)

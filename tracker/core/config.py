@@ -190,9 +190,7 @@ class DataConfig:
     mining_frames: int = Field(default=60, ge=0)  # frames of one mining pass
     model_weight: float = Field(default=0.5, ge=0, le=1)  # of labels with source model
     augment: bool = True  # vary colours, noise and compression
-    occlusion: Literal["none", "naive", "ours"] = "none"  # hide the ball in training (tracker/learn/occlusion.py)
-    occlusion_share: float = Field(default=0.35, ge=0, le=1)  # crops with masks in them
-    occlusion_decoys: bool = True  # the same masks where no ball is
+    occlusion_share: float = Field(default=0.0, ge=0, le=1)  # crops with masks over balls and where there are none
 
 
 @dataclass(config=_STRICT)
@@ -334,6 +332,8 @@ def stored_config(data: dict[str, Any], where: str) -> Config:
         section = getattr(sample, name)
         if is_dataclass(section) and name != "model" and isinstance(value, dict):
             value = {RENAMED_KEYS.get(f"{name}.{k}", k): v for k, v in value.items()}
+            if value.get("occlusion") == "none":  # the share had no effect
+                value.pop("occlusion_share", None)
             value = {k: v for k, v in value.items() if k in {f.name for f in fields(section)}}
         kept[name] = value
     return config_from_dict(kept, where)

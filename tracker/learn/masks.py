@@ -102,15 +102,6 @@ def blend(frame: Image, rgb: Image, alpha: np.ndarray, x: int, y: int, same_plac
     part[:] = (part + (over.astype(np.float32) - part) * a + 0.5).astype(np.uint8)
 
 
-def fill_with_mean(frame: Image, place: FloatArray, size: float) -> None:
-    """Fills the square of half side ``size`` around ``place`` with its own mean colour, in place."""
-    h, w = frame.shape[:2]
-    x0, y0 = (max(0, int(v - size)) for v in place)
-    x1, y1 = min(w, int(place[0] + size) + 1), min(h, int(place[1] + size) + 1)
-    if x0 < x1 and y0 < y1:
-        frame[y0:y1, x0:x1] = frame[y0:y1, x0:x1].reshape(-1, 3).mean(0).astype(np.uint8)
-
-
 def far_from(balls: FloatArray, mask: Mask, shape: tuple[int, ...], rng: np.random.Generator) -> tuple[int, int]:
     """x, y of a piece of a crop (``shape`` [T, H, W, 3]) as large as the mask; of several drawn the farthest from the
     ball of any frame (``balls`` [T, 2])."""

@@ -28,7 +28,7 @@ import numpy as np
 from tracker.core.config import DataConfig
 from tracker.core.types import FloatArray, Image, Region, source_to_network
 from tracker.learn.cache import CachedClip
-from tracker.learn.masks import Mask, blend, capsule, cover, draw_schedule, far_from, fill_with_mean, known_behind
+from tracker.learn.masks import Mask, blend, capsule, cover, draw_schedule, far_from, known_behind
 from tracker.learn.occluders import OccluderBank
 
 HIDDEN_CONFIDENCE = 0.2  # target of a hidden ball with its path in sight (benchmarks/results/occlusion.md)
@@ -103,10 +103,9 @@ class OcclusionMasker:
         Returns:
             the frames and what is left of the ball.
         """
-        if self.config.occlusion == "none" or rng.random() >= self.config.occlusion_share:
+        share = self.config.occlusion_share
+        if not share or rng.random() >= share:
             return frames, Seen()
-        if self.config.occlusion == "naive":
-            return self._naive(clip, row, rows, region, frames, rng)
         layout = self.lay(clip, row, rows, region, frames.shape, rng)
         balls = self.balls(clip, row, rows, region, frames.shape)
         self.paint(frames, layout, balls, rng)
@@ -131,10 +130,6 @@ class OcclusionMasker:
         pool = np.flatnonzero(inside & path.known & ~clip.repeated)
         here = bool(inside[row] and path.known[row])
         own = here and bool(rng.random() < HIDE if hide is None else hide)
-        if not self.config.occlusion_decoys:
-            if not own:
-                return Layout([])
-            k = 1
         if on is None:
             on = draw_schedule(t, rng)
         first = int(np.argmax(on))
@@ -278,23 +273,6 @@ class OcclusionMasker:
         if covered[0] >= HIDDEN and (not moving or len(covered) == 1 or covered[1:].min() > 0.5):
             return Seen(float("nan"))
         return Seen(float(np.interp(covered[0], [0.4, HIDDEN], [1.0, HIDDEN_CONFIDENCE])))
-
-    def _naive(
-        self, clip: CachedClip, row: int, rows: Sequence[int], region: Region, frames: Image, rng: np.random.Generator
-    ) -> tuple[Image, Seen]:
-        """Naive masking, for comparison: a square on the ball, filled with its own mean colour, and nowhere else."""
-        balls = self.balls(clip, row, rows, region, frames.shape)
-        t, h, w = frames.shape[:3]
-        inside = ((balls.xy[0] > 0) & (balls.xy[0] < [w - 1, h - 1])).all()
-        if not np.isfinite(balls.radius) or not inside or rng.random() >= HIDE:
-            return frames, Seen()
-        on = draw_schedule(t, rng)
-        size = balls.radius + float(np.hypot(*balls.streak)) + MARGIN_PX * w / region.width
-        for i in np.flatnonzero(on):
-            fill_with_mean(frames[i], balls.xy[i], size)
-        if not on[0]:
-            return frames, Seen()
-        return frames, Seen(float("nan") if on.all() else HIDDEN_CONFIDENCE)
 
     @staticmethod
     def _step(clip: CachedClip, rows: Sequence[int]) -> float:
