@@ -64,6 +64,16 @@ def label_seeds(folder: Path) -> dict[str, bytes]:
         write_format(path, table, name, FormatOptions(width=640, height=360, fps=25.0))
         if path.is_file():
             seeds[path.name] = path.read_bytes()
+    seeds["table.csv"] = (
+        b"timecode,label,track_id,visible,x1,y1,x2,y2\n00:00:00:05,ball,1,1,5,6,9,10\n00:00:01;06,ball,1,0,,,,\n"
+    )
+    seeds["table-rows.json"] = (
+        b'[{"frame": 1, "cx": 5, "cy": 6.5, "w": 3, "h": null}, {"image": "2.jpg", "annotations": []}]'
+    )
+    seeds["table-voc.xml"] = (
+        b"<annotation><filename>f_1.jpg</filename><size><width>640</width><height>360</height></size><object><name>ball"
+        b"</name><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>9</xmax><ymax>9</ymax></bndbox></object></annotation>"
+    )
     seeds["yolo.txt"] = b"0 0.5 0.5 0.01 0.02 0.8\n0 0.25 0.5 0.01 0.02 0.9\n"
     bomb = '<!DOCTYPE a [<!ENTITY a "aaaaaaaaaa">' + "".join(
         f'<!ENTITY {chr(98 + i)} "{("&" + chr(97 + i) + ";") * 10}">' for i in range(9)

@@ -385,14 +385,135 @@ def test_exports_have_the_names_of_the_pictures(tmp_path: Path, form: str, name:
     assert read_format(out, form, SIZE).frame.tolist() == frames
 
 
+# -- tables by other names, and what is one in other clothes ---------------------------------------------------------
+
+
+def lines(head: str, row: str) -> str:
+    """A table with a row for each of BALL: {f} frame, {s} its time, {x} and {y} the place, {l} {t} {r} {b} the edges of
+    a box of 10 px, {cx} and {cy} its middle."""
+    filled = (
+        row.format(
+            f=f, x=x, y=y, l=x - 4.5, t=y - 4.5, r=x + 5.5, b=y + 5.5, cx=x + 0.5, cy=y + 0.5, s=f / 25, ms=40 * f
+        )
+        for f, (x, y) in BALL.items()
+    )
+    return "\n".join([head, *filled]) + "\n"
+
+
+TABLES = {
+    "points": lines("frame,x,y", "{f},{x},{y}"),
+    "points, a tool's names": lines("frame_id\tBall X (px)\tBall Y (px)", "{f}\t{x}\t{y}"),
+    "seen in words": lines("Frame,Visible,X,Y", "{f},yes,{x},{y}"),
+    "capitals": lines("FRAME,VISIBILITY,X,Y", "{f},1,{x},{y}"),
+    "times": lines("Time [s],x,y", "{s},{x},{y}"),
+    "milliseconds": lines("timestamp (ms);x;y", "{ms};{x};{y}").replace(".", ","),
+    "clock": lines("time;x;y", "00:00:{s:06.3f};{x};{y}").replace(".", ","),
+    "timecode": lines("timecode,x,y", "00:00:00:{f:02d},{x},{y}"),
+    "edges": lines("frame,x1,y1,x2,y2", "{f},{l},{t},{r},{b}"),
+    "corners": lines("frame,left,top,width,height", "{f},{l},{t},10,10"),
+    "middles": lines("frame,cx,cy,w,h", "{f},{cx},{cy},10,10"),
+    "TensorFlow": lines("filename,width,height,class,xmin,ymin,xmax,ymax",
+                        "f_{f:05d}.jpg,1280,720,person,1,1,9,9\nf_{f:05d}.jpg,1280,720,sports ball,{l},{t},{r},{b}"),
+    "Roboflow": lines("filename,width,height,class,xmin,ymin,xmax,ymax",
+                      "v_mp4-{f:04d}_jpg.rf.0a1b2c3d4e5f.jpg,1280,720,ball,{l},{t},{r},{b}"),
+    "makesense": lines("label_name,bbox_x,bbox_y,bbox_width,bbox_height,image_name,image_width,image_height",
+                       "ball,{l},{t},10,10,{f:06d}.png,1280,720"),
+    "JSON": json.dumps([{"frame": f, "x": x, "y": y} for f, (x, y) in BALL.items()]),
+    "JSON lines": "\n".join(json.dumps({"frame": f, "x": x, "y": y, "z": None}) for f, (x, y) in BALL.items()),
+    "CreateML": json.dumps([
+        {"image": f"{f}.jpg", "annotations": [
+            {"label": "ball", "coordinates": {"x": x + 0.5, "y": y + 0.5, "width": 10, "height": 10}}]}
+        for f, (x, y) in BALL.items()] + [{"image": "12.jpg", "annotations": []}]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_tables_are_read_by_whatever_names_they_have(tmp_path: Path, name: str) -> None:
+    path = tmp_path / ("a.json" if name in ("JSON", "CreateML") else "a.csv")
+    path.write_text(TABLES[name])
+    asked = options()
+    found = read_format(path, None, asked)
+    assert positions(found) == BALL and found.visibility.tolist() == [1, 1, 1]
+    boxed = name in ("edges", "corners", "middles", "TensorFlow", "Roboflow", "makesense", "CreateML")
+    assert np.isfinite(found.wh).all() == boxed
+    assert ("placed by time" in " ".join(asked.notes)) == (name in ("times", "milliseconds", "clock", "timecode"))
+
+
+def voc(folder: Path, w: int, h: int, scale: float) -> Path:
+    for f, (x, y) in BALL.items():
+        (left, top), (right, bottom) = ([(v + 0.5 + d) * scale for v in (x, y)] for d in (-5, 5))
+        (folder / f"f_{f:04d}.xml").write_text(
+            f"<annotation><filename>f_{f:04d}.jpg</filename><size><width>{w}</width><height>{h}</height></size>"
+            "<object><name>person</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax></bndbox></object>"
+            f"<object><name>ball</name><bndbox><xmin>{left}</xmin><ymin>{top}</ymin><xmax>{right}</xmax>"
+            f"<ymax>{bottom}</ymax></bndbox></object></annotation>"
+        )
+    (folder / "f_0012.xml").write_text("<annotation><filename>f_0012.jpg</filename></annotation>")
+    return folder
+
+
+def test_a_folder_of_pascal_voc_is_read(tmp_path: Path) -> None:
+    assert positions(read_format(voc(tmp_path, 1280, 720, 1.0), None, options())) == BALL
+    asked = options()
+    assert positions(read_format(voc(tmp_path, 640, 360, 0.5), None, asked)) == BALL
+    assert any("drawn on pictures of 640x360: scaled" in n for n in asked.notes)
+    assert read_format(tmp_path, None, options(empty_is_absent=True)).frame.tolist() == [0, 5, 10, 12]
+    bomb = '<!DOCTYPE a [<!ENTITY x "y">]><annotation><filename>&x;</filename></annotation>'
+    (tmp_path / "f_0013.xml").write_text(bomb)
+    with pytest.raises(TrackerError, match="XML bomb"):
+        read_format(tmp_path, None, options())
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("frame,x,y\n0,1,\n", "a position with empty cells"),
+     ('{"frame": 0, "x": 1, "y": 2}\n{"x": 3, "y": 4}\n', "row 2: frame '' is not a finite number"),
+     ("time,x,y\n" + 400 * "9" + ":1:1,1,2\n", "is not a finite number"),
+     ("frame,label,x,y\n0,person,1,2\n0,horse,3,4\n", "--label"),
+     ("frame,track_id,x,y\n0,1,1,2\n0,2,3,4\n", "choose the ball's with --track"),
+     ("timecode,x,y\n00:00:00:25,1,2\n", "has a frame that 25 a second do not have"),
+     ("time,x,y\n7,1,2\n8,1,2\n", "reaches 8.00 s"), ("frame,visible,x,y\n0,7,1,2\n", "unknown visible 7")],
+)  # fmt: skip
+def test_what_a_table_leaves_open_is_refused(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(TrackerError, match=told):
+        read_format(tmp_path / "a.csv", None, options())
+
+
+def test_a_table_says_what_it_leaves_unknown_and_where_it_counts_from(tmp_path: Path) -> None:
+    path, asked = tmp_path / "a.csv", options()
+    path.write_text("frame,visible,x,y\n1,1,5,6\n2,1,nan,nan\n3,0,,\n4,,7,8\n5,0,9,9\n")
+    found = read_format(path, None, asked)
+    assert found.frame.tolist() == [1, 3, 5] and found.visibility.tolist() == [1, 0, 3]
+    assert any("1 rows without a position; left unknown" in n for n in asked.notes)
+    assert any("count from 0; if the first is 1 there, give --first-frame 1" in n for n in asked.notes)
+    assert read_format(path, None, options(first_frame=1)).frame.tolist() == [0, 2, 4]
+
+
+def test_drop_frame_timecode_leaves_out_numbers_not_frames(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("timecode,x,y\n00:00:59;29,1,2\n00:01:00;02,3,4\n00:10:00;00,5,6\n")
+    asked = FormatOptions(width=1280, height=720, fps=30000 / 1001)
+    assert read_format(tmp_path / "a.csv", None, asked).frame.tolist() == [1799, 1800, 17982]
+
+
+def test_a_whole_yolo_data_set_is_read_from_its_folders_of_labels(tmp_path: Path) -> None:
+    (tmp_path / "README.roboflow.txt").write_text("hello")
+    (tmp_path / "data.yaml").write_text("names: [person, ball]\n")
+    for f, (x, y) in BALL.items():
+        folder = tmp_path / ("valid" if f == 5 else "train") / "labels"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"f_{f:04d}.txt").write_text(f"1 {(x + 0.5) / 1280} {(y + 0.5) / 720} .01 .01\n")
+    assert positions(read_format(tmp_path, None, options())) == BALL
+
+
 # -- known and not read --------------------------------------------------------------------------------------------
 
 FOREIGN = [
-    ("a.xml", "<annotation><object/></annotation>", "a Pascal VOC file"),
     ("a.kva", '<?xml version="1.0"?><KinoveaVideoAnalysis/>', "a Kinovea file"),
-    ("a.csv", "filename,width,height,class,xmin,ymin,xmax,ymax\n", "a TensorFlow object table"),
+    ("a.csv", "filename,width,height,class,xmin,ymin,xmax,ymax\n", "no row of labels"),
     ("a.json", '{"asset": {}, "regions": []}', "a VoTT file"),
-    ("a.json", '[{"image": "a.jpg", "annotations": []}]', "a CreateML file"),
+    ("a.xlsx", b"PK\x03\x04....[Content_Types].xml", "a spreadsheet.*save it as CSV"),
+    ("a.xls", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old spreadsheet.*save it as CSV"),
     ("a.json", '{"UrlLocal": "x", "annotations": [{"gameTime": "1 - 00:01", "label": "PASS"}]}', "a SoccerNet action"),
     ("a.json", '[{"image_id": 1, "bbox": [1, 2, 3, 4], "score": 1}]', "a list of COCO results"),
     ("a.json", '[{"annotations": [{"result": [{"type": "keypointlabels"}]}]}]', "keypointlabels of a picture"),
@@ -402,7 +523,8 @@ FOREIGN = [
     ("a.csv.gz", b"\x1f\x8b\x08\x00", "a gzip archive.*unpack it"),
     ("a.csv", "version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer.*git lfs pull"),
     ("a.json", "<!DOCTYPE html><html></html>", "a web page"),
-    ("a.csv", "frame,x,y\n0,1,2\n", "visibility missing"),
+    ("a.csv", "frame,x,y,w,h\n0,1,2,3,4\n", "may be a box's corner or its middle"),
+    ("a.csv", "frame,y\n0,2\n", "no known label format"),
     ("a.csv", "", "a.csv is empty"),
 ]  # fmt: skip
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 from tracker.core.errors import TrackerError
 from tracker.core.tables import header_of, skip_preamble
-from tracker.labels.formats import foreign
+from tracker.labels.formats import foreign, table
 from tracker.labels.formats.common import FormatOptions, read_json
 from tracker.labels.formats.mot import is_header
 from tracker.labels.formats.sizes import in_pixels
@@ -48,6 +49,7 @@ FORMATS: dict[str, Format] = {
     "labelme": _format("labelme", "LabelMe JSON, a file or a folder (read only)", "wh", writes=False),
     "deeplabcut": _format("deeplabcut", "DeepLabCut CSV (read only)", "", writes=False),
     "soccertrack": _format("soccertrack", "SoccerTrack, TeamTrack CSV (read only)", "wh", writes=False),
+    "table": _format("table", "CSV, JSON or Pascal VOC of points or boxes (read only)", "absent hard wh", writes=False),
     "labelstudio": _format("labelstudio", "Label Studio video JSON", "absent hard occluded wh source sd_px reason"),
 }
 WRITABLE = tuple(name for name, form in FORMATS.items() if form.writes)
@@ -61,7 +63,10 @@ def detect_format(path: Path) -> str:
         TrackerError: it is none of them; name it with ``--from``.
     """
     if path.is_dir():
-        return "labelme" if any(path.glob("*.json")) and not any(path.glob("*.txt")) else "yolo"
+        kinds = {p.suffix.lower() for p in path.iterdir()}
+        if ".txt" in kinds or not kinds & {".json", ".xml"}:
+            return "yolo"
+        return "labelme" if ".json" in kinds else "table"
     try:
         with open(path, "rb") as f:
             data = f.read(4096)
@@ -72,22 +77,26 @@ def detect_format(path: Path) -> str:
         raise TrackerError(f"{path} is empty")
     suffix = path.suffix.lower()
     if suffix == ".xml" or data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<?xml"):
-        return "cvat"
+        return "table" if re.search(rb"<annotation[\s>]", data) else "cvat"
     if suffix == ".json":
         return _json_format(path)
     if data[:2] not in (b"\xff\xfe", b"\xfe\xff"):
         data = data.rpartition(b"\n")[0] or data
     text, _ = skip_preamble(decode_text(data[: len(data) // 2 * 2] if data[:1] > b"\xfd" else data, path))
     first = text.splitlines()[0] if text.strip() else ""
-    names = [n.lower() for n in header_of(first, path)[0]]
+    columns = header_of(first, path)[0]
+    names = [n.lower() for n in columns]
     if {"frame", "visibility", "x", "y"} <= set(names):
-        return "tracknet_ball" if "Frame" in header_of(first, path)[0] else OWN
+        return OWN if {"frame", "visibility", "x", "y"} <= set(columns) else "tracknet_ball"
     if "visibility" in names and {"file name", "file_name", "filename"} & set(names):
         return "tracknet"
     if 6 <= len(names) <= 10 and (
         _is_number(names[0]) or (is_header(names) and ("x" not in names or "confidence" in names))
     ):
         return "mot"
+    foreign.of_table(path, names)
+    if table.columns_of(names) is not None:
+        return "table"
     if len(first.split()) in (2, 3) and "," not in first:
         return "wasb"
     if {"region_shape_attributes", "filename"} <= set(names):
@@ -96,7 +105,8 @@ def detect_format(path: Path) -> str:
         return "deeplabcut" if names[0] == "scorer" else "soccertrack"
     if data.lstrip()[:1] in (b"{", b"["):
         foreign.of_lines(path, text)
-    foreign.of_table(path, names)
+        if table.is_line(first):
+            return "table"
     found = f" (its first row is '{first[:60]}')" if first.isprintable() and first else ""
     raise TrackerError(f"{path}: no known label format{found}; name it with --from ({', '.join((OWN, *FORMATS))})")
 
@@ -118,6 +128,8 @@ def _json_format(path: Path) -> str:
             return name
     if isinstance(data, dict) and "images" in data:
         return "coco"
+    if table.is_records(data):
+        return "table"
     foreign.of_json(path, data)
     return "labelstudio"
 

@@ -12,6 +12,7 @@ WAY_OUT = "export it as CVAT for video, COCO or MOT, or write a CSV with the col
 _UNPACK = "unpack it and give the label file inside"
 _MAGIC = (
     (b"\x89HDF\r\n", "an HDF5 file (DeepLabCut .h5, SLEAP .slp)", "give the CSV that lies beside it or is exported"),
+    (b"\xd0\xcf\x11\xe0", "an old spreadsheet or document (.xls, .doc)", "save it as CSV"),
     (b"PK\x03\x04", "a ZIP archive", _UNPACK),
     (b"\x1f\x8b", "a gzip archive", _UNPACK),
     (b"Rar!", "a RAR archive", _UNPACK),
@@ -23,6 +24,7 @@ _MAGIC = (
     (b"\x80\x04", "a Python pickle", WAY_OUT),
     (b"version https://git-lfs", "a Git LFS pointer, not the file itself", "fetch it with `git lfs pull`"),
 )
+_SPREADSHEETS = (b"[Content_Types].xml", b"opendocument.spreadsheet", b"xl/")  # names within the archive
 _ACTIONS = "a SoccerNet action file (events, no positions)"
 # keys that a document, or the first entry of its list, has together
 _JSON = (
@@ -39,12 +41,10 @@ _JSON = (
     (("frames", "config"), "a Scalabel file"),
     (("name", "labels"), "a Scalabel (BDD100K) file"),
     (("image_id", "bbox", "score"), "a list of COCO results without its pictures"),
-    (("image", "annotations"), "a CreateML file"),
     (("UrlLocal", "annotations"), _ACTIONS),
     (("gameTime", "label"), _ACTIONS),
 )
 _XML = {
-    "annotation": "a Pascal VOC file",
     "KinoveaVideoAnalysis": "a Kinovea file",
     "object": "a Tracker (Open Source Physics) file",
     "html": "a web page",
@@ -52,12 +52,7 @@ _XML = {
     "viper": "a ViPER file",
     "svg": "a picture",
 }
-_TABLES = (
-    ({"track", "frame_idx"}, "a SLEAP analysis table"),
-    ({"image_path", "bbox_x", "label_name"}, "a makesense.ai table"),
-    ({"filename", "class", "xmin", "ymax"}, "a TensorFlow object table"),
-    ({"image", "label", "xmin", "ymax"}, "a VoTT table"),
-)
+_TABLES = (({"track", "frame_idx"}, "a SLEAP analysis table"),)
 
 
 def refused(path: Path, what: str, way_out: str = WAY_OUT) -> TrackerError:
@@ -68,6 +63,8 @@ def of_bytes(path: Path, head: bytes) -> None:
     """Raises:
     TrackerError: the first bytes of the file are those of a known binary file, an archive or a web page.
     """
+    if head.startswith(b"PK") and any(mark in head for mark in _SPREADSHEETS):
+        raise refused(path, "a spreadsheet", "save it as CSV")
     for magic, what, way_out in _MAGIC:
         if head.startswith(magic):
             raise refused(path, what, way_out)
@@ -109,11 +106,8 @@ def of_xml(path: Path, root: str) -> TrackerError:
 
 def of_table(path: Path, names: list[str]) -> None:
     """Raises:
-    TrackerError: the columns are those of a known tool, or the one that tells seen from not seen is missing.
+    TrackerError: the columns are those of a known tool.
     """
     for columns, what in _TABLES:
         if columns <= set(names):
             raise refused(path, what)
-    if {"x", "y"} <= set(names):
-        lacks = " and ".join(c for c in ("frame", "visibility") if c not in names)
-        raise TrackerError(f"{path}: a table of positions needs the columns frame,visibility,x,y; {lacks} missing")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,7 @@ def read(path: Path, options: FormatOptions) -> LabelTable:
     meta, stems = _meta(path / META) if (path / META).is_file() else ({}, {})
     class_id = _class_of(path, options)
     rows = Collector(str(path), "picture")
-    files = sorted(p for p in path.iterdir() if p.suffix == ".txt" and p.name != "classes.txt")
+    files = _files(path)
     if len(files) > MAX_FILES:
         raise TrackerError(f"{path}: more than {MAX_FILES:,} label files; split it by clip")
     if not files:
@@ -84,6 +85,15 @@ def read(path: Path, options: FormatOptions) -> LabelTable:
             f"{path}: no box of class {class_id}; there are {', '.join(sorted(others)[:8])} (--class-id N)"
         )
     return rows.table(options)
+
+
+def _files(path: Path) -> list[Path]:
+    """The label files of a folder, or, of a whole data set, those in its ``labels`` folders (train, val, test)."""
+    there = islice(path.rglob("*.txt"), 2 * MAX_FILES)
+    found = sorted(p for p in there if p.name != "classes.txt" and not p.name.lower().startswith("readme"))
+    own = [p for p in found if p.parent == path]
+    below = [p for p in found if "labels" in p.relative_to(path).parts[:-1]]
+    return below or own or found
 
 
 def _class_of(path: Path, options: FormatOptions) -> int:
