@@ -223,9 +223,11 @@ TRACK = [
          "replace(rest).judged", "rest.judged"),
     ),
     *group(
-        "tracker/track/cadence.py", "track_path",
+        "tracker/track/cadence.py", "track_cadence",
         ("cadence-phase", "a pattern is a frame late", "self._shifts[number % len", "self._shifts[(number + 1) % len"),
         ("cadence-marks", "what rests tells of the cadence", "int(np.argmax(fresh))", "0"),
+        ("cadence-camera", "a moving camera bends flights", "x=a * s.x + b * s.y + tx, y=c * s.x + d * s.y + ty", "x=s.x, y=s.y"),
+        ("cadence-cuts", "flights go on over cuts", "stays.\"\"\"\n        self._last, self._before = [], np.zeros((0, 2))", "stays.\"\"\""),
     ),
 ]  # fmt: skip
 

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
+from tests.test_track_cadence import uneven
 from tracker.core.config import TrackConfig
 from tracker.core.errors import TrackerError
 from tracker.core.types import CameraMotion, Detections, Status
-from tracker.track.cadence import Cadence
 from tracker.track.hidden import passages
 from tracker.track.online import BallTracker
 from tracker.track.path_settings import PathSettings
@@ -212,12 +212,6 @@ def test_a_long_file_is_settled_in_blocks_in_flat_memory_and_as_a_short_one():
     assert (error(states, xy) < 10).mean() > 0.9
 
 
-def uneven(steps, n=42):
-    """A ball that flies there and back; each picture is taken so many px of way after the one before it."""
-    turns = np.cumsum(np.resize(steps, n)) % 2000.0
-    return np.stack([200 + np.minimum(turns, 2000 - turns), 300 + 0.2 * np.cumsum(np.resize(steps, n)) % 400], axis=1)
-
-
 @pytest.mark.parametrize("steps", [(60, 20, 40), (50, 50, 20), (90, 10, 20), (60, 5, 35, 60, 10, 40)])
 def test_uneven_moments_do_not_break_a_straight_flight(steps):
     """A frame-rate conversion leaves even stamps on uneven moments; who believes the stamps loses the ball."""
@@ -227,28 +221,6 @@ def test_uneven_moments_do_not_break_a_straight_flight(steps):
     assert (error(states, xy) < 8).mean() >= 0.95
     speed = np.array([np.hypot(*s.velocity) for s in states])[6:24]
     assert speed.std() < 0.15 * speed.mean() and abs(speed.mean() / (1.02 * np.mean(steps) / DT) - 1) < 0.1
-
-
-def cadence_of(steps, n=60):
-    cadence, rng = Cadence(), np.random.default_rng(0)
-    mark = np.array([[600.0, 600.0]])  # what is found best and rests tells nothing
-    for k, p in enumerate(uneven(steps, n) + rng.normal(size=(n, 2)) * 0.5):
-        cadence.add(k, k * DT, k * DT, np.vstack([mark, p]))
-    return cadence
-
-
-@pytest.mark.parametrize("steps", [(60, 20, 40), (90, 10, 20), (60, 60, 20, 20), (40, 60, 20, 40, 40)])
-def test_a_pattern_of_uneven_moments_is_found(steps):
-    cadence = cadence_of(steps)
-    found = np.diff([k * DT + cadence.shift_s(k) for k in range(30, 50)])
-    assert np.allclose(found, np.resize(steps, 60)[31:50] * DT / np.mean(steps), atol=0.05 * DT)
-    assert cadence.moment_sd == 0.0
-
-
-def test_without_a_pattern_the_ball_may_run_ahead_in_uneven_footage_only():
-    even, random = cadence_of((40,)), cadence_of(np.random.default_rng(1).choice([15, 30, 75], 60))
-    assert even.moment_sd == 0.0 and even.shift_s(7) is None
-    assert 0.15 < random.moment_sd < 0.6 and random.shift_s(7) is None
 
 
 def test_the_online_tracker_follows_a_pattern_too():
