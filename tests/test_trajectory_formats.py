@@ -213,12 +213,9 @@ def test_a_parquet_file_of_texts_is_refused(tmp_path):
 
 def test_long_files_are_read_quickly(tmp_path):
     make(20_000).to_csv(tmp_path / "t.csv")
-    best = 10.0
-    for _ in range(3):
-        began = time.process_time()
-        assert len(Trajectory.from_csv(tmp_path / "t.csv")) == 20_000
-        best = min(best, time.process_time() - began)
-    assert best < 0.5  # 0.16 s of processor time on a busy, slow machine
+    began = time.process_time()
+    assert len(Trajectory.from_csv(tmp_path / "t.csv")) == 20_000
+    assert time.process_time() - began < 3  # 0.16 s; pairs of rows would take minutes
 
 
 def test_convert_writes_what_the_endings_ask_for(tmp_path):
