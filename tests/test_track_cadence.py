@@ -71,7 +71,7 @@ def test_pictures_on_both_sides_of_a_cut_are_no_flight_and_the_pattern_outlives_
     even, flight = Cadence(), np.stack([200 + 40.0 * np.arange(40), np.full(40, 300.0)], axis=1)
     for first in range(0, 40, 4):  # each scene shows the ball farther on its way than the last one left it
         even.break_off()
-        cadence_of(flight[first : first + 4] + (18.0 * first, 0.0), even, range(first, first + 4))
+        cadence_of(flight[first : first + 4] + np.array([18.0 * first, 0]), even, range(first, first + 4))
     assert not even.uneven
     known = cadence_of(noisy((60, 20, 40)))
     known.break_off()
