@@ -331,7 +331,7 @@ def test_bad_settings_are_refused():
 
 
 def test_a_step_is_cheap():
-    """0.3 ms with eight candidates is the budget; the bound leaves room for a slow machine, the least of 100 for a busy one."""
+    """0.3 ms with eight candidates is the budget; there is room for a slow machine, and the least of 100 is taken."""
     rng = np.random.default_rng(9)
     path = flight(100, velocity=(200, 0), gravity=0)
     clutter = rng.uniform([0, 0], SIZE, (100, 7, 2))
