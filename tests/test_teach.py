@@ -60,6 +60,10 @@ def test_what_is_better_here_and_no_worse_elsewhere_is_kept():
     assert kept and best.share == 0.3  # as good as 0.6, and nearer to the weights from before; 1.0 forgets
     best, kept = choose([before, attempt(1.0, 0.9, 0.7), attempt(0.3, 0.4, 0.9)], 0.01)
     assert not kept and best.share == 0.3 and "less of the ball" in lesson._words(before, best, kept, 0.01)
+    best, kept = choose([before, attempt(0.3, 0.9, 0.882), attempt(0.6, 0.9, 0.902), attempt(1.0, 0.9, 0.8)], 0.01)
+    assert kept and (best.share, best.lost) == (0.3, 0.008)  # of what farther weights do not lose .010 is chance
+    best, kept = choose([before, attempt(0.3, 0.9, 0.85), attempt(0.6, 0.9, 0.9)], 0.01)
+    assert not kept and best.lost == 0.025  # what nearer weights lost counts against farther ones
     best, kept = choose([before, attempt(1.0, 0.9, 0.7)], 0.01)
     assert not kept and "lost elsewhere" in lesson._words(before, best, kept, 0.01)
     assert choose([before, attempt(1.0, 0.9, 0.7)], 0.3)[1]

@@ -14,11 +14,12 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.optimize import isotonic_regression
 from scipy.stats import permutation_test
 
 from tracker.app.rendered import write_clip
@@ -76,7 +77,7 @@ class Attempt:
     """One set of weights: ``share`` of the new ones (0: those from before), scores here and elsewhere.
 
     ``truth``: around each label here, how probable the truth is made. ``offset`` is added to the log-odds of a path, so
-    that its probability goes on meaning what it meant.
+    that its probability goes on meaning what it meant. ``lost``: F1 lost elsewhere, by all attempts together.
     """
 
     share: float
@@ -84,6 +85,7 @@ class Attempt:
     elsewhere: Score
     truth: tuple[float, ...] = ()
     offset: float = 0.0
+    lost: float = 0.0
 
     def surer(self, than: Attempt) -> FloatArray:
         """float64 [labels]: by how much the truth is more probable."""
@@ -271,12 +273,18 @@ def choose(attempts: Sequence[Attempt], margin: float) -> tuple[Attempt, bool]:
     before. It has to be surer by LEAST, and by FARTHER where others are good enough that are nearer to the weights from
     before.
 
+    Elsewhere: who goes farther forgets no less. Where nearer weights lost more than farther ones that is chance, and
+    all of them count with the mean (isotonic regression).
+
     Args:
         attempts: the weights from before first.
     """
     best = before = attempts[0]
     rest = sorted(attempts[1:], key=lambda a: a.share)
-    fit = [a for a in rest if a.elsewhere.f1 >= before.elsewhere.f1 - margin]
+    if rest:
+        lost = isotonic_regression([before.elsewhere.f1 - a.elsewhere.f1 for a in rest]).x
+        rest = [replace(a, lost=round(float(x), 4)) for a, x in zip(rest, lost, strict=True)]
+    fit = [a for a in rest if a.lost <= margin]
     for a in fit:
         surer = a.surer(best)
         enough = surer.mean() >= (LEAST if best is before else FARTHER)
@@ -326,7 +334,8 @@ def _words(before: Attempt, chosen: Attempt, kept: bool, margin: float) -> str:
         f"{100 * (1 - s.precision):.0f} %" for s in (before.here, chosen.here, before.elsewhere, chosen.elsewhere)
     )
     said = (
-        f"F1 within 10 px on this court: {here}; on the replay set: {there}. Around the labels kept back the truth "
+        f"F1 within 10 px on this court: {here}; on the replay set: {there} (lost, by all that were compared: "
+        f"{chosen.lost:.3f}). Around the labels kept back the truth "
         f"is more probable by {chosen.surer(before).mean():+.3f} on average. Wrong of what it reports at the operating "
         f"point: {was} before, {now} after on this court; {was_there} and {now_there} on the replay set. "
         f"Log-odds of a path are moved by {chosen.offset:+.2f}."
@@ -336,7 +345,7 @@ def _words(before: Attempt, chosen: Attempt, kept: bool, margin: float) -> str:
     if chosen.here.f1 < before.here.f1:
         why = "it finds less of the ball than before"
         return f"Not kept: {why}. {said}"
-    if chosen.elsewhere.f1 >= before.elsewhere.f1 - margin:
+    if chosen.lost <= margin:
         change = chosen.surer(before)
         surer = f"surer around {int((change > 0).sum())} labels and less sure around {int((change < 0).sum())}"
         why = f"{surer} is too little or may be chance; label more"
