@@ -24,7 +24,7 @@ from tracker.learn.checkpoint import model_from  # noqa: E402
 from tracker.learn.export import PeakModel, export_onnx, parity, public_config  # noqa: E402
 from tracker.learn.loss import Targets, one_ball_loss  # noqa: E402
 from tracker.learn.network import Maps, OneBall  # noqa: E402
-from tracker.learn.trainer import Ema, _schedule, averaged  # noqa: E402
+from tracker.learn.trainer import Ema, averaged, schedule  # noqa: E402
 
 PAN, SIZE = 12, (640, 360)  # px per frame; the cache halves the pictures
 
@@ -159,7 +159,7 @@ def test_the_average_remembers_and_takes_in_little():
 
 
 def test_the_learning_rate_rises_then_falls_to_nothing():
-    rate = [_schedule(s, 1000, 50) for s in range(1000)]
+    rate = [schedule(s, 1000, 50) for s in range(1000)]
     assert rate[0] < 0.05 and rate[50] == pytest.approx(1.0, abs=0.01) and rate[-1] < 0.01
     assert (np.diff(rate[:50]) > 0).all() and (np.diff(rate[51:]) < 0).all()
 

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from tracker.core.config import Config, stored_config
 from tracker.core.errors import TrackerError
+from tracker.core.files import atomic_write
 from tracker.core.progress import Progress, silent
 from tracker.learn.backbones import build
 from tracker.learn.cache import CachedClip
@@ -112,10 +113,7 @@ def train(
         for m in model.modules():
             if isinstance(m, nn.BatchNorm2d):
                 m.eval()
-    decays = [p for p in model.parameters() if p.ndim > 1]
-    rest = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [{"params": decays, "weight_decay": WEIGHT_DECAY}, {"params": rest, "weight_decay": 0.0}]
-    optimiser = torch.optim.AdamW(groups, lr=cfg.lr)
+    optimiser = optimiser_of(model, cfg.lr, WEIGHT_DECAY)
     ema = Ema(model, cfg.ema)
     total = cfg.epochs * cfg.steps_per_epoch
     step, rows, last = 0, [], out / "last.pt"
@@ -149,7 +147,7 @@ def train(
                 "config": config.to_dict(), "model": model.state_dict(), "ema": ema.state, "log": rows,
                 "optimiser": optimiser.state_dict(), "step": step, "data_digest": data_digest, "carried": known,
             })  # fmt: skip
-            _write_log(out, rows, task.parts)
+            write_log(out, rows, (*task.parts, *(f"val_{k}" for k in task.parts)))
 
     saved = began = time.monotonic()
     first = step
@@ -159,7 +157,7 @@ def train(
     try:
         while step < total:
             for group in optimiser.param_groups:
-                group["lr"] = cfg.lr * _schedule(step, total, cfg.warmup_steps)
+                group["lr"] = cfg.lr * schedule(step, total, cfg.warmup_steps)
             parts = task.loss(wrapped, next(batches), device)
             optimiser.zero_grad(set_to_none=True)
             parts["loss"].backward()
@@ -252,7 +250,7 @@ def validation_loss(
 
 
 @contextlib.contextmanager
-def averaged(model: OneBall, ema: Ema) -> Iterator[None]:
+def averaged(model: nn.Module, ema: Ema) -> Iterator[None]:
     """The model with its averaged weights, in evaluation mode, for the length of a block."""
     kept = {k: v.detach().clone() for k, v in model.state_dict().items()}
     modes = {m: m.training for m in model.modules()}
@@ -266,12 +264,19 @@ def averaged(model: OneBall, ema: Ema) -> Iterator[None]:
             m.training = training
 
 
-def _schedule(step: int, total: int, warmup: int) -> float:
-    """Linear warm-up, then a cosine to zero."""
+def optimiser_of(model: nn.Module, lr: float, weight_decay: float) -> torch.optim.Optimizer:
+    """AdamW, in which biases and the weights of norms do not decay."""
+    parts = [[p for p in model.parameters() if (p.ndim > 1) == many] for many in (True, False)]
+    decays = (weight_decay, 0.0)
+    return torch.optim.AdamW([{"params": p, "weight_decay": d} for p, d in zip(parts, decays, strict=True)], lr=lr)
+
+
+def schedule(step: int, total: int, warmup: int, least: float = 0.0) -> float:
+    """Linear warm-up, then a cosine to ``least``."""
     warmup = min(warmup, max(1, total // 10))
     if step < warmup:
         return (step + 1) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
+    return least + (1 - least) * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
 
 
 def _beginnings(model: OneBall, config: Config) -> Iterator[str]:
@@ -319,12 +324,10 @@ def step_seconds(config: Config) -> float:
     return 1.5 * took  # crops are made by the other core
 
 
-def _write_log(out: Path, rows: Sequence[dict[str, Any]], parts: Sequence[str]) -> None:
-    from tracker.core.files import atomic_write
-
-    names = ["epoch", "step", "seconds", *parts, *(f"val_{k}" for k in parts)]
+def write_log(out: Path, rows: Sequence[dict[str, Any]], parts: Sequence[str]) -> None:
+    """log.csv: a row per epoch with these parts."""
     with atomic_write(out / "log.csv") as f:
-        writer = csv.DictWriter(f, names, restval="")
+        writer = csv.DictWriter(f, ["epoch", "step", "seconds", *parts], restval="")
         writer.writeheader()
         for row in rows:
             writer.writerow({k: (f"{v:.6f}" if isinstance(v, float) else v) for k, v in row.items()})

@@ -21,7 +21,6 @@ from tqdm import tqdm
 
 from tracker.core.config import Config, stored_config
 from tracker.core.errors import TrackerError
-from tracker.core.files import atomic_write
 from tracker.core.types import REFERENCE_WIDTH, Image, Region
 from tracker.labels.formats.common import ANY_BALL_PX, DEFAULT_BALL_PX
 from tracker.learn.cache import CachedClip
@@ -29,7 +28,7 @@ from tracker.learn.checkpoint import load_checkpoint, save_checkpoint
 from tracker.learn.crops import Crop, CropSampler
 from tracker.learn.network import count_parameters
 from tracker.learn.occlusion import Seen
-from tracker.learn.trainer import CHECKPOINT_EVERY_S, GRAD_CLIP, Ema
+from tracker.learn.trainer import CHECKPOINT_EVERY_S, GRAD_CLIP, Ema, averaged, optimiser_of, schedule, write_log
 from tracker.learn.yolo import build_yolo, export_yolo, model_yaml, set_roi, stack
 
 WEIGHT_DECAY = 5e-4  # unmeasured
@@ -125,10 +124,7 @@ def train_yolo(
     yaml = model_yaml(config.yolo)
     model = build_yolo(yaml, config.model.frames).train()
     loss = _criterion(model)
-    decays = [p for p in model.parameters() if p.ndim > 1]
-    rest = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [{"params": decays, "weight_decay": WEIGHT_DECAY}, {"params": rest, "weight_decay": 0.0}]
-    optimiser = torch.optim.AdamW(groups, lr=cfg.lr)
+    optimiser = optimiser_of(model, cfg.lr, WEIGHT_DECAY)
     ema = Ema(model, cfg.ema)
     total, step, rows, last = cfg.epochs * cfg.steps_per_epoch, 0, [], out / "last.pt"
     if resume and last.exists():
@@ -148,7 +144,7 @@ def train_yolo(
             "kind": KIND, "yaml": yaml, "config": config.to_dict(), "model": model.state_dict(), "ema": ema.state,
             "log": rows, "optimiser": optimiser.state_dict(), "step": step, "data_digest": data_digest,
         })  # fmt: skip
-        _write_log(out, rows)
+        write_log(out, rows, (*PARTS, "estimated_boxes", *(f"val_{k}" for k in PARTS)))
 
     saved = began = time.monotonic()
     sums = dict.fromkeys((*PARTS, "estimated", "boxes"), 0.0)
@@ -156,7 +152,7 @@ def train_yolo(
     try:
         while step < total:
             for group in optimiser.param_groups:
-                group["lr"] = cfg.lr * schedule(step, total, cfg.warmup_steps)
+                group["lr"] = cfg.lr * schedule(step, total, cfg.warmup_steps, 0.01)
             batch = collate_boxes([sampler.boxed() for _ in range(cfg.batch)], size)
             parts = _losses(model, loss, batch, config)
             optimiser.zero_grad(set_to_none=True)
@@ -215,14 +211,6 @@ def export_checkpoint(
     )  # fmt: skip
 
 
-def schedule(step: int, total: int, warmup: int) -> float:
-    """Linear warm-up, then a cosine to a hundredth."""
-    warmup = min(warmup, max(1, total // 10))
-    if step < warmup:
-        return (step + 1) / warmup
-    return 0.01 + 0.495 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
-
-
 def _criterion(model: nn.Module) -> Any:
     from ultralytics.utils.loss import v8DetectionLoss
 
@@ -252,26 +240,9 @@ def _validate(
     model: nn.Module, ema: Ema, loss: Any, probe: Sequence[YoloBatch], config: Config
 ) -> dict[str, float]:  # fmt: skip
     """Mean loss of the averaged weights on fixed crops (batch statistics off)."""
-    kept = {k: v.detach().clone() for k, v in model.state_dict().items()}
-    model.load_state_dict(ema.state)
-    model.eval()
-    try:
+    with averaged(model, ema):
         done = [_losses(model, loss, b, config) for b in probe]
-    finally:
-        model.load_state_dict(kept)
-        model.train()
     return {k: float(np.mean([float(d[k]) for d in done])) for k in PARTS}
-
-
-def _write_log(out: Path, rows: Sequence[dict[str, Any]]) -> None:
-    import csv
-
-    names = ["epoch", "step", "seconds", *PARTS, "estimated_boxes", *(f"val_{k}" for k in PARTS)]
-    with atomic_write(out / "log.csv") as f:
-        writer = csv.DictWriter(f, names, restval="")
-        writer.writeheader()
-        for row in rows:
-            writer.writerow({k: (f"{v:.6f}" if isinstance(v, float) else v) for k, v in row.items()})
 
 
 def run_yolo(
