@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import json
 import os
@@ -17,7 +18,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,7 @@ from tracker.core.errors import TrackerError
 from tracker.core.trajectory import Trajectory
 from tracker.detect.model import BallModel
 from tracker.track.live import LiveState, live_states
+from tracker.video import open_video
 from tracker.video.capture import Capture
 from tracker.web import preview
 from tracker.web.live import WebSocketSink, serve_routes
@@ -56,6 +58,19 @@ def stream(tmp_path_factory) -> Path:
     """24 seconds as MPEG-TS."""
     path = tmp_path_factory.mktemp("live") / "clip.ts"
     return encode(path, [scene(i % 20, 160, 96) for i in range(600)], form="mpegts", options={"g": "12"})
+
+
+def test_a_playlist_on_a_web_server_comes_in_bursts(tmp_path):
+    encode(tmp_path / "p.m3u8", [scene(i % 20, 160, 96) for i in range(30)], form="hls", options={"g": "10"},
+           container_options={"hls_time": "0.4", "hls_list_size": "0"})  # fmt: skip
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    handler.log_message = lambda *_: None
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with open_video(f"http://127.0.0.1:{server.server_port}/p.m3u8") as video:
+            assert video.info.in_bursts and not video.info.is_live
+            assert [f.index for f in video] == list(range(30))
+        server.shutdown()
 
 
 @pytest.fixture(scope="module")

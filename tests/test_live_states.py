@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +21,9 @@ from tracker.core.errors import TrackerError
 from tracker.core.types import BallState, Detections, Frame, Status
 from tracker.track.live import LiveState, live_states
 from tracker.track.pipeline import Step
-from tracker.video import open_video
+from tracker.video import VideoInfo, VideoSource, open_video
+from tracker.video.capture import Capture
+from tracker.video.source import VideoStats
 
 
 def state(n_detections: int = 1) -> BallState:
@@ -113,3 +115,26 @@ def test_what_waits_for_its_lag_is_said_before_a_stall():
 def test_a_lag_that_cannot_be_is_refused(options, told):
     with pytest.raises(TrackerError, match=told):
         LiveRun("0", Fixed(), load_config(), **options)  # type: ignore[arg-type]
+
+
+def test_what_comes_a_segment_at_a_time_is_played_at_its_own_pace(monkeypatch):
+    """Segments of .4 s, the third .1 s late: no picture comes before its time, none is later than its segment was."""
+    clock = [100.0]
+
+    def sleep(seconds: float) -> None:
+        clock[0] += seconds
+
+    def pictures() -> Iterator[Frame]:
+        for k in range(30):
+            clock[0] = max(clock[0], 100 + 0.4 * (k // 10) + 0.1 * (k >= 20))
+            yield Frame(k, k / 25, np.zeros((96, 160, 3), np.uint8))
+
+    capture = Capture("x", load_config(overrides=["live.queue=50"]))
+    monkeypatch.setattr(
+        "tracker.video.capture.time", SimpleNamespace(monotonic=lambda: clock[0], time=lambda: clock[0])
+    )
+    monkeypatch.setattr(capture, "_stop", SimpleNamespace(is_set=lambda: False, wait=sleep))
+    info = VideoInfo("x", 160, 96, 25.0, None, True, "stream", in_bursts=True)
+    capture._read(VideoSource(info, pictures(), VideoStats()))
+    moments = [item.monotonic_s - 100 for item in capture._queue]
+    assert np.allclose(moments, [k / 25 + 0.1 * (k >= 20) for k in range(30)])

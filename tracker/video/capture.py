@@ -1,7 +1,8 @@
 """Reads a live source in a thread of its own and keeps only the newest pictures.
 
 A decoder that is not read from fills buffers nobody sees (the socket's, the server's), and the delay grows for ever.
-So the source is always read as fast as it delivers; when the tracker is slower, old pictures are dropped.
+So the source is always read as fast as it delivers; when the tracker is slower, old pictures are dropped. What comes a
+segment at a time (HLS, DASH) is played at its own pace instead: else all but the last pictures of a segment would go.
 """
 
 from __future__ import annotations
@@ -195,7 +196,9 @@ class Capture:
                 offset = max(now - self._began, self._last_s + 1e-3) - own_s if fresh else -own_s
                 origin = now - own_s
                 frame.gap = frame.gap or fresh
-            if self._paced:
+            if self._paced or (video.info.is_live and video.info.in_bursts):
+                if not self._paced:  # a segment that comes late is played from its arrival on
+                    origin = max(origin, now - own_s)
                 self._stop.wait(max(0.0, origin + own_s - now))
                 now = time.monotonic()
             lag = now - own_s

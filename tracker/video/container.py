@@ -43,6 +43,7 @@ FORMATS = (
 )
 _NETWORK_PROTOCOLS = "rtsp,rtsps,http,https,httpproxy,tls,tcp,udp,rtp,srtp,rtmp,srt,crypto"
 _HEADS_APART = {"h264", "hevc", "vvc", "mpeg2video", "mpeg4", "vc1"}  # codecs with headers of their own in the stream
+_SEGMENTED = ("hls", "dash")
 _RECONNECTS = 5
 _DEMUX_RETRIES = 16  # read errors in a row after which a file has ended
 _REORDERED = 3  # pictures that may be shown after the last one of the file
@@ -248,7 +249,7 @@ class _Stream:
         hint = self._ending.promised_frames if not live else None
         info = VideoInfo(
             self.name, first.width, first.height, rate, hint, live, self.kind, self._aspect, stream.index,
-            1.0 if live else streams.slow_motion(container, rate),
+            1.0 if live else streams.slow_motion(container, rate), container.format.name in _SEGMENTED,
         )  # fmt: skip
         return VideoSource(info, _Ahead(first, frames), self.stats)
 

@@ -31,6 +31,7 @@ class VideoInfo:
             Coordinates are in stored pixels all the same.
         stream: number of the stream that is read, as FFmpeg counts; None where there is nothing to choose.
         slow_motion: how many times slower the scene is shown than it was.
+        in_bursts: pictures come a segment at a time (HLS, DASH), each with its own time.
     """
 
     name: str
@@ -43,6 +44,7 @@ class VideoInfo:
     pixel_aspect: float = 1.0
     stream: int | None = None
     slow_motion: float = 1.0
+    in_bursts: bool = False
 
 
 @dataclass(slots=True)
