@@ -6,18 +6,22 @@ import os
 import sqlite3
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from monitor_steps import Scene, monitor
+from monitor_steps import WIDTH, Scene, monitor
 
 from tracker.commands.review import command as review
+from tracker.core.config import TrackConfig
 from tracker.core.types import Status
 from tracker.monitor import pictures
+from tracker.monitor.confidence import path_doubt
 from tracker.monitor.log import connect, read_events, read_runs
 from tracker.monitor.settled import SettledSteps
+from tracker.monitor.signals import SignalReader
 
 
 def events(folder, *kinds: str):
@@ -115,13 +119,39 @@ def test_where_the_causal_track_differs_the_path_is_doubted(tmp_path, again):
     assert "problem" not in summary
 
 
-def test_a_second_reading_that_ends_early_is_told(tmp_path):
-    watch, scene = monitor(tmp_path), Scene()
-    settled = SettledSteps(watch, iter([]))
+def test_steps_get_their_own_pictures_of_a_second_reading_and_its_early_end_is_told():
+    told, scene = [], Scene()
+    watch = SimpleNamespace(problem="", observe=lambda step, causal: told.append(step))
+    steps = [scene.step(passes="repeat" if i == 2 else "roi", cut=i == 4) for i in range(7)]
+    settled = SettledSteps(watch, (s.frame for s in steps[:5]))
+    for step in steps[::2]:  # the other pictures could not be decoded the first time
+        settled.add(step)
+        settled.say(step.state)
+    assert [(t.frame.index, t.cut, t.grey is None) for t in told] == [
+        (0, False, False),
+        (2, False, True),
+        (4, True, False),
+    ]
+    assert "second reading" in watch.problem
+    watch.problem = "the disk is full"
+    settled.add(steps[6])
+    settled.say(steps[6].state)
+    assert watch.problem == "the disk is full"
+
+
+def test_what_the_causal_track_says_otherwise_counts_where_it_does():
+    scene, reader = Scene(), SignalReader(TrackConfig(), WIDTH)
     step = scene.step()
-    settled.add(step)
-    settled.say(step.state)
-    assert "second reading" in watch.close()["problem"]
+    lost = scene.step(status=Status.LOST)
+    near, far = (
+        replace(step.state, xy=step.state.xy + np.array([px, 0.0])) for px in (4.0, 6.0)
+    )  # 16 and 24 px at 1280 wide
+    cases = [(step, near), (step, far), (step, lost.state), (lost, step.state), (lost, lost.state)]
+    assert [reader.read(s, causal).differs for s, causal in cases] == [False, True, True, True, False]
+    one, other = (reader.read(replace(step, frame=scene.step().frame), c) for c in (near, far))
+    assert path_doubt([one, other], 1) > path_doubt([one, other], 0) > path_doubt([one, one], 0)
+    unsure, none, weak = (replace(one, raw_score=p) for p in (0.9, np.nan, 0.2))
+    assert path_doubt([unsure], 0) < path_doubt([none], 0) < path_doubt([weak], 0)
 
 
 def test_the_random_sample_takes_confident_frames_too_and_every_frame_has_the_same_chance(tmp_path):

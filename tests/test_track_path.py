@@ -4,7 +4,7 @@ import pytest
 from tests.test_track_cadence import uneven
 from tracker.core.config import TrackConfig
 from tracker.core.errors import TrackerError
-from tracker.core.types import CameraMotion, Detections, Status
+from tracker.core.types import BallState, CameraMotion, Detections, Status
 from tracker.track.hidden import passages
 from tracker.track.online import BallTracker
 from tracker.track.path_settings import PathSettings
@@ -318,6 +318,17 @@ def test_what_flies_out_of_the_picture_is_lost_there(lag_s):
     found = claims(xy, np.random.default_rng(8), hidden=np.flatnonzero(~inside), clutter=0)
     states = track_path(found, np.arange(40) * DT, 1280, 720, lag_s=lag_s)
     assert seen(states)[2 : inside.sum() - 2].all() and not seen(states)[inside.sum() + 1 :].any()
+
+
+def test_only_what_is_predicted_out_of_the_picture_is_lost():
+    def state(x, y, status=Status.PREDICTED):
+        return BallState(7, 0.28, np.array([x, y]), np.zeros(2), np.eye(4), status, n_detections=1, n_paths=2.0)
+
+    inside = [state(-0.5, -0.5), state(1279.4, 719.4), state(-9.0, 9.0, Status.DETECTED), BallState.lost(7, 0.28)]
+    outside = [state(-0.6, 9.0), state(9.0, -0.6), state(1280.0, 9.0), state(9.0, 720.0)]
+    shown = PathTracker(1280, 720)._in_picture([*inside, *outside])
+    assert shown[:4] == inside
+    assert all((s.status, s.frame, s.n_detections, s.n_paths) == (Status.LOST, 7, 1, 1.0) for s in shown[4:])
 
 
 def test_a_scene_that_is_judged_anew_finds_the_same_path():
