@@ -1,6 +1,6 @@
 """Many videos: which of them are there, where their results go, which are done, and one job's work.
 
-Jobs run in processes of this machine (jobs.py) or on a Ray cluster (ray_jobs.py); both call :func:`run_job`.
+Jobs run in processes of this machine (local_jobs.py) or on a Ray cluster (ray_jobs.py); both call :func:`run_job`.
 A video is done when its summary.json is there, was not interrupted, is newer than the video and was made from the
 same source by the same model, settings and options. Nothing else is remembered, so a run that was killed is resumed
 by starting it again.
@@ -23,18 +23,13 @@ from tracker.app.job import INTERRUPTED, SKIPPED, Job, Outcome, finished, outcom
 from tracker.app.local_jobs import LocalRunner
 from tracker.core.config import Config
 from tracker.core.errors import TrackerError
-from tracker.core.files import atomic_write, prepare_folder, safe_name
+from tracker.core.files import atomic_write, is_pattern, prepare_folder, safe_name
 
 
 class Runner(Protocol):
     """Runs jobs somewhere; yields outcomes as they come. Closing the iterator ends what is running."""
 
     def __call__(self, jobs: Sequence[Job]) -> Iterator[Outcome]: ...
-
-
-def is_pattern(text: str) -> bool:
-    """Is the argument a pattern such as ``matches/*.mp4`` rather than the name of something?"""
-    return glob.has_magic(text) and "://" not in text and not os.path.exists(text)
 
 
 def find_videos(arguments: Sequence[str]) -> list[str]:

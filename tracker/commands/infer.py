@@ -17,6 +17,7 @@ from tracker.commands.common import (
     note_unused,
     stream_option,
 )
+from tracker.core.files import is_pattern
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -104,7 +105,7 @@ def command(
         "monitor": None if monitor is None else os.path.abspath(monitor),
     }  # fmt: skip
     with ending_in_order() as ended:
-        if len(videos) > 1 or jobs or ray or force or _is_pattern(videos[0]):
+        if len(videos) > 1 or jobs or ray or force or is_pattern(videos[0]):
             from tracker.commands.infer_many import infer_many_command
 
             infer_many_command(
@@ -165,7 +166,3 @@ def _tell(watched: dict[str, Any], folder: str) -> None:
     click.echo(f'{kept}; see them: {invocation()} review "{folder}"')
     if "problem" in watched:
         click.echo(f"note: the monitor failed ({watched['problem']}); tracking was not touched", err=True)
-
-
-def _is_pattern(text: str) -> bool:
-    return any(c in text for c in "*?[") and "://" not in text and not os.path.exists(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -167,3 +168,8 @@ def parse_yaml(text: str, where: str | Path) -> Any:
         raise TrackerError(f"{where}{line}: not valid YAML ({getattr(e, 'problem', None) or e})") from e
     except (RecursionError, ValueError, OverflowError) as e:  # a date of month 99, a number of 5000 digits
         raise TrackerError(f"{where}: not valid YAML (nested too deeply or absurd values)") from e
+
+
+def is_pattern(text: str) -> bool:
+    """Is the argument a pattern such as ``matches/*.mp4`` rather than the name of something?"""
+    return glob.has_magic(text) and "://" not in text and not os.path.exists(text)

@@ -16,7 +16,6 @@ let arrived = () => {};
 
 export function onArrival(f) { arrived = f; }
 export function bitmap(row) { const b = bitmaps.get(row); if (b) { bitmaps.delete(row); bitmaps.set(row, b); } return b; }
-export function pictureWidth() { return width; }
 
 export function setWidth(w) {
   w = Math.min(w, state.clip?.width ?? w);
@@ -134,7 +133,5 @@ async function decode(row, data) {
   decoding.delete(row);
   decodeAround();
 }
-
-export function cached() { return { jpegs: jpegs.size, jpegBytes, bitmaps: bitmaps.size }; }
 
 on("row", want);
