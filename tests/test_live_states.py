@@ -110,7 +110,7 @@ def test_what_waits_for_its_lag_is_said_before_a_stall():
 
 
 @pytest.mark.parametrize(
-    ("options", "told"), [({"lag_s": 3.0}, "0 to 2"), ({"lag_s": 0.3, "monitor": "m"}, "--monitor")]
+    ("options", "told"), [({"lag_s": 3.0}, "0 to 2"), ({"lag_s": 0.3, "shadow": object()}, "--shadow")]
 )
 def test_a_lag_that_cannot_be_is_refused(options, told):
     with pytest.raises(TrackerError, match=told):

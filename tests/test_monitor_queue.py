@@ -185,14 +185,22 @@ def test_what_infer_and_review_print_leads_to_the_label_page(tennis_video, tmp_p
     assert out.splitlines()[-1].endswith('label "my match"')
 
 
-@pytest.mark.parametrize("late", [{}, {"lag_s": 0.1}])
-def test_what_is_watched_is_what_is_reported(tennis_video, tmp_path, late):
+@pytest.mark.parametrize(("run", "late"), [("file", {}), ("file", {"lag_s": 0.1}), ("live", {"lag_s": 0.1})])
+def test_what_is_watched_is_what_is_reported(tennis_video, tmp_path, run, late):
     from tracker.app.infer import infer
+    from tracker.app.live import live
     from tracker.core.trajectory import Trajectory
 
     settings = config_from_dict({"monitor": {"sample_rate": 1.0, "free_mb": 0, "hide_people": False}})
-    summary = infer(tennis_video, settings, out=tmp_path / "out", monitor=tmp_path / "watched", max_frames=12, **late)
-    said = Trajectory.from_csv(tmp_path / "out" / "trajectory.csv")
+    if run == "live":
+        to = tmp_path / "states.jsonl"
+        summary = live(str(tennis_video), settings, to=(str(to),), monitor=tmp_path / "watched", max_frames=12, **late)
+        said = Trajectory.load(to)
+    else:
+        summary = infer(
+            tennis_video, settings, out=tmp_path / "out", monitor=tmp_path / "watched", max_frames=12, **late
+        )
+        said = Trajectory.from_csv(tmp_path / "out" / "trajectory.csv")
     db = connect(tmp_path / "watched")
     seen = sorted(read_events(db, kinds=("sample",)), key=lambda e: e.frame)
     db.close()

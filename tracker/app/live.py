@@ -61,7 +61,7 @@ class LiveRun:
         metrics: what is counted for Prometheus; serving it is the caller's.
         shadow: a second model on the same pictures (:mod:`tracker.app.shadow`), after each state has been sent.
         lag_s: each state from what comes until so long after its picture, at most :data:`MAX_LAG_S`; None: causal.
-            Not with ``monitor`` or ``shadow``, which watch the causal tracker.
+            Not with ``shadow``, which watches the causal tracker.
 
     Raises:
         TrackerError: a lag that cannot be.
@@ -80,8 +80,8 @@ class LiveRun:
         if lag_s is not None:
             if not 0 <= lag_s <= MAX_LAG_S:
                 raise TrackerError(f"a live lag of {lag_s:g} s; give 0 to {MAX_LAG_S:g}")
-            if monitor is not None or shadow is not None:
-                raise TrackerError("--monitor and --shadow watch the causal tracker; leave out --lag")
+            if shadow is not None:
+                raise TrackerError("--shadow watches the causal tracker; leave out --lag")
         self.lag_s = lag_s
         self.net, self.config, self.to, self.append, self.page = net, config, to, append, page
         self.monitor, self.metrics, self.shadow = monitor, metrics, shadow
@@ -116,7 +116,7 @@ class LiveRun:
             return None
         from tracker.monitor.live import LiveMonitor
 
-        watch = LiveMonitor(self.monitor, self.metrics, self.net, self.config)
+        watch = LiveMonitor(self.monitor, self.metrics, self.net, self.config, self.lag_s)
         stack.callback(lambda: self.watched.update(watch.summary or {}))
         stack.callback(watch.close)
         return watch

@@ -18,12 +18,17 @@ class LiveMonitor:
 
     Args:
         folder: of the monitor, None for metrics alone. metrics: what is counted for Prometheus, None for nothing.
+        lag_s: of the states, None where they are causal.
 
     Raises:
         TrackerError: the folder cannot be written.
     """
 
-    def __init__(self, folder: str | Path | None, metrics: Metrics | None, model: BallModel, config: Config) -> None:
+    def __init__(
+        self, folder: str | Path | None, metrics: Metrics | None, model: BallModel, config: Config,
+        lag_s: float | None = None,
+    ) -> None:  # fmt: skip
+        self._lag_s = lag_s
         self._folder, self._model, self._config = folder, model, config
         self._metrics = metrics
         self._monitor: Monitor | None = None
@@ -41,13 +46,14 @@ class LiveMonitor:
             frame = step.frame
             name, fps = (info.name, info.fps) if info else ("live", 25.0)
             known = VideoInfo(name, frame.width, frame.height, fps, None, True, "live")
-            self._monitor = Monitor(self._folder, known, self._model, self._config, live=True)
+            late = self._lag_s is not None
+            self._monitor = Monitor(self._folder, known, self._model, self._config, live=True, settled=late)
             if self._metrics:
                 self._metrics.monitor = self._monitor
         if self._metrics:
             self._metrics.state(step.state.status, state.delay_s, state.dropped)
         if self._monitor:
-            self._monitor.observe(step, state.delay_s)
+            self._monitor.observe(step, state.delay_s - (self._lag_s or 0.0), state.causal)
 
     def close(self) -> None:
         if self._monitor:

@@ -32,6 +32,7 @@ class LiveState:
         delay_s: from the picture's arrival to its state, the lag included (of a stall: since the last picture).
         behind_s: see :class:`tracker.video.capture.Captured`.
         dropped: pictures dropped so far.
+        causal: what the causal track had said, where the step's state is decided with a lag.
     """
 
     step: Step | None
@@ -40,6 +41,7 @@ class LiveState:
     delay_s: float
     behind_s: float = math.nan
     dropped: int = 0
+    causal: BallState | None = None
 
     def record(self) -> dict[str, Any]:
         """As a JSON-able dictionary: the columns of a trajectory, then ``source``, ``captured_s``, ``delay_s`` ...
@@ -79,7 +81,9 @@ def live_states(
         for state in states:
             item, step = waiting.popleft()
             delay = time.monotonic() - item.monotonic_s
-            yield LiveState(replace(step, state=state), LIVE, item.unix_s, delay, item.behind_s, capture.dropped)
+            causal = step.state if path else None
+            step = replace(step, state=state)
+            yield LiveState(step, LIVE, item.unix_s, delay, item.behind_s, capture.dropped, causal)
 
     last = time.monotonic()
     while True:
