@@ -153,7 +153,7 @@ def test_what_infer_prints_last_works_as_printed(tennis_video, tmp_path):
     """Without the environment entered, from another folder: the command is copied from the output and run."""
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     first = subprocess.run(
-        [sys.executable, "-m", "tracker", "infer", str(tennis_video), "--max-frames", "6", "--out", "found it"],
+        [sys.executable, "-m", "tracker", "infer", str(tennis_video), "--max-frames", "12", "--out", "found it"],
         cwd=tmp_path, env=env, capture_output=True, text=True,
     )  # fmt: skip
     assert first.returncode == 0, first.stderr
