@@ -360,3 +360,23 @@ def test_the_teach_button_says_what_is_missing(clip: Path, truth: dict[int, Labe
         assert button.inner_text() == "Teach this court" and not t.page.locator("#teach-bar").is_visible()
         shot(t, "teach")
         assert not t.errors
+
+
+def test_reports_need_no_sideways_scrolling_on_a_phone(browser: Any, tennis_video: Path, tmp_path: Path) -> None:
+    from tracker.commands.main import main
+
+    track = tmp_path / "trajectory.csv"
+    for words in (
+        ["infer", tennis_video, "--out", tmp_path, "--monitor", tmp_path / "watched"],
+        ["gallery", tennis_video, "--trajectory", track, "--count", 4, "--out", tmp_path],
+        ["eval", tennis_video, "--html", tmp_path / "eval.html"],
+        ["review", tmp_path / "watched", "--report", tmp_path / "day.html"],
+    ):
+        with pytest.raises(SystemExit) as done:
+            main([*map(str, words), "--quiet"])
+        assert not done.value.code
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    for name in ("index.html", "eval.html", "day.html"):
+        page.goto((tmp_path / name).as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, name
+    page.close()

@@ -24,8 +24,9 @@ APART = 5  # frames between two pictures of one kind
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src 'self'; style-src 'unsafe-inline'">
 <title>{title}</title><style>body{{font:15px/1.45 system-ui,sans-serif;margin:24px auto;max-width:1220px;
-padding:0 20px}}main{{display:flex;flex-wrap:wrap;gap:18px}}figure{{margin:0;width:380px}}.p{{display:flex;gap:6px}}
-.p img:first-child{{width:280px}}.p img:last-child{{width:94px;height:94px}}figcaption{{color:#475569}}</style>
+padding:0 20px}}main{{display:flex;flex-wrap:wrap;gap:18px}}figure{{margin:0;width:min(380px,100%)}}
+.p{{display:flex;gap:6px;align-items:start}}.p img:first-child{{width:75%}}
+.p img:last-child{{width:calc(25% - 6px)}}figcaption{{color:#475569}}</style>
 <h1>{title}</h1><p>{said}</p><main>{figures}</main></html>
 """
 

@@ -34,7 +34,8 @@ _EVENTS = 200  # rows of the list of events
 
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:1100px;padding:0 1rem;color:#1b1f24;background:#fff}
-h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2rem}table{border-collapse:collapse}td,th{padding:.2rem .7rem;
+h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2rem}table{border-collapse:collapse;display:block;
+overflow-x:auto}td,th{padding:.2rem .7rem;
 text-align:left;border-bottom:1px solid #ddd;font-variant-numeric:tabular-nums}figure{display:inline-block;margin:.4rem;
 vertical-align:top;width:330px}figure img{width:100%;display:block}figcaption{font-size:.82rem;color:#444}
 .say{background:#fff6e0;border-left:4px solid #e0a000;padding:.5rem 1rem}svg{max-width:100%;height:auto}

@@ -40,6 +40,7 @@ svg .m{fill:#fff;stroke:#0f172a;stroke-width:2}
 figcaption{font-size:12.5px;line-height:1.35;margin-top:3px}.none{background:#e2e8f0}
 .note{border-left:3px solid #94a3b8;padding:2px 12px;margin:8px 0}
 .note.real{border-color:#15803d}
+@media (max-width:640px){body{padding:12px 12px 40px}table{display:block;overflow-x:auto}}
 @media print{h2{break-after:avoid}figure,svg{break-inside:avoid}}
 """
 
