@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike
 from tracker.core.errors import TrackerError
 from tracker.core.types import FloatArray, Status
 from tracker.monitor.signals import AHEAD, BACK, FEATURES, Signal
+from tracker.propagate.appearance import ridge_logistic
 
 FORMAT = 1
 KEY = "monitor"  # in the model file's metadata
@@ -164,23 +165,18 @@ def isotonic(raw: FloatArray, wrong: FloatArray) -> tuple[tuple[float, ...], tup
     Two imagined frames, one right and one wrong, keep it from 0 and 1. Between knots it is linear and nowhere flat, so
     that the order of doubts is kept.
     """
+    from scipy.optimize import isotonic_regression
+
     order = np.argsort(raw, kind="stable")
     p, y = np.asarray(raw, np.float64)[order], np.asarray(wrong, np.float64)[order]
-    blocks: list[list[float]] = []  # sum, count, sum of p
-    for pi, yi in zip(p.tolist(), y.tolist(), strict=True):
-        blocks.append([yi, 1.0, pi])
-        while len(blocks) > 1 and blocks[-2][0] / blocks[-2][1] >= blocks[-1][0] / blocks[-1][1]:
-            s, n, q = blocks.pop()
-            blocks[-1][0] += s
-            blocks[-1][1] += n
-            blocks[-1][2] += q
     size = max(1.0, len(p) / _KNOTS)
-    merged: list[list[float]] = []
-    for b in blocks:
+    merged: list[list[float]] = []  # sum, count, sum of p
+    for a, b in pairwise(isotonic_regression(y).blocks):
+        block = [y[a:b].sum(), float(b - a), p[a:b].sum()]
         if merged and merged[-1][1] < size:
-            merged[-1] = [m + v for m, v in zip(merged[-1], b, strict=True)]
+            merged[-1] = [m + v for m, v in zip(merged[-1], block, strict=True)]
         else:
-            merged.append(list(b))
+            merged.append(block)
     knots = [q / n for _, n, q in merged]
     values = [(s + 0.5) / (n + 1) for s, n, _ in merged]
     values = np.maximum.accumulate(values).tolist()
@@ -189,20 +185,11 @@ def isotonic(raw: FloatArray, wrong: FloatArray) -> tuple[tuple[float, ...], tup
 
 
 def _logistic(x: FloatArray, y: FloatArray) -> FloatArray:
-    """Ridge logistic regression by Newton's method: float64 [1 + D], for inputs as they are."""
+    """Ridge logistic regression: float64 [1 + D], for inputs as they are."""
     mean, sd = x.mean(0), x.std(0) + 1e-6
-    z = np.column_stack([np.ones(len(x)), (x - mean) / sd])
-    w = np.zeros(z.shape[1])
-    ridge = np.diag([1e-6, *[_RIDGE] * x.shape[1]])
-    for _ in range(60):
-        p = 1 / (1 + np.exp(-np.clip(z @ w, -30, 30)))
-        gradient = z.T @ (p - y) + ridge @ w
-        step = np.linalg.solve((z * (p * (1 - p))[:, None]).T @ z + ridge, gradient)
-        w -= step
-        if np.abs(step).max() < 1e-8:
-            break
-    slopes = w[1:] / sd
-    return np.concatenate([[w[0] - slopes @ mean], slopes])
+    coefficients, bias = ridge_logistic((x - mean) / sd, y, np.ones(len(x)), _RIDGE)
+    slopes = coefficients / sd
+    return np.concatenate([[bias - slopes @ mean], slopes])
 
 
 def _apply(weights: FloatArray, x: FloatArray) -> FloatArray:

@@ -13,8 +13,6 @@ from pathlib import Path
 from tracker.monitor.log import connect
 from tracker.monitor.queue import is_wrong, judged_labels, kept_frames
 
-Z95 = 1.959963984540054
-
 
 @dataclass(frozen=True)
 class ErrorRate:
@@ -28,14 +26,14 @@ class ErrorRate:
     high: float
 
 
-def wilson(wrong: int, n: int, z: float = Z95) -> tuple[float, float]:
+def wilson(wrong: int, n: int) -> tuple[float, float]:
     """Score interval of a share: it keeps its coverage for small numbers and for shares near 0."""
     if n == 0:
         return math.nan, math.nan
-    p = wrong / n
-    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    from scipy.stats import binomtest
+
+    low, high = binomtest(wrong, n).proportion_ci(0.95, "wilson")
+    return float(low), float(high)
 
 
 def error_rate(folder: str | Path, *, run: int | None = None, tolerance_px: float = 5.0) -> ErrorRate:

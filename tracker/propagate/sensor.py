@@ -30,7 +30,6 @@ _MAX_GRID = 200_000
 _ALTERNATIVE_APART_S = 0.2  # another minimum this far away competes
 _CAP_PX = 50.0  # cap of a label's distance in the search, because some labels may be wrong
 # two-sided 95 % quantiles of Student's t by degrees of freedom
-_T95 = {1: 12.71, 2: 4.30, 3: 3.18, 4: 2.78, 5: 2.57, 6: 2.45, 7: 2.36, 8: 2.31, 10: 2.23, 15: 2.13, 20: 2.09}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -173,6 +172,8 @@ def fit_clock(
         TrackerError: fewer than 3 labels (4 with drift), no offset at which the labels meet the track, or labels at
             which the ball hardly moves in the picture.
     """
+    from scipy.stats import t as student_t  # takes half a second to import
+
     path = _Path(track, projection)
     m = len(label_time_s)
     need = 4 if drift else 3
@@ -204,7 +205,7 @@ def fit_clock(
     spread = _bootstrap(r, jac[..., :k], rng)
     sd = max(math.sqrt(cov[0, 0]), float(spread[0]))
     drift_sd = max(math.sqrt(cov[1, 1]), float(spread[-1])) if drift else 0.0
-    t95 = _T95[max(d for d in _T95 if d <= max(1, min(free, m - k)))] if m - k < 40 else 1.96
+    t95 = float(student_t.ppf(0.975, max(1, min(free, m - k))))
     return ClockFit(
         float(fit[0]), sd, t95 * sd, float(fit[1]), drift_sd, middle, math.sqrt(s2), m, _alternative(grid, cost, start)
     )
