@@ -125,6 +125,10 @@ def test_folder_of_broken_pictures_only(tmp_path):
 def test_empty_folder_and_folder_of_videos(tmp_path):
     with pytest.raises(TrackerError, match="holds no pictures"):
         open_video(tmp_path)
+    (tmp_path / "img1").mkdir()
+    (tmp_path / "img1" / "1.PNG").write_bytes(b"x")
+    with pytest.raises(TrackerError, match=r"give its folder of pictures, .*img1$"):
+        open_video(tmp_path)
     (tmp_path / "a.mp4").write_bytes(b"x")
     with pytest.raises(TrackerError, match=r"a\.mp4"):
         open_video(tmp_path)

@@ -34,17 +34,27 @@ def open_folder(path: Path, config: VideoConfig, fps: float | None, stills: bool
     """
     try:
         with os.scandir(path) as entries:
-            names = [e.name for e in entries if not e.name.startswith(".") and e.is_file()]
+            there = sorted((e.name, e.is_dir()) for e in entries if e.name[0] != "." and (e.is_dir() or e.is_file()))
     except OSError as e:
         raise TrackerError(f"cannot read the folder {path}: {(e.strerror or str(e)).lower()}") from e
+    names = [name for name, is_dir in there if not is_dir]
     pictures = [n for n in names if os.path.splitext(n)[1].lower() in SUFFIXES]
     if not pictures:
         videos = sorted(n for n in names if os.path.splitext(n)[1].lower() in (".mp4", ".mov", ".mkv", ".avi", ".webm"))
+        below = [path / name for name, is_dir in there if is_dir and _holds_pictures(path / name)]
         hint = f"; give one of its videos, for example {path / videos[0]}" if videos else ""
+        hint = hint or (f"; give its folder of pictures, {below[0]}" if below else "")
         raise TrackerError(f"the folder {path} holds no pictures ({', '.join(sorted(SUFFIXES))}){hint}")
     pictures.sort(key=natural)
     name = safe_name(path.resolve().name)
     return open_pictures([path / n for n in pictures], name, config, fps, stills)
+
+
+def _holds_pictures(path: Path) -> bool:
+    try:
+        return any(p.suffix.lower() in SUFFIXES for p in path.iterdir())
+    except OSError:
+        return False
 
 
 def open_pictures(files: list[Path], name: str, config: VideoConfig, fps: float | None, stills: bool) -> VideoSource:
