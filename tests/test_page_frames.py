@@ -143,6 +143,7 @@ def test_a_change_refills_between_the_keyframes_around_it() -> None:
     assert (a, b, lo, hi) == (0, 100, 50, 100)
 
 
+@pytest.mark.system  # waits for the process that counts the frames
 def test_labels_go_with_their_pictures_when_damage_makes_the_count_anew(tmp_path: Path) -> None:
     """Packets promise 60 pictures, some of which do not decode: the page finds out after labels were set."""
     path = encode(tmp_path / "d.mp4", scenes(60), options={"g": "10", "bf": "0"})
