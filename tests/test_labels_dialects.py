@@ -407,6 +407,7 @@ TABLES = {
     "capitals": lines("FRAME,VISIBILITY,X,Y", "{f},1,{x},{y}"),
     "times": lines("Time [s],x,y", "{s},{x},{y}"),
     "milliseconds": lines("timestamp (ms);x;y", "{ms};{x};{y}").replace(".", ","),
+    "times, two things": lines("time,label,x,y", "{s},person,7,7\n{s},ball,{x},{y}"),
     "clock": lines("time;x;y", "00:00:{s:06.3f};{x};{y}").replace(".", ","),
     "timecode": lines("timecode,x,y", "00:00:00:{f:02d},{x},{y}"),
     "edges": lines("frame,x1,y1,x2,y2", "{f},{l},{t},{r},{b}"),
@@ -436,7 +437,23 @@ def test_tables_are_read_by_whatever_names_they_have(tmp_path: Path, name: str) 
     assert positions(found) == BALL and found.visibility.tolist() == [1, 1, 1]
     boxed = name in ("edges", "corners", "middles", "TensorFlow", "Roboflow", "makesense", "CreateML")
     assert np.isfinite(found.wh).all() == boxed
-    assert ("placed by time" in " ".join(asked.notes)) == (name in ("times", "milliseconds", "clock", "timecode"))
+    assert ("placed by time" in " ".join(asked.notes)) == ("time" in name or name in ("milliseconds", "clock"))
+
+
+@pytest.mark.parametrize("names", ["xmin,ymin,xmax,ymax", "left,top,width,height", "cx,cy,w,h"])
+def test_boxes_in_shares_of_the_picture_become_pixels(tmp_path: Path, names: str) -> None:
+    rows = []
+    for f, (x, y) in BALL.items():
+        left, top, w, h = (x - 4.5) / 1280, (y - 4.5) / 720, 10 / 1280, 10 / 720
+        kinds = {"x": (left, top, left + w, top + h), "l": (left, top, w, h), "c": (left + w / 2, top + h / 2, w, h)}
+        rows.append(",".join(map(str, (f, *kinds[names[0]]))))
+    path, asked = tmp_path / "a.csv", options()
+    path.write_text("\n".join([f"frame,{names}", *rows]))
+    found = read_format(path, None, asked)
+    assert positions(found) == BALL and np.allclose(found.wh, 10, atol=1e-3)
+    assert f"{path}: boxes from 0 to 1 are shares of the picture: scaled to 1280x720" in asked.notes
+    with pytest.raises(TrackerError, match="shares of the picture, which needs the size of the picture"):
+        read_format(path, None, FormatOptions())
 
 
 def voc(folder: Path, w: int, h: int, scale: float) -> Path:

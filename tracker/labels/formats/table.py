@@ -30,7 +30,6 @@ from tracker.labels.formats.common import (
     Track,
     choose_tracks,
     flag,
-    from_corner,
     no_position,
     read_json,
     read_table,
@@ -141,6 +140,7 @@ def _table(rows: list[tuple[int, Row]], columns: Columns, options: FormatOptions
         chosen = choose_tracks([Track(k, v) for k, v in there.items()], options, str(path)) if there else set()
         kept = [k for k in kept if k[1][columns.track] in chosen]
     drawn: set[tuple[int, int]] = set()
+    found: list[tuple[int, int, int, list[float]]] = []
     for n, row, frame in kept:
         where = f"{path}, row {n}"
         seen = _seen(row, columns, where)
@@ -151,12 +151,9 @@ def _table(rows: list[tuple[int, Row]], columns: Columns, options: FormatOptions
         if any(blank) and not all(blank):
             raise TrackerError(f"{where}: a position with empty cells ({','.join(columns.place)})")
         values = [NAN if all(blank) else parse(c, where, k) for c, k in zip(cells, columns.place, strict=True)]
-        x, y, w, h = _box(columns.kind, values)
-        if no_position(x, y):
-            nothing = (
-                options.empty_is_absent and bool(columns.label) and not row[columns.label]
-            )  # a picture without any
-            if seen == 0 or nothing:
+        if no_position(*_box(columns.kind, values, 0.0)[:2]):
+            objectless = bool(columns.label) and not row[columns.label]
+            if seen == 0 or (objectless and options.empty_is_absent):
                 out.add(n, frame, int(Visibility.ABSENT), source=options.source)
             else:
                 empty += 1
@@ -164,21 +161,39 @@ def _table(rows: list[tuple[int, Row]], columns: Columns, options: FormatOptions
         if columns.size:
             width, height = (int(parse(row[c] or 0, where, c)) for c in columns.size)
             drawn.add((width, height))
-        out.add(n, frame, seen or int(Visibility.OCCLUDED), x, y, w, h, source=options.source)
+        found.append((n, frame, seen or int(Visibility.OCCLUDED), values))
+    size = _shares([f[3] for f in found], columns, drawn, options, path)
+    for n, frame, seen, values in found:
+        scaled = [v * s for v, s in zip(values, (*size, *size), strict=False)]
+        out.add(n, frame, seen, *_box(columns.kind, scaled), source=options.source)
     if empty:
         options.note(f"{path}: {empty} rows without a position; left unknown")
     return onto_picture(out.table(options), drawn, options, str(path))
 
 
-def _box(kind: str, values: list[float]) -> tuple[float, float, float, float]:
-    """Centre, width and height in px."""
+def _box(kind: str, values: Sequence[float], half: float = 0.5) -> tuple[float, float, float, float]:
+    """Centre, width and height in px. ``half``: a px of the axis on which pixel 0 spans 0..1."""
     if kind == _POINT:
         return values[0], values[1], NAN, NAN
     a, b, c, d = values
     if kind == _MIDDLE:
-        return a - 0.5, b - 0.5, c, d
+        return a - half, b - half, c, d
     w, h = (c - a, d - b) if kind == _EDGES else (c, d)
-    return *from_corner(a, b, w, h), w, h
+    return a + w / 2 - half, b + h / 2 - half, w, h
+
+
+def _shares(
+    boxes: list[list[float]], columns: Columns, drawn: set[tuple[int, int]], options: FormatOptions, path: Path
+) -> tuple[float, float]:
+    """What boxes are to be multiplied by: the picture's size where they all lie from 0 to 1 (for points the reader of
+    all formats does so)."""
+    values = np.array(boxes)
+    if columns.kind == _POINT or not len(values) or values.min() < 0 or values.max() > 1:
+        return 1.0, 1.0
+    drawn.clear()
+    size = options.size(f"{path}: boxes from 0 to 1 are shares of the picture, which")
+    options.note(f"{path}: boxes from 0 to 1 are shares of the picture: scaled to {size[0]}x{size[1]}")
+    return float(size[0]), float(size[1])
 
 
 def _label(row: Row, columns: Columns) -> str:
@@ -220,13 +235,14 @@ def _frames(rows: list[tuple[int, Row]], columns: Columns, options: FormatOption
         frame_of = placed((k for k in numbers if k is not None), options, where, counts_from=0, names=True)
     else:
         moments = {n: _moment(r[columns.time], columns.time, options, f"{path}, row {n}") for n, r in rows}
+        times = sorted(set(moments.values()))
         if options.clip is not None:
-            steps = np.diff(sorted(set(moments.values())))
-            rate = 1 / max(float(np.median(steps)), 1e-3) if len(steps) else options.clip_fps
-            frame_of = by_time(moments, rate, options.clip, options, where)
+            rate = 1 / max(float(np.median(np.diff(times))), 1e-3) if len(times) > 1 else options.clip_fps
+            frame_of = by_time(dict(enumerate(times)), rate, options.clip, options, where)
         else:
-            frame_of = {n: options.frame_at(t) for n, t in moments.items()}
-        numbers = [n for n, _ in rows]
+            frame_of = {i: options.frame_at(t) for i, t in enumerate(times)}
+        at = {t: i for i, t in enumerate(times)}
+        numbers = [at[moments[n]] for n, _ in rows]
     return [frame_of.get(k) if k is not None else None for k in numbers]
 
 
