@@ -67,9 +67,18 @@ def label_seeds(folder: Path) -> dict[str, bytes]:
     seeds["table.csv"] = (
         b"timecode,label,track_id,visible,x1,y1,x2,y2\n00:00:00:05,ball,1,1,5,6,9,10\n00:00:01;06,ball,1,0,,,,\n"
     )
-    seeds["table-rows.json"] = (
-        b'[{"frame": 1, "cx": 5, "cy": 6.5, "w": 3, "h": null}, {"image": "2.jpg", "annotations": []}]'
-    )
+    seeds["table-rows.json"] = json.dumps(
+        [{"frame": 1, "cx": 5, "cy": 6.5, "w": 3, "h": 2}, {"frame": 2, "cx": None, "cy": None, "w": None, "h": None}]
+    ).encode()
+    seeds["table-ml.json"] = json.dumps(
+        [
+            {
+                "image": "1.jpg",
+                "annotations": [{"label": "ball", "coordinates": {"x": 5, "y": 6, "width": 3, "height": 2}}],
+            },
+            {"image": "2.jpg", "annotations": []},
+        ]
+    ).encode()
     seeds["table-voc.xml"] = (
         b"<annotation><filename>f_1.jpg</filename><size><width>640</width><height>360</height></size><object><name>ball"
         b"</name><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>9</xmax><ymax>9</ymax></bndbox></object></annotation>"
