@@ -13,9 +13,7 @@ from tracker.synth import SynthConfig, render_clip
 from tracker.video import VideoWriter
 
 
-def write_clip(
-    config: SynthConfig, seed: list[int], path: Path, *, crf: int = 23, progress: Progress = silent
-) -> list[Label]:
+def write_clip(config: SynthConfig, seed: list[int], path: Path, *, progress: Progress = silent) -> list[Label]:
     """Renders one clip into a video file and ``NAME.labels.csv`` beside it; returns the labels.
 
     After Ctrl-C both files hold the frames done so far.
@@ -24,7 +22,7 @@ def write_clip(
     labels: list[Label] = []
     target = path.with_name(path.stem + ".labels.csv")
     try:
-        with VideoWriter(path, config.width, config.height, config.fps, crf=crf) as video:
+        with VideoWriter(path, config.width, config.height, config.fps, crf=23) as video:
             for image, label in progress(clip, total=len(clip), desc=path.name):
                 video.write(image)
                 labels.append(label)

@@ -20,7 +20,6 @@ import click
     type=click.FloatRange(0, 1),
     help="Score that may continue one (default: its own, or 0.15).",
 )
-@click.option("--rule", metavar="TEXT", help="How the threshold was chosen, for the record.")
 @click.option("--name", default="oneball", show_default=True, help="Name kept in the metadata.")
 @click.option(
     "--check",
@@ -40,7 +39,7 @@ import click
 @click.option("--allow-download", is_flag=True, help="With --from-yolo: fetch official weights that are not here.")
 def command(
     checkpoint: str | None, out: str, threshold: float | None, keep_threshold: float | None,
-    rule: str | None, name: str,
+    name: str,
     check_video: str | None, fp16: bool, int8: bool, calibrate: tuple[str, ...], from_yolo: str | None,
     wanted: str | None, imgsz: int | None, trust: bool, allow_download: bool,
 ) -> None:  # fmt: skip
@@ -61,7 +60,7 @@ def command(
     if from_yolo is not None:
         from tracker.commands.export_yolo import export_from_yolo
 
-        point = _point({}, threshold, keep_threshold, rule)
+        point = _point({}, threshold, keep_threshold)
         export_from_yolo(
             from_yolo, out, wanted=wanted, point=point, name=name, trust=trust, allow_download=allow_download,
             imgsz=imgsz,
@@ -88,12 +87,12 @@ def command(
         raise missing_extra(e.name or "torch", "train", "tracker export") from e
     state = load_checkpoint(checkpoint)
     if state.get("kind") == "yolo":
-        _export_trained_yolo(state, checkpoint, out, _point({}, threshold, keep_threshold, rule), name)
+        _export_trained_yolo(state, checkpoint, out, _point({}, threshold, keep_threshold), name)
         return
     model, config = model_from(state, checkpoint)
     config.detect = DetectConfig()  # views, and so costs, are those of today, not of the training
     known = carried(state)
-    point = _point(known.pop("operating_point", {}), threshold, keep_threshold, rule)
+    point = _point(known.pop("operating_point", {}), threshold, keep_threshold)
     extra = {"data_digest": state.get("data_digest", ""), "steps": state["step"], **known}
     meta = export_onnx(model, config, out, operating_point=point, extra=extra, name=name)
     frames, roi = parity_views(config, check_video)
@@ -109,17 +108,16 @@ def command(
         _shrink(out, out, int8, calibrate, check_video)
 
 
-def _point(own: dict, threshold: float | None, keep: float | None, rule: str | None) -> dict[str, Any]:
+def _point(own: dict, threshold: float | None, keep: float | None) -> dict[str, Any]:
     """The operating point: what is given, else the checkpoint's own, else 0.5 and 0.15."""
     from tracker.core.errors import TrackerError
 
-    given = {"threshold": threshold, "keep_threshold": keep, "rule": rule}
     point = {"threshold": 0.5, "keep_threshold": 0.15, "rule": "given by hand", **own}
-    point |= {k: v for k, v in given.items() if v is not None}
-    if threshold is not None and rule is None:
-        point["rule"] = "given by hand"
-    if threshold is not None and keep is None:
+    if threshold is not None:
+        point |= {"threshold": threshold, "rule": "given by hand"}
         point["keep_threshold"] = min(point["keep_threshold"], threshold)
+    if keep is not None:
+        point["keep_threshold"] = keep
     if point["keep_threshold"] > point["threshold"]:
         raise TrackerError(
             f"--keep-threshold {point['keep_threshold']} is above --threshold {point['threshold']}; it cannot be"

@@ -20,16 +20,13 @@ from tracker.commands.common import choosing, config_options, stream_option
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; others need a token.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8400, show_default=True, help="0 takes a free one.")
 @click.option("--token", metavar="TEXT", help="Ask for this token (made up when --host is not this computer).")
-@click.option(
-    "--cache-mb", type=click.IntRange(16, 65536), default=256, show_default=True, help="Bound of the picture cache."
-)
 @click.option("--browser/--no-browser", default=True, show_default=True, help="Open the page in the browser.")
 @click.option("--quiet", is_flag=True, help="Print only the address.")
 @stream_option
 @config_options
 def command(
     video: str, labels: str | None, model: str | None, media: str | None, fps: float | None, host: str, port: int,
-    token: str | None, cache_mb: int, browser: bool, quiet: bool, stream: int | None,
+    token: str | None, browser: bool, quiet: bool, stream: int | None,
     config_path: str | None, overrides: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Label the ball in a video on a local page: click it in some frames, the propagator fills the rest while you work.
@@ -54,7 +51,7 @@ def command(
     clips, items = clips_of(Path(video), labels=labels, model=model, media=media, fps=fps)
     secret = choose_token(host, token)
     port = port or free_port(host)
-    project = Project(clips, config, items=items, cache_bytes=cache_mb << 20)
+    project = Project(clips, config, items=items)
     project.clip(0)  # what is wrong with it is said here, not in the browser
     address = address_of(host, port) + (f"?token={secret}" if secret else "")
 

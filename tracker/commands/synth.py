@@ -67,9 +67,6 @@ def _size(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, 
 @click.option(
     "--split", type=click.Choice(["train", "val"]), default="train", show_default=True, help="Split in index.csv."
 )
-@click.option(
-    "--crf", type=click.IntRange(0, 51), default=23, show_default=True, help="H.264 quality, 0 (lossless) to 51."
-)
 @click.option("--overwrite", is_flag=True, help="Replace what is there.")
 @click.option("--quiet", is_flag=True, help="No progress bar, no summary.")
 def command(
@@ -79,7 +76,6 @@ def command(
     size: tuple[int, int],
     clips: int | None,
     split: str,
-    crf: int,
     overwrite: bool,
     quiet: bool,
     **given: Any,
@@ -103,7 +99,7 @@ def command(
             raise TrackerError(f"{out} is one video; for {clips} clips give a folder")
         if out.exists() and not overwrite:
             raise TrackerError(f"{out} is already there; choose another name or add --overwrite")
-        labels = write_clip(configs[0], [seed, 0], out, crf=crf, progress=bar(quiet))
+        labels = write_clip(configs[0], [seed, 0], out, progress=bar(quiet))
         if not quiet:
             click.echo(f"{out}: {len(labels)} frames, {_counts(labels)}")
         return
@@ -118,7 +114,7 @@ def command(
     for i in range(clips or 1):
         config = configs[i % len(configs)]
         name = f"{config.sport}_{seed}_{i:04d}"
-        labels = write_clip(config, [seed, i], folder / f"{name}.mp4", crf=crf, progress=bar(quiet))
+        labels = write_clip(config, [seed, i], folder / f"{name}.mp4", progress=bar(quiet))
         rows.append(_row(name, split, config, labels))
         _write_index(folder / "index.csv", rows)  # after every clip: an interrupted run leaves a valid data set
         if not quiet:

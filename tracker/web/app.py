@@ -40,6 +40,7 @@ FILES = {
     "state.js": "text/javascript", "review.js": "text/javascript", "play.js": "text/javascript",
     "teach.js": "text/javascript",
 }  # fmt: skip
+CACHE_BYTES = 256 << 20  # of pictures, for all clips together
 
 
 class Project:
@@ -47,15 +48,13 @@ class Project:
 
     Args:
         clips: at least one. items: the review queue by clip name.
-        cache_bytes: bound of the picture cache shared by all clips.
     """
 
     def __init__(
-        self, clips: Sequence[ClipSpec], config: Config, *, items: dict[str, list[ReviewItem]] | None = None,
-        cache_bytes: int = 256 << 20,
-    ) -> None:  # fmt: skip
+        self, clips: Sequence[ClipSpec], config: Config, *, items: dict[str, list[ReviewItem]] | None = None
+    ) -> None:
         self.clips, self.config, self.items = list(clips), config, items or {}
-        self.cache = PictureCache(cache_bytes)
+        self.cache = PictureCache(CACHE_BYTES)
         self.instance = secrets.token_hex(8)
         self._open: dict[int, ClipSession] = {}
         self._lock = threading.Lock()
