@@ -304,6 +304,40 @@ def test_proposals_of_a_review_folder_are_accepted_moved_and_rejected(clip: Path
     assert {int(d[1]): d[2] for d in decided} == {4: "accepted", 9: "rejected", 14: "moved", 19: "absent"}
 
 
+def test_labels_of_a_clip_that_is_left_meanwhile_are_its_own(clip: Path, tmp_path: Path, tab: Any) -> None:
+    """Two clicks whose answers are slow, then another clip: both belong to the first one, and the other can be labelled."""
+    import json
+
+    shutil.copy(clip, tmp_path / "other.mp4")
+    queue = [{"media": name, "frame": 4, "reason": "asked", "priority": 0.5} for name in ("court.mp4", "other.mp4")]
+    (tmp_path / "queue.jsonl").write_text("".join(json.dumps(q) + "\n" for q in queue))
+    held: list[Any] = []
+    with served(tmp_path, "--port", "0") as server:
+        t = tab(server.url)
+        t.until("oneball.state.items.length === 1 && oneball.state.row === 4 && oneball.state.shown === 4")
+        t.go(20)
+        t.page.route("**/actions", lambda route: route.continue_() if held[1:] else held.append(route))
+        t.key("0")
+        t.until("oneball.state.inFlight === 1")
+        t.go(25)
+        t.key("0")
+        t.until("oneball.state.inFlight === 2")
+        while not held:
+            t.page.wait_for_timeout(10)
+        t.page.select_option("#clip", "1")
+        held.append(None)  # what comes now passes
+        held[0].continue_()
+        t.until("oneball.state.clip.name === 'other' && oneball.state.items.length === 1")
+        t.until("oneball.state.row === 4 && oneball.state.shown === 4 && oneball.state.inFlight === 0")
+        assert t.js("oneball.state.own.size") == 0
+        t.key("0")
+        t.until("oneball.state.own.get(4)?.v === 0")
+        t.answered()
+        assert not t.errors
+    for name, frames in (("court", {20, 25}), ("other", {4})):
+        assert {f for f, r in rows(tmp_path / f"{name}.labels.csv").items() if r.source == "human"} == frames
+
+
 def test_a_newcomer_is_led_through_the_first_labels(clip: Path, tab: Any) -> None:
     with served(clip, "--port", "0") as server:
         t = tab(server.url)

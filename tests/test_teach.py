@@ -17,7 +17,7 @@ from tracker.app import teach_labels  # noqa: E402
 from tracker.app.rendered import write_clip  # noqa: E402
 from tracker.app.teach import Attempt, Score, choose  # noqa: E402
 from tracker.app.teach_labels import affordable, around, divided, fill_in, near  # noqa: E402
-from tracker.app.teach_score import platt_offset  # noqa: E402
+from tracker.app.teach_score import offset, platt_offset  # noqa: E402
 from tracker.commands.main import group  # noqa: E402
 from tracker.core import progress  # noqa: E402
 from tracker.core.errors import TrackerError  # noqa: E402
@@ -143,6 +143,20 @@ def test_an_offset_makes_probabilities_frequencies_and_few_observations_move_lit
     assert platt_offset(logit, right, np.ones(20_000)) == pytest.approx(1.0, abs=0.05)
     assert platt_offset(logit, right, np.full(20_000, 1e-3)) == pytest.approx(0.37, abs=0.05)  # 20 observations
     assert platt_offset(logit[:0], right[:0], logit[:0]) == 0.0
+
+
+@pytest.mark.parametrize(("fps", "weight"), [(25.0, 0.2), (0.0, 0.2), (2.0, 1.0)])
+def test_an_offset_counts_what_is_reported_and_can_be_judged(fps, weight):
+    """Right is a ball in sight within 10 px; a second of video is five observations, and a frame is one at most."""
+    error = np.array([3.0, 12.0, np.inf, 4.0, np.nan])  # right, beside, where there is none, occluded, not reported
+    table = FrameTable(
+        np.arange(5), np.array([1, 2, 0, 3, 1]), np.zeros((5, 2)), np.zeros((5, 2)), error,
+        np.array([0.8, 0.6, 1.0, 0.9, np.nan]), np.zeros(5, int), False, 1.0,
+    )  # fmt: skip
+    looked = SimpleNamespace(clip=SimpleNamespace(fps=fps))
+    logit = np.log([0.8 / 0.2, 0.6 / 0.4, 1e6])
+    asked = platt_offset(logit, np.array([True, False, False]), np.full(3, weight))
+    assert offset([looked], [table]) == pytest.approx(asked, abs=1e-4) and asked < -0.01
 
 
 def test_replay_is_a_plain_rendered_clip_of_each_camera(monkeypatch, tmp_path):

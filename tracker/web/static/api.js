@@ -52,6 +52,11 @@ export function act(action, before = () => {}) {
   return chain;
 }
 
+// Until everything is sent that was done: an action belongs to the clip that is open when it is sent.
+export async function allSent() {
+  while (state.inFlight) await chain;
+}
+
 async function send(id, action, started) {
   if (state.stale) return false;
   const revision = state.revision;

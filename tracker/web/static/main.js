@@ -1,7 +1,7 @@
 // Wires the page together.
 
 import { state, on, emit, known, number, rowOf, ownRows, say, WORDS, ABSENT, VISIBLE } from "./state.js";
-import { get, act, loadClip, listen, clipUrl } from "./api.js";
+import { get, act, allSent, loadClip, listen, clipUrl } from "./api.js";
 import * as pictures from "./pictures.js";
 import * as viewer from "./viewer.js";
 import * as review from "./review.js";
@@ -237,11 +237,13 @@ on("clip", () => {
 // -- start -------------------------------------------------------------------------------------------------------
 
 async function openClip(index, project) {
+  await allSent();
   state.index = index; state.row = 0; state.shown = -1; state.item = -1; state.items = []; state.pending = null; state.trouble = "";
   state.hasModel = project.clips[index].model;
   $("banner").hidden = true;
   pictures.clear();
   try { await loadClip(); } catch (e) { trouble(e.message); return; }
+  if (index !== state.index) return; // another one was chosen meanwhile
   viewer.reset();
   viewer.show();
   pictures.want();
