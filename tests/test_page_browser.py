@@ -305,7 +305,7 @@ def test_proposals_of_a_review_folder_are_accepted_moved_and_rejected(clip: Path
 
 
 def test_labels_of_a_clip_that_is_left_meanwhile_are_its_own(clip: Path, tmp_path: Path, tab: Any) -> None:
-    """Two clicks whose answers are slow, then another clip: both belong to the first one, and the other can be labelled."""
+    """Two clicks whose answers are slow, then another clip: both belong to the first, and the other can be labelled."""
     import json
 
     shutil.copy(clip, tmp_path / "other.mp4")
