@@ -485,6 +485,7 @@ def test_a_folder_of_pascal_voc_is_read(tmp_path: Path) -> None:
     ("text", "told"),
     [("frame,x,y\n0,1,\n", "a position with empty cells"),
      ('{"frame": 0, "x": 1, "y": 2}\n{"x": 3, "y": 4}\n', "row 2: frame '' is not a finite number"),
+     ("frame,x,y," + 100_000 * "[" + "\n0,1,2,3\n0,2,3,4\n", "frame 0 is already in row"),
      ("time,x,y\n" + 400 * "9" + ":1:1,1,2\n", "is not a finite number"),
      ("frame,label,x,y\n0,person,1,2\n0,horse,3,4\n", "--label"),
      ("frame,track_id,x,y\n0,1,1,2\n0,2,3,4\n", "choose the ball's with --track"),

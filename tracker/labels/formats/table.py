@@ -56,6 +56,7 @@ _PLACES = (
     (_MIDDLE, "x_center y_center width height"), (_POINT, "cx cy"), (_POINT, "x_center y_center"),
     (_POINT, "center_x center_y"), (_POINT, "ball_x ball_y"), (_POINT, "x_ball y_ball"), (_POINT, "x y"),
 )  # fmt: skip
+_LONGEST = 80
 _CLOCK = re.compile(r"(?:(\d{1,6}):)?(\d{1,6}):(\d{1,6}(?:\.\d{1,12})?)(?:([:;])(\d{1,4}))?")
 _WORDS = {"yes": 1, "no": 0, "y": 1, "n": 0}
 
@@ -79,6 +80,8 @@ class Columns:
 
 def plain(name: str) -> str:
     """A column's name in lower case, without blanks and without a unit: ``X (px)`` is ``x``, ``t [ms]`` is ``t_ms``."""
+    if len(name) > _LONGEST:  # no column's name, and patterns take the square of the time
+        return name
     name = re.sub(r"\s*[\[(]\s*ms\s*[\])]", "_ms", name.strip().lower())
     return re.sub(r"[\s-]+", "_", re.sub(r"\s*[\[(].*?[\])]", "", name).strip())
 
