@@ -284,6 +284,7 @@ def test_what_is_not_better_and_what_is_interrupted_leaves_nothing(court, tmp_pa
         raise KeyboardInterrupt
 
     monkeypatch.setattr(lesson, "train", stop)
+    monkeypatch.setattr(lesson, "Comparison", lambda *_: lambda net, share: known.attempts[0])
     with pytest.raises(KeyboardInterrupt):
         lesson.teach(court[0], court[1], tmp_path / "m.onnx", overrides=["train.batch=2"])
     assert not list(tmp_path.iterdir())
