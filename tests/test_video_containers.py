@@ -154,6 +154,24 @@ def centre(image):
     return float(x.mean()), float(y.mean())
 
 
+@pytest.mark.parametrize("interlace", ["tff", "bff"])
+def test_fields_in_pictures_of_their_own_are_pictures_of_half_height(tmp_path, interlace):
+    if "libx265" not in av.codecs_available:
+        pytest.skip("no libx265")
+    fields = [scene(i, 96, 128)[i % 2 :: 2] for i in range(8)]
+    path = encode(tmp_path / "f.mkv", fields, codec="libx265", fps=50,
+                  options={"crf": "4", "x265-params": f"log-level=none:interlace={interlace}"})  # fmt: skip
+    with open_video(path) as video:
+        read = [f.image for f in video]
+        assert video.info.pixel_aspect == 0.5 and (video.info.width, video.info.height) == (96, 64)
+    assert len(read) == 8 and not video.stats.interlaced
+    assert max(np.abs(a.astype(int) - b).mean() for a, b in zip(read, fields, strict=True)) < 6
+    assert video.stats.notes == ["interlaced, each field a picture of its own: read as pictures of half the height"]
+    reader = open_reader(path)
+    assert np.array_equal(reader.read(5).image, read[5]) and reader.info.pixel_aspect == 0.5
+    reader.close()
+
+
 def test_progressive_pictures_among_interlaced_ones_stay_untouched(tmp_path):
     whole = encode(tmp_path / "p.ts", scenes(10), options={"g": "5"}).read_bytes()
     frames, _ = woven(10, 96, 64, True)

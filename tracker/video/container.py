@@ -390,13 +390,15 @@ class _Stream:
                 if (picture.width, picture.height) != stored:  # the first, or another kind of picture from here on
                     before, stored = stored, (picture.width, picture.height)
                     orientation = streams.orientation(picture)
-                    aspect = streams.pixel_aspect(stream, orientation[0])
+                    aspect = streams.pixel_aspect(stream, picture, orientation[0])
                     if shape is not None:
                         self.stats.size_changed(index, before, stored)
                 planes = Planes(picture, *orientation)
                 if shape is None:
                     shape, self._aspect = Shape(planes.width, planes.height, aspect), aspect
                     self._note(streams.stereo(picture))
+                    if streams.is_field(stream, picture):
+                        self._note("interlaced, each field a picture of its own: read as pictures of half the height")
                     if planes.tone is not None:
                         self._note(f"high dynamic range ({planes.tone.name}): read as a standard display shows it")
                 elif (planes.width, planes.height) != (shape.width, shape.height):

@@ -2,7 +2,8 @@
 FFmpeg's ``yadif``. Progressive pictures pass unchanged, also between interlaced ones.
 
 The second field's moment is left out: frame numbers and times stay those of the file, so that labels and trajectories
-mean the same picture everywhere. A picture comes out one frame late, since the next one helps to fill it.
+mean the same picture everywhere. A picture comes out one frame late, since the next one helps to fill it. Fields that
+are pictures of their own (HEVC) stay so.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.video.planes import LAYOUTS, Planes
+from tracker.video.streams import is_field
 
 # Codecs whose frames say themselves whether they are interlaced; for the others the container decides
 _SELF_TOLD = {"h264", "hevc", "mpeg1video", "mpeg2video", "vc1", "wmv3", "dvvideo", "mpeg4"}
@@ -41,12 +43,13 @@ class Deinterlacer:
         self._kind: tuple = ()
         self._tags: list[Any] = []
         self._before: Tagged | None = None
+        self._stream = stream
         self.active = False
 
     def feed(self, picture: av.VideoFrame, tag: Any) -> list[Tagged]:
         """Takes a picture; returns those that are ready (itself at once while nothing is interlaced)."""
         if not self.active:
-            if not (picture.interlaced_frame or self._forced):
+            if not (picture.interlaced_frame or self._forced) or is_field(self._stream, picture):
                 self._before = (picture, tag)
                 return [(picture, tag)]
             self.active = True

@@ -239,7 +239,7 @@ class SeekingReader:
         if self._cropper is not None:
             picture = self._cropper(picture)
         turned = streams.orientation(picture)
-        aspect = streams.pixel_aspect(self._stream, turned[0])
+        aspect = streams.pixel_aspect(self._stream, picture, turned[0])
         return self._shape.frame(Planes(picture, *turned), int(self.frame[row]), float(self.time_s[row]), aspect)
 
     def close(self) -> None:

@@ -140,14 +140,19 @@ def check_size(width: int, height: int, shown: str, config: VideoConfig) -> None
         )
 
 
-def pixel_aspect(stream: Any, turns: int = 0) -> float:
+def is_field(stream: Any, picture: av.VideoFrame) -> bool:
+    """The picture is one field alone, of half the height: what FFmpeg calls interlaced in HEVC."""
+    return picture.interlaced_frame and getattr(stream.codec_context, "name", "") == "hevc"
+
+
+def pixel_aspect(stream: Any, picture: av.VideoFrame, turns: int = 0) -> float:
     """Width of a pixel of the upright picture divided by its height (1 where nothing sane is said)."""
-    for stated in (stream.sample_aspect_ratio, stream.codec_context.sample_aspect_ratio):
-        if stated is not None and stated > 0:
-            value = float(stated)
-            if 0.1 <= value <= 10:
-                return 1 / value if turns % 2 else value
-    return 1.0
+    aspect = 1.0
+    for stated in (stream.codec_context.sample_aspect_ratio, stream.sample_aspect_ratio):
+        if stated is not None and 0.1 <= stated <= 10:
+            aspect = float(stated)
+    aspect *= 0.5 if is_field(stream, picture) else 1.0
+    return 1 / aspect if turns % 2 else aspect
 
 
 def orientation(picture: av.VideoFrame) -> tuple[int, bool]:
