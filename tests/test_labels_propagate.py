@@ -11,7 +11,7 @@ from tracker.core.types import Detections, Frame, Label, Visibility
 from tracker.labels.schema import read_labels, write_labels
 from tracker.propagate.appearance import ridge_logistic
 from tracker.propagate.evidence import Evidence, build_evidence, median9
-from tracker.propagate.keyframes import fill, motion_times, propagate
+from tracker.propagate.keyframes import fill, motion_times
 from tracker.propagate.suggest import suggest
 
 W, H, DT = 640, 360, 0.04
@@ -58,6 +58,10 @@ def clip():
         )
         frames.append(Frame(k, k * DT, noisy.astype(np.uint8)))
     return xy, build_evidence(frames, work_width=W)
+
+
+def propagate(*args, **options):
+    return fill(*args, **options).labels()
 
 
 def key(frame, xy, visibility=1):

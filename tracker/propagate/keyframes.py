@@ -28,27 +28,9 @@ from tracker.propagate.filled import Filled, PropagateConfig
 from tracker.propagate.judging import Judge, Members, View, copy_label
 
 SEEN = (Visibility.VISIBLE, Visibility.HARD)
-__all__ = ["Filled", "PropagateConfig", "fill", "motion_times", "propagate"]
+__all__ = ["Filled", "PropagateConfig", "fill", "motion_times"]
 
 KEY_SOURCES = ("human", "checked", "sensor")  # rows of other sources are not taken as given
-
-
-def propagate(
-    keyframes: Sequence[Label],
-    times_s: FloatArray,
-    *,
-    width: int,
-    height: int,
-    frames: Sequence[int] | None = None,
-    evidence: Evidence | None = None,
-    detections: Mapping[int, Detections] | None = None,
-    config: PropagateConfig | None = None,
-) -> list[Label]:
-    """Fills every frame from keyframes. See :func:`fill` for the arguments; this returns its labels."""
-    return fill(
-        keyframes, times_s, width=width, height=height, frames=frames, evidence=evidence, detections=detections,
-        config=config,
-    ).labels()  # fmt: skip
 
 
 def fill(

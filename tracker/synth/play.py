@@ -82,21 +82,17 @@ def still(x: float, y: float) -> FloatArray:
 
 
 def put_decoys(
-    idle_balls: list[tuple[float, Vec]],
-    figures: list[Figure],
-    decoys: int,
-    rng: np.random.Generator,
-    radius: float,
-    spot: Callable[[], tuple[float, float]],
-) -> None:
-    """Other balls: on the ground, or in the hand of somebody who does not play."""
-    idle = [f for f in figures if not f.actions]
+    figures: list[Figure], decoys: int, rng: np.random.Generator, radius: float, spot: Callable[[], tuple[float, float]]
+) -> list[tuple[float, Vec]]:
+    """Other balls: on the ground (these are returned), or in the hand of somebody who does not play."""
+    idle, lying = [f for f in figures if not f.actions], list[tuple[float, Vec]]()
     for _ in range(decoys):
         if idle and rng.random() < 0.3:
             idle[int(rng.integers(len(idle)))].holds_ball = True
         else:
             x, y = spot()
-            idle_balls.append((-1.0, (x, y, radius)))
+            lying.append((-1.0, (x, y, radius)))
+    return lying
 
 
 def nearest(

@@ -89,16 +89,11 @@ def football(seconds: float, rng: np.random.Generator, people: int, decoys: int)
         )
         for i, p in enumerate(parts)
     ]
-    idle_balls: list[tuple[float, Vec]] = []
-    put_decoys(
-        idle_balls,
-        figures,
-        decoys,
-        rng,
-        kind.radius_m,
+    lying = put_decoys(
+        figures, decoys, rng, kind.radius_m,
         lambda: (float(base[0] + rng.uniform(-25, 25)), float(rng.choice([35.5, -35.0, rng.uniform(-30, 34)]))),
-    )
-    return Play(tape, figures, idle_balls)
+    )  # fmt: skip
+    return Play(tape, figures, lying)
 
 
 def _carried(start: Vec, velocity: tuple[float, float] = (0.0, 0.0), bob_m: float = 0.0) -> Callable[[float], Vec]:
@@ -195,13 +190,8 @@ def american_football(seconds: float, rng: np.random.Generator, people: int, dec
                 phase=float(rng.uniform(0, 6)),
             )
         )
-    idle_balls: list[tuple[float, Vec]] = []
-    put_decoys(
-        idle_balls,
-        figures,
-        decoys,
-        rng,
-        kind.radius_m,
+    lying = put_decoys(
+        figures, decoys, rng, kind.radius_m,
         lambda: (float(spot[0] + rng.uniform(-25, 25)), float(rng.choice([-25.5, 25.5]))),
-    )
-    return Play(tape, figures, idle_balls)
+    )  # fmt: skip
+    return Play(tape, figures, lying)

@@ -62,17 +62,13 @@ def tennis(seconds: float, rng: np.random.Generator, people: int, decoys: int) -
                 phase=float(rng.uniform(0, 6)),
             )
         )
-    put_decoys(
-        idle_balls,
-        figures,
-        decoys,
-        rng,
-        kind.radius_m,
+    idle_balls += put_decoys(
+        figures, decoys, rng, kind.radius_m,
         lambda: (
             float(rng.choice([-1, 1]) * rng.uniform(6, 9)) if rng.random() < 0.5 else float(rng.uniform(-6, 6)),
             float(rng.choice([rng.uniform(-0.6, 0.6), rng.uniform(12.5, 16), rng.uniform(-15, -12)])),
         ),
-    )
+    )  # fmt: skip
     return Play(tape, figures, idle_balls)
 
 
