@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.optimize import isotonic_regression
 from scipy.stats import permutation_test
 
 from tracker.app.rendered import write_clip
@@ -51,6 +50,7 @@ CHANCE = 0.2
 LEAST, FARTHER = 0.01, 0.05
 FAULTLESS = 0.99  # F1 before, from which on there is little to gain
 SHARES = (0.6, 0.3, 1.0)  # of the new weights in the averages that are tried; the last are left out if time is short
+NEARER = 0.15  # is tried where all of these lose too much elsewhere
 MARGIN = 0.01  # F1 that may be lost on the replay set
 SYNTHETIC_SHARE = 0.3  # of the crops; unmeasured
 STEPS = (40, 300)  # of training, at least and at most; more are unmeasured
@@ -77,7 +77,7 @@ class Attempt:
     """One set of weights: ``share`` of the new ones (0: those from before), scores here and elsewhere.
 
     ``truth``: around each label here, how probable the truth is made. ``offset`` is added to the log-odds of a path, so
-    that its probability goes on meaning what it meant. ``lost``: F1 lost elsewhere, by all attempts together.
+    that its probability goes on meaning what it meant. ``lost``: F1 lost elsewhere, or more by nearer ones.
     """
 
     share: float
@@ -200,6 +200,10 @@ def teach(
             states[share] = averaged(before, after, share)
             attempts.append(attempt(share))
         chosen, kept = choose(attempts, margin)
+        if not kept and chosen.lost > margin and time.monotonic() + comparing < end:
+            states[NEARER] = averaged(before, after, NEARER)
+            attempts.append(attempt(NEARER))
+            chosen, kept = choose(attempts, margin)
         words = _words(attempts[0], chosen, kept, margin)
         result = Lesson(
             kept, str(out) if kept else None, attempts, chosen, len(parts.taught), len(parts.held), steps,
@@ -273,17 +277,15 @@ def choose(attempts: Sequence[Attempt], margin: float) -> tuple[Attempt, bool]:
     before. It has to be surer by LEAST, and by FARTHER where others are good enough that are nearer to the weights from
     before.
 
-    Elsewhere: who goes farther forgets no less. Where nearer weights lost more than farther ones that is chance, and
-    all of them count with the mean (isotonic regression).
+    Who goes farther forgets no less: what nearer weights lost elsewhere counts against farther ones.
 
     Args:
         attempts: the weights from before first.
     """
     best = before = attempts[0]
     rest = sorted(attempts[1:], key=lambda a: a.share)
-    if rest:
-        lost = isotonic_regression([before.elsewhere.f1 - a.elsewhere.f1 for a in rest]).x
-        rest = [replace(a, lost=round(float(x), 4)) for a, x in zip(rest, lost, strict=True)]
+    lost = np.maximum.accumulate([before.elsewhere.f1 - a.elsewhere.f1 for a in rest])
+    rest = [replace(a, lost=round(float(x), 4)) for a, x in zip(rest, lost, strict=True)]
     fit = [a for a in rest if a.lost <= margin]
     for a in fit:
         surer = a.surer(best)
@@ -334,8 +336,7 @@ def _words(before: Attempt, chosen: Attempt, kept: bool, margin: float) -> str:
         f"{100 * (1 - s.precision):.0f} %" for s in (before.here, chosen.here, before.elsewhere, chosen.elsewhere)
     )
     said = (
-        f"F1 within 10 px on this court: {here}; on the replay set: {there} (lost, by all that were compared: "
-        f"{chosen.lost:.3f}). Around the labels kept back the truth "
+        f"F1 within 10 px on this court: {here}; on the replay set: {there}. Around the labels kept back the truth "
         f"is more probable by {chosen.surer(before).mean():+.3f} on average. Wrong of what it reports at the operating "
         f"point: {was} before, {now} after on this court; {was_there} and {now_there} on the replay set. "
         f"Log-odds of a path are moved by {chosen.offset:+.2f}."
@@ -352,7 +353,7 @@ def _words(before: Attempt, chosen: Attempt, kept: bool, margin: float) -> str:
         if before.here.f1 >= FAULTLESS:
             why = "what is compared was right before, so that little can be gained there; label where it goes wrong"
         return f"Not kept: {why}. {said}"
-    return f"Not kept: what is gained here is lost elsewhere. {said}"
+    return f"Not kept: what is gained here is lost elsewhere, {chosen.lost:.3f} by these weights or nearer ones. {said}"
 
 
 def to_json(lesson: Lesson) -> str:
