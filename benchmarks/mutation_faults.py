@@ -334,6 +334,11 @@ LABELS = [
         ("cvat-absent-is-unknown", "an outside row says nothing", "absent.setdefault(frame, (n, source))", "pass"),
     ),
     *group(
+        "tracker/labels/formats/table.py", "labels_dialects",
+        ("drop-frame", "drop-frame timecode runs ahead of the frames", "frame -= round(nominal / 15)", "frame -= round(0)"),
+        ("edges-are-sizes", "a table's edges are taken for sizes", "if kind == _EDGES else (c, d)", "if kind == _CORNER else (c, d)"),
+    ),
+    *group(
         "tracker/labels/formats/coco.py", "labels_formats",
         ("coco-frame", "COCO frames are one off", "frame = frame_of[k]", "frame = frame_of[k] + 1"),
         ("coco-unknown-is-absent", "a picture without a box is a picture without a ball",
@@ -620,6 +625,19 @@ VIDEO = [
          "small if self._full else cv2.LUT(small, _EXPAND)", "small"),
         ("red-for-blue", "red and blue change places", "[[sy, 0, rv, 0], [sy, -bu * kb / kg, -rv * kr / kg, 0], [sy, bu, 0, 0]]",
          "[[sy, bu, 0, 0], [sy, -bu * kb / kg, -rv * kr / kg, 0], [sy, 0, rv, 0]]"),
+    ),
+    *group(
+        "tracker/video/tone.py", "video_signals",
+        ("hdr-stays-wide", "colours of high dynamic range are pale", "if not self._wide:", "if True:"),
+        ("hdr-without-white", "high dynamic range is as dark as its peak is bright", "WHITE_CD_M2 = 203.0", "WHITE_CD_M2 = 1000.0"),
+    ),
+    *group(
+        "tracker/video/planes.py", "video_signals",
+        ("hd-by-sd", "high definition has the colours of standard definition", "frame.colorspace = _BT709", "frame.colorspace = _UNSAID"),
+    ),
+    *group(
+        "tracker/video/capture.py", "live_states",
+        ("segment-at-once", "live HLS loses all but the last pictures of a segment", "if self._paced or (video.info.is_live and video.info.in_bursts):", "if self._paced:"),
     ),
     *group(
         "tracker/video/folder.py", "video_folder",
