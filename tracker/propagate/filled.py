@@ -1,35 +1,12 @@
-"""Settings and result of the propagator."""
+"""The result of the propagator."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from tracker.core.types import FloatArray, Label, Visibility
-from tracker.motion.contacts import FlightPrior
-from tracker.motion.path import PathCosts
-
-
-@dataclass(frozen=True, slots=True)
-class PropagateConfig:
-    """Lengths in px of a picture 1280 wide. Set by reasoning, but for ``evidence_sd`` (coverage of the 95 %
-    interval on the checked clips: benchmarks/results/propagation.md).
-    """
-
-    candidates: int = 20  # per frame, the likest first
-    trust: float = 0.7  # weight of likeness against motion (the numbers a candidate is judged by are not independent)
-    evidence_sd: float = 0.55  # of a candidate's centre against a person's click; also the least in source px
-    streak_sd: float = 0.05  # and per px of its half-length
-    occluded_sd: float = 4.0  # of a keyframe whose position was inferred
-    ambiguity: float = 0.6  # posterior odds of another path: exp(-ambiguity * extra cost)
-    motion_sd_factor: float = 1.3  # the motion layer's own standard deviation is that much too small
-    unsure_px: float = 4.0  # a larger standard deviation is a reason
-    unsure_other: float = 0.05  # this probability of a path elsewhere as well
-    weak: float = -1.0  # a likeness below this as well (log-likelihood ratio)
-    model_weight: float = 0.4  # of a model's detection as an example of the ball; a person's click counts 1
-    costs: PathCosts = field(default_factory=PathCosts)
-    flight: FlightPrior = field(default_factory=FlightPrior)
 
 
 @dataclass(slots=True)

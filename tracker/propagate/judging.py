@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from tracker.core.cancel import CancellationToken, never_cancelled
 from tracker.core.types import FloatArray, Label, Visibility
-from tracker.motion.contacts import MotionEstimate, between_keyframes
+from tracker.motion.contacts import FlightPrior, MotionEstimate, between_keyframes
 from tracker.motion.path import ABSENT, ANCHOR, Path, Step
-from tracker.propagate.filled import Filled, PropagateConfig
+from tracker.propagate.filled import Filled
 
 # Share of the picture's diagonal: the standard deviation of a place drawn evenly from a square of that diagonal. From
 # there on a position says no more than "somewhere in the picture", and is unknown.
 EVERYWHERE = 1 / math.sqrt(12)
+# Set by reasoning; lengths in px of a picture 1280 wide.
+AMBIGUITY = 0.6  # posterior odds of another path: exp(-AMBIGUITY * extra cost)
+MOTION_SD_FACTOR = 1.3  # the motion layer's own standard deviation is that much too small
+UNSURE_PX = 4.0  # a larger standard deviation is a reason
+UNSURE_OTHER = 0.05  # this probability of a path elsewhere as well
+WEAK = -1.0  # a likeness below this as well (log-likelihood ratio)
 
 
 @dataclass(slots=True)
@@ -74,7 +80,6 @@ class Judge:
     view: View
     unit: float
     size: tuple[int, int]
-    config: PropagateConfig
     token: CancellationToken = never_cancelled
 
     def write(
@@ -90,7 +95,7 @@ class Judge:
             return
         have = np.array(sorted(points))
         place, sd = np.array([points[a][0] for a in have]), np.array([points[a][1] for a in have])
-        flight = replace(self.config.flight, unit=self.unit)
+        flight = FlightPrior(unit=self.unit)
         estimate = between_keyframes(self.when[have], place, self.when[self.distinct], flight, sd, self.token)
         for k, at in enumerate(int(a) for a in self.distinct):
             self.token()
@@ -116,8 +121,8 @@ class Judge:
         self, out: Filled, at: int, k: int, estimate: MotionEstimate, chosen: dict[int, int], step: Step,
         member: Members, path: Path | None, have: np.ndarray,
     ) -> None:  # fmt: skip
-        row, config, unit = self.rows[at], self.config, self.unit
-        motion_sd = float(estimate.sd_px[k]) * config.motion_sd_factor
+        row, unit = self.rows[at], self.unit
+        motion_sd = float(estimate.sd_px[k]) * MOTION_SD_FACTOR
         reasons = []
         visibility = Visibility.VISIBLE
         if at in chosen:
@@ -125,8 +130,8 @@ class Judge:
             assert path is not None
             extra = np.maximum(path.node_cost[k], 0)
             away = np.hypot(*(step.xy - here).T)
-            odds = np.exp(-config.ambiguity * extra)
-            none = math.exp(-config.ambiguity * max(float(path.none_cost[k]), 0))
+            odds = np.exp(-AMBIGUITY * extra)
+            none = math.exp(-AMBIGUITY * max(float(path.none_cost[k]), 0))
             total = odds.sum() + none
             other = float((odds * (away > 10 * unit)).sum() / total)
             bridged = float(np.hypot(*(estimate.xy[k] - here)))
@@ -134,11 +139,11 @@ class Judge:
             variance += none / total * min(max(bridged, motion_sd), 20 * unit) ** 2 / 2
             sd = math.sqrt(variance)
             risk = other + 0.5 * none / total
-            if other > config.unsure_other:
+            if other > UNSURE_OTHER:
                 reasons.append("two candidates")
             if none / total > 0.25:
                 reasons.append("faint evidence")
-            if member.likeness[chosen[at]] < config.weak:
+            if member.likeness[chosen[at]] < WEAK:
                 reasons.append("unlike the keyframes")
                 visibility, risk = Visibility.HARD, max(risk, 0.15)
             out.size_px[row] = np.nan
@@ -151,9 +156,9 @@ class Judge:
                 visibility = Visibility.OCCLUDED
             elif not inside:
                 reasons.append("beyond the last keyframe" if at > have[-1] else "before the first keyframe")
-            elif sd > config.unsure_px * unit:
+            elif sd > UNSURE_PX * unit:
                 reasons.append("possible contact" if estimate.turn[k] > 0.5 else "far from keyframes")
-            if sd > config.unsure_px * unit:  # inferred, not seen
+            if sd > UNSURE_PX * unit:  # inferred, not seen
                 visibility = Visibility.OCCLUDED
         picture = self.view.picture(at, here)
         w, h = self.size
@@ -164,7 +169,7 @@ class Judge:
         if not (-0.5 <= picture[0] <= w - 0.5 and -0.5 <= picture[1] <= h - 0.5):
             reasons.append("outside the picture")
             picture = np.clip(picture, [0, 0], [w - 1, h - 1])
-        if sd > config.unsure_px * unit and not reasons:
+        if sd > UNSURE_PX * unit and not reasons:
             reasons.append("wide spread")
         out.xy[row], out.sd_px[row] = picture, sd_picture
         out.visibility[row], out.reason[row], out.risk[row] = int(visibility), "; ".join(reasons), min(risk, 1.0)

@@ -14,23 +14,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from tracker.core.cancel import CancellationToken, never_cancelled
 from tracker.core.errors import TrackerError
 from tracker.core.types import Detections, FloatArray, Label, Visibility, reference_scale
-from tracker.motion.path import ABSENT, ANCHOR, FREE, Step, best_path
+from tracker.motion.path import ABSENT, ANCHOR, FREE, PathCosts, Step, best_path
 from tracker.propagate.appearance import score_candidates
 from tracker.propagate.evidence import FEATURES, Evidence
-from tracker.propagate.filled import Filled, PropagateConfig
+from tracker.propagate.filled import Filled
 from tracker.propagate.judging import Judge, Members, View, copy_label
 
 SEEN = (Visibility.VISIBLE, Visibility.HARD)
-__all__ = ["Filled", "PropagateConfig", "fill", "motion_times"]
+__all__ = ["Filled", "fill", "motion_times"]
 
 KEY_SOURCES = ("human", "checked", "sensor")  # rows of other sources are not taken as given
+# Lengths in px of a picture 1280 wide. Set by reasoning, but for EVIDENCE_SD (coverage of the 95 % interval on the
+# checked clips: benchmarks/results/propagation.md).
+CANDIDATES = 20  # per frame, the likest first
+TRUST = 0.7  # weight of likeness against motion (the numbers a candidate is judged by are not independent)
+EVIDENCE_SD = 0.55  # of a candidate's centre against a person's click; also the least in source px
+STREAK_SD = 0.05  # and per px of its half-length
+OCCLUDED_SD = 4.0  # of a keyframe whose position was inferred
+MODEL_WEIGHT = 0.4  # of a model's detection as an example of the ball; a person's click counts 1
 
 
 def fill(
@@ -42,7 +49,6 @@ def fill(
     frames: Sequence[int] | None = None,
     evidence: Evidence | None = None,
     detections: Mapping[int, Detections] | None = None,
-    config: PropagateConfig | None = None,
     only: tuple[int, int] | None = None,
     token: CancellationToken = never_cancelled,
 ) -> Filled:
@@ -65,7 +71,6 @@ def fill(
     Raises:
         TrackerError: a keyframe outside the video, two for one frame, falling times.
     """
-    config = config or PropagateConfig()
     unit = 1.0 / reference_scale(width)
     times = np.asarray(times_s, dtype=np.float64)
     number = np.arange(len(times)) if frames is None else np.asarray(frames, dtype=np.int64)
@@ -87,7 +92,7 @@ def fill(
     if only is not None:
         chains = [c for c in (_cut(c, only, out, number) for c in chains) if len(c)]
     for rows in chains:
-        _fill_chain(rows, out, times, unit, (width, height), evidence, detections or {}, config, from_model, token)
+        _fill_chain(rows, out, times, unit, (width, height), evidence, detections or {}, from_model, token)
     return out
 
 
@@ -162,7 +167,7 @@ def motion_times(times: FloatArray, source: np.ndarray) -> FloatArray:
 
 def _fill_chain(
     rows: np.ndarray, out: Filled, times: FloatArray, unit: float, size: tuple[int, int], evidence: Evidence | None,
-    detections: Mapping[int, Detections], config: PropagateConfig, from_model: Mapping[int, Label],
+    detections: Mapping[int, Detections], from_model: Mapping[int, Label],
     token: CancellationToken,
 ) -> None:  # fmt: skip
     """One scene: choose the evidence, interpolate in between, estimate standard deviations and reasons."""
@@ -183,17 +188,17 @@ def _fill_chain(
                 state[at] = ABSENT
             continue
         hidden = label.visibility == Visibility.OCCLUDED
-        sd = (config.occluded_sd if hidden else 0.5) * unit
+        sd = (OCCLUDED_SD if hidden else 0.5) * unit
         known[at] = (view.common(at, np.array([label.x, label.y])), sd)
         shown[at] = label
         state[at] = ANCHOR
     _close_absences(state, shown)
     steps, members = _steps(
-        out.frame, rows, distinct, state, known, when, view, unit, evidence, detections, shown, config, from_model,
+        out.frame, rows, distinct, state, known, when, view, unit, evidence, detections, shown, from_model,
         token,
     )  # fmt: skip
     use_path = evidence is not None or bool(detections)
-    path = best_path(steps, replace(config.costs, unit=unit), token) if use_path else None
+    path = best_path(steps, PathCosts(unit=unit), token) if use_path else None
     points = dict(known)
     chosen: dict[int, int] = {}
     if path is not None:
@@ -201,7 +206,7 @@ def _fill_chain(
             if path.choice[k] >= 0 and state[position] == FREE:
                 chosen[int(position)] = int(path.choice[k])
                 points[int(position)] = (steps[k].xy[path.choice[k]], float(members[k].sd[path.choice[k]]))
-    judge = Judge(rows, distinct, state, shown, when, view, unit, size, config, token)
+    judge = Judge(rows, distinct, state, shown, when, view, unit, size, token)
     judge.write(out, points, chosen, steps, members, path)
     for i in range(len(rows)):  # a repeated picture shows what its source shows
         if local[i] != i and out.key[rows[i]] < 0:
@@ -224,12 +229,12 @@ def _steps(
     numbers: np.ndarray, rows: np.ndarray, distinct: np.ndarray, state: np.ndarray,
     known: dict[int, tuple[FloatArray, float]], when: FloatArray, view: View, unit: float,
     evidence: Evidence | None, detections: Mapping[int, Detections], shown: dict[int, Label],
-    config: PropagateConfig, from_model: Mapping[int, Label], token: CancellationToken,
+    from_model: Mapping[int, Label], token: CancellationToken,
 ) -> tuple[list[Step], list[Members]]:  # fmt: skip
     scores: dict[int, FloatArray] = {}
     if evidence is not None:
         keys = [(int(rows[at]), label, 1.0) for at, label in shown.items() if label.visibility in SEEN]
-        keys += [(int(evidence.source_of[row]), label, config.model_weight) for row, label in from_model.items()]
+        keys += [(int(evidence.source_of[row]), label, MODEL_WEIGHT) for row, label in from_model.items()]
         xy = np.array([[label.x, label.y] for _, label, _ in keys]).reshape(-1, 2)
         found = score_candidates(
             evidence, [k[0] for k in keys], xy, np.array([k[2] for k in keys]), [int(rows[at]) for at in distinct],
@@ -254,7 +259,7 @@ def _steps(
         length: FloatArray = none
         if evidence is not None:
             f, s = evidence.frames[rows[at]], scores[at]
-            best = np.argsort(-s, kind="stable")[: config.candidates]
+            best = np.argsort(-s, kind="stable")[:CANDIDATES]
             found_xy, like = f.xy[best], s[best]
             length = np.exp(f.features[best, FEATURES.index("length")].astype(np.float64)) * unit
         detected = detections.get(int(numbers[rows[at]]))
@@ -263,6 +268,6 @@ def _steps(
             found_xy = np.concatenate([found_xy, detected.xy])
             like = np.concatenate([like, np.log(p / (1 - p)) + 4.0])
             length = np.concatenate([length, np.nan_to_num(detected.radius_px, nan=3 * unit)])
-        steps.append(Step(when[at], view.common(at, found_xy), -config.trust * like, np.zeros(len(found_xy)), FREE))
-        members.append(Members(like, length, config.evidence_sd * max(unit, 1.0) + config.streak_sd * length))
+        steps.append(Step(when[at], view.common(at, found_xy), -TRUST * like, np.zeros(len(found_xy)), FREE))
+        members.append(Members(like, length, EVIDENCE_SD * max(unit, 1.0) + STREAK_SD * length))
     return steps, members
