@@ -91,10 +91,11 @@ def test_weights_farther_from_those_before_are_kept_only_where_they_are_better_t
 
 
 def test_only_frames_near_a_label_and_outside_what_is_kept_back_are_read():
-    frames = [SimpleNamespace(index=i, gap=False, repeated=i == 61) for i in range(200)]
+    frames = iter([SimpleNamespace(index=i, gap=False, repeated=i == 61) for i in range(200)])
     seen = list(near([Label(10, 1, 0, 0), Label(70, 1, 0, 0), Label(100, 1, 0, 0)], 25.0, frames, [(75, 95)]))
     assert [f.index for f in seen] == [*range(23), *range(58, 75), *range(96, 113)]
-    assert [f.index for f in seen if f.gap] == [58, 96] and frames[61].repeated
+    assert [f.index for f in seen if f.gap] == [58, 96] and [f.index for f in seen if f.repeated] == [61]
+    assert next(frames).index == 114  # the rest of the video is not read
 
 
 def test_labels_far_apart_are_compared_each_with_video_around_it():
@@ -110,7 +111,7 @@ def test_what_is_compared_is_spread_over_the_video_and_taught_nowhere(court, tmp
     assert parts.stretches[0][0] > 3 and parts.stretches[2][1] < 48  # labels of the very ends are taught
     taught, compared = fill_in(parts, keys, tmp_path, lines)
     guarded = {i for a, b in parts.stretches for i in range(a - 1, b + 2)}  # half way to the next label
-    assert not guarded & {k.frame for k in parts.taught}
+    assert not guarded & {k.frame for k in parts.taught} and len(parts.taught) + len(parts.held) == len(keys)
     frames = [SimpleNamespace(index=i, gap=False, repeated=False) for i in range(50)]
     assert not guarded & {f.index for f in parts.near_taught(frames)}
     rows = {k.frame: k for k in read_labels(compared.labels)}
@@ -118,6 +119,13 @@ def test_what_is_compared_is_spread_over_the_video_and_taught_nowhere(court, tmp
     truth = {k.frame: k for k in read_labels(court[1])}
     assert all((rows[f].x, rows[f].y) == (truth[f].x, truth[f].y) for f in rows if f in truth)
     assert not {k.frame for k in read_labels(taught.labels) if k.source == "human"} & {k.frame for k in parts.held}
+
+    held = {k.frame for k in parts.held}
+    (tmp_path / "moved").mkdir()
+    moved = [replace(k, x=k.x + 40 * (k.frame % 4 // 2)) if k.frame in held else k for k in keys]
+    taught_so, compared_so = fill_in(parts, moved, tmp_path / "moved", lines)
+    assert taught_so.labels.read_text() == taught.labels.read_text()  # knows nothing of what is kept back
+    assert held <= {k.frame for k in read_labels(compared_so.labels)} < set(rows)  # and nobody is sure between jumps
 
     first, second = parts.held[0].frame, parts.held[1].frame
     number = np.array([first, first + 1, second, parts.held[-1].frame])
@@ -175,9 +183,12 @@ def test_a_log_gets_a_line_every_half_minute_with_the_time_left(monkeypatch, cap
     assert capsys.readouterr().err == "fill: 2 so far\n"
 
 
-@pytest.mark.parametrize("better", [True, False])
-def test_new_weights_that_are_less_sure_of_all_get_their_log_odds_back(monkeypatch, better):
-    """The offset is what they need beyond those from before; it is left out where it finds less of the ball."""
+@pytest.mark.parametrize(
+    ("here", "elsewhere", "better"),
+    [(0.1, 0.1, True), (0.1, 0.0, True), (-0.1, -0.1, False), (0.1, -0.1, False), (0.0, 0.0, False)],
+)
+def test_new_weights_that_are_less_sure_of_all_get_their_log_odds_back(monkeypatch, here, elsewhere, better):
+    """The offset is what they need beyond those from before; it is left out where it finds no more of the ball."""
     asked = []
     parts = SimpleNamespace(by_label=lambda table: np.array(table))
     net = SimpleNamespace(info=SimpleNamespace(extra={}), path="m.onnx", sure=[0.5, 0.5, 0.5])
@@ -185,10 +196,10 @@ def test_new_weights_that_are_less_sure_of_all_get_their_log_odds_back(monkeypat
     def decide(seen, net, scorer):
         moved = scorer.stretch[0] - DEFAULT.stretch[0]
         asked.append(moved)
-        f1 = 0.8 + (0.1 if better else -0.1) * (moved > 0)
+        f1 = 0.8 + (here if seen[0].here else elsewhere) * (moved > 0)
         return Score(f1, f1, f1, 9), [net.sure]
 
-    monkeypatch.setattr(lesson, "look", lambda clips, net: [net])
+    monkeypatch.setattr(lesson, "look", lambda clips, net: [SimpleNamespace(sure=net.sure, here=clips == ["court"])])
     monkeypatch.setattr(lesson, "decided", decide)
     monkeypatch.setattr(lesson, "offset", lambda seen, tables: 0.25 if seen[0].sure[0] == 0.5 else 1.0)
     compare = lesson.Comparison(parts, "court", ["other"])
@@ -198,7 +209,9 @@ def test_new_weights_that_are_less_sure_of_all_get_their_log_odds_back(monkeypat
     done = compare(net, 0.6)
     assert done.share == 0.6 and max(asked) == 0.75
     assert done.surer(before).round(9).tolist() == [0.2, -0.1, 0.4]
-    assert (done.offset, done.here.f1) == ((0.75, pytest.approx(0.9)) if better else (0.0, 0.8))
+    assert done.offset == (0.75 if better else 0.0)
+    assert done.here.f1 == pytest.approx(0.8 + here * better)
+    assert done.elsewhere.f1 == pytest.approx(0.8 + elsewhere * better)
 
 
 def test_how_much_surer_counts_beside_how_often():
