@@ -12,7 +12,6 @@ FOLDER keeps what the teacher reported, so that a second run only filters.
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,7 @@ from tracker.core.types import CameraMotion, Detections, FloatArray
 from tracker.detect.model import BallModel
 from tracker.labels.dataset import Clip, load_dataset
 from tracker.labels.schema import LabelTable
-from tracker.propagate.pseudo import PseudoConfig, choose, read_clip, teacher_config
+from tracker.propagate.pseudo import MIN_CONFIDENCE, choose, read_clip, teacher_config
 from tracker.track.pipeline import ClipRecord, track_video
 from tracker.video import open_video
 
@@ -126,9 +125,8 @@ def main() -> None:
         path = [s for s in found.states if str(s.status) == "detected"]
         rows["best path, no filter"] = (np.array([s.frame for s in path]), np.array([s.xy for s in path]))
         for least in CONFIDENCES:
-            limits = replace(PseudoConfig(), min_confidence=least)
-            table = choose(found, record, clip.width, limits).table(model.info.threshold)
-            mark = " (default)" if least == PseudoConfig().min_confidence else ""
+            table = choose(found, record, clip.width, least).table(model.info.threshold)
+            mark = " (default)" if least == MIN_CONFIDENCE else ""
             rows[f"confidence from {least:g}{mark}"] = (table.frame, table.xy)
         for name, (frame, xy) in rows.items():
             c = compare(frame, xy, clip)

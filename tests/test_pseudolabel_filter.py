@@ -16,7 +16,6 @@ from tracker.labels.check import check_table
 from tracker.labels.schema import LabelTable
 from tracker.propagate.keyframes import fill
 from tracker.propagate.pseudo import (
-    PseudoConfig,
     Readings,
     _long_runs,
     choose,
@@ -57,7 +56,7 @@ def record_of(detections: list[list[tuple[float, float, float]]], repeated: set[
 
 
 def labels_of(record: ClipRecord, model: BallModel, **limits: float) -> LabelTable:
-    found = pseudo_labels(record, model, Config(), W, H, PseudoConfig(**limits))  # type: ignore[arg-type]
+    found = pseudo_labels(record, model, Config(), W, H, **limits)
     return found.table(model.info.threshold)
 
 
@@ -174,5 +173,5 @@ def test_one_reading_may_be_silent_or_a_little_off_and_none_far_off(model, off, 
     record = record_of([[(*p, 0.95)] for p in flight()])
     read = read_clip(record, model, Config(), W, H)
     path = np.array([s.xy for s in read.states])
-    found = choose(Readings(read.states, path, path + np.array([0, off])), record, W, PseudoConfig())
+    found = choose(Readings(read.states, path, path + np.array([0, off])), record, W)
     assert found.keep.any() == kept and (found.keep.mean() > 0.8) == kept

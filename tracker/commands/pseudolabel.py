@@ -49,19 +49,16 @@ def command(
       tracker pseudolabel match.mp4 --teacher big.onnx --out match.labels.csv
       tracker propagate match.mp4 --labels match.labels.csv --out all.csv
     """
-    from dataclasses import replace
 
     from tracker.core.config import load_config
     from tracker.detect.model import BallModel
-    from tracker.propagate.pseudo import PseudoConfig, pseudo_labels, teacher_config
+    from tracker.propagate.pseudo import MIN_CONFIDENCE, pseudo_labels, teacher_config
     from tracker.track.pipeline import ClipRecord, track_video
     from tracker.video import open_video
 
     note_unused(overrides, "video detect track")
     config = teacher_config(load_config(config_path, overrides), scale=scale)
-    limits = PseudoConfig()
-    if min_confidence is not None:
-        limits = replace(limits, min_confidence=min_confidence)
+    least = MIN_CONFIDENCE if min_confidence is None else min_confidence
     source = Path(video)
     target = out or Path(f"{source.name if source.is_dir() else source.stem}.labels.csv")
     if target.exists() and not force:
@@ -85,7 +82,7 @@ def command(
             interrupted = True
     if not record.frames:
         raise TrackerError(f"{video}: no frame could be decoded; is it a video?")
-    found = pseudo_labels(record, net, config, info.width, info.height, limits)
+    found = pseudo_labels(record, net, config, info.width, info.height, least)
     threshold = net.info.threshold if config.detect.threshold is None else config.detect.threshold
     table = found.table(threshold)
     table.write(target)
@@ -94,7 +91,7 @@ def command(
     summary = {
         "video": info.name, "out": str(target), "frames": n, "labels": kept, "coverage": round(kept / n, 4),
         "path": path, "dropped": found.dropped, "teacher": net.info.name, "teacher_hash": net.info.digest,
-        "scale": scale, "min_confidence": limits.min_confidence, "interrupted": interrupted,
+        "scale": scale, "min_confidence": least, "interrupted": interrupted,
     }  # fmt: skip
     if as_json:
         click.echo(json.dumps(summary))

@@ -35,19 +35,15 @@ from tracker.labels.schema import LabelTable
 from tracker.track.online import BallTracker
 from tracker.track.pipeline import ClipRecord
 
-
-@dataclass(frozen=True, slots=True)
-class PseudoConfig:
-    """Limits of the filter; lengths in px of a picture 1280 wide (benchmarks/results/pseudolabel.md)."""
-
-    min_confidence: float = 0.3  # see :func:`confidence`
-    agree_px: float = 5.0  # between the tracks
-    residual_px: float = 8.0  # from where the neighbours put the ball
-    window: int = 3  # frames on either side whose scores count for the confidence
-    shortest: int = 5  # frames of a run that is kept
-    competing: float = 0.6  # weight of a competing detection's share of the score
-    rest_px: float = 6.0  # a run that stays within this is a thing at rest: another ball, a logo
-    rest_frames: int = 20  # if it lasts as long; a ball in play rests now and then
+# Of the filter; lengths in px of a picture 1280 wide (benchmarks/results/pseudolabel.md).
+MIN_CONFIDENCE = 0.3  # see :func:`confidence`
+AGREE_PX = 5.0  # between the tracks
+RESIDUAL_PX = 8.0  # from where the neighbours put the ball
+WINDOW = 3  # frames on either side whose scores count for the confidence
+SHORTEST = 5  # frames of a run that is kept
+COMPETING = 0.6  # weight of a competing detection's share of the score
+REST_PX = 6.0  # a run that stays within this is a thing at rest: another ball, a logo
+REST_FRAMES = 20  # if it lasts as long; a ball in play rests now and then
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,7 +90,12 @@ def teacher_config(config: Config, *, scale: float) -> Config:
 
 
 def pseudo_labels(
-    record: ClipRecord, model: BallModel, config: Config, width: int, height: int, limits: PseudoConfig | None = None
+    record: ClipRecord,
+    model: BallModel,
+    config: Config,
+    width: int,
+    height: int,
+    min_confidence: float = MIN_CONFIDENCE,
 ) -> Pseudo:
     """Tracks a clip's detections three ways and keeps the frames on which the tracks agree.
 
@@ -103,11 +104,11 @@ def pseudo_labels(
         model: the teacher (its thresholds count unless the configuration has one).
         width, height: of the picture in px.
     """
-    return choose(read_clip(record, model, config, width, height), record, width, limits or PseudoConfig())
+    return choose(read_clip(record, model, config, width, height), record, width, min_confidence)
 
 
 def read_clip(record: ClipRecord, model: BallModel, config: Config, width: int, height: int) -> Readings:
-    """The slow part of :func:`pseudo_labels`, which does not depend on the limits."""
+    """The slow part of :func:`pseudo_labels`, which does not depend on ``min_confidence``."""
     start = model.info.threshold if config.detect.threshold is None else config.detect.threshold
     keep_threshold = min(model.info.keep_threshold, start)
 
@@ -120,10 +121,10 @@ def read_clip(record: ClipRecord, model: BallModel, config: Config, width: int, 
     return Readings(states, read_forward(record, tracker()), read_backward(record, tracker()))
 
 
-def choose(read: Readings, record: ClipRecord, width: int, limits: PseudoConfig) -> Pseudo:
+def choose(read: Readings, record: ClipRecord, width: int, min_confidence: float = MIN_CONFIDENCE) -> Pseudo:
     """The frames that pass every test, in the order: confidence, agreement, the neighbours' path, motion, a run."""
     states, scale = read.states, reference_scale(width)
-    sure = confidence(states, record, limits, scale)
+    sure = confidence(states, record, scale)
     xy = np.array([s.xy for s in states]).reshape(-1, 2)
     kept = np.array([s.status == Status.DETECTED for s in states], dtype=bool)
     dropped: dict[str, int] = {}
@@ -133,22 +134,22 @@ def choose(read: Readings, record: ClipRecord, width: int, limits: PseudoConfig)
         dropped[name] = int((kept & ~passed).sum())
         kept = kept & passed
 
-    test("weak detections", sure >= limits.min_confidence)
+    test("weak detections", sure >= min_confidence)
     apart = np.stack(
         [np.hypot(*(o - xy).T) * scale for o in (read.forward, read.backward)]
     )  # NaN where one reports nothing
-    near, far = apart <= limits.agree_px, apart > 3 * limits.agree_px
+    near, far = apart <= AGREE_PX, apart > 3 * AGREE_PX
     test("readings disagree", near.any(axis=0) & ~far.any(axis=0))
-    test("off the neighbours' path", _on_path(np.array(record.frames), xy, kept, limits.residual_px / scale))
-    test("at rest", ~_resting(xy, kept, record.camera, limits, scale))
-    test("short run", _long_runs(kept, np.array(record.gaps, dtype=bool), limits.shortest))
+    test("off the neighbours' path", _on_path(np.array(record.frames), xy, kept, RESIDUAL_PX / scale))
+    test("at rest", ~_resting(xy, kept, record.camera, scale))
+    test("short run", _long_runs(kept, np.array(record.gaps, dtype=bool), SHORTEST))
     return Pseudo(states, read.forward, read.backward, sure, kept, dropped)
 
 
-def confidence(states: Sequence[BallState], record: ClipRecord, limits: PseudoConfig, scale: float) -> FloatArray:
+def confidence(states: Sequence[BallState], record: ClipRecord, scale: float) -> FloatArray:
     """Confidence of the path around each frame, float64 [T] in 0..1.
 
-    The mean over the frames within ``window`` of the score of the path's detection (0 where it has none), less the
+    The mean over the frames within WINDOW of the score of the path's detection (0 where it has none), less the
     share of a competing detection: the best one of the same frame farther than 40 px (at 1280 wide) away. Repeated
     frames do not count.
     """
@@ -163,10 +164,10 @@ def confidence(states: Sequence[BallState], record: ClipRecord, limits: PseudoCo
         d = record.detections[i]
         away = np.hypot(*(d.xy - s.xy).T) * scale > 40
         competing = float(d.score[away].max()) if away.any() else 0.0
-        worth[i] = s.score * (1 - limits.competing * min(1.0, competing / max(s.score, 1e-6)) * competing)
+        worth[i] = s.score * (1 - COMPETING * min(1.0, competing / max(s.score, 1e-6)) * competing)
     out = np.zeros(n)
     for i in range(n):
-        near = worth[max(0, i - limits.window) : i + limits.window + 1]
+        near = worth[max(0, i - WINDOW) : i + WINDOW + 1]
         if np.isfinite(near).any():
             out[i] = float(np.nanmean(near))
     return np.clip(out, 0.0, 1.0)
@@ -227,9 +228,7 @@ def _on_path(frame: np.ndarray, xy: FloatArray, kept: np.ndarray, limit: float) 
     return ok
 
 
-def _resting(
-    xy: FloatArray, kept: np.ndarray, camera: Sequence[CameraMotion | None], limits: PseudoConfig, scale: float
-) -> np.ndarray:
+def _resting(xy: FloatArray, kept: np.ndarray, camera: Sequence[CameraMotion | None], scale: float) -> np.ndarray:
     """bool [T]: within a long stretch over which the place does not move against the scene."""
     out = np.zeros(len(kept), dtype=bool)
     start = 0
@@ -241,9 +240,9 @@ def _resting(
                 anchor = motion.apply(anchor)
             if not kept[i] and i > start:
                 continue  # a missing detection does not end the stretch
-            if kept[i] and np.hypot(*(xy[i] - anchor)) * scale <= limits.rest_px:
+            if kept[i] and np.hypot(*(xy[i] - anchor)) * scale <= REST_PX:
                 continue
-        if i - start >= limits.rest_frames:
+        if i - start >= REST_FRAMES:
             out[start:i] = True
         if i < len(kept):
             start, anchor = i, xy[i].copy() if kept[i] else np.full(2, np.nan)
