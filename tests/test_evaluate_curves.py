@@ -19,6 +19,10 @@ from tracker.evaluate.frames import align
 from tracker.evaluate.gap import train_val_gap
 
 
+def number_at(grid, threshold):
+    return (grid.score >= threshold).sum(1)
+
+
 def labels(n, visibility=1):
     v = np.broadcast_to(visibility, n)
     truth = np.where((v == 0)[:, None], np.nan, np.full((n, 2), 300.0))
@@ -35,16 +39,16 @@ def candidates(rows):
 def test_weaker_detections_within_12_px_belong_to_the_stronger_one():
     table = candidates([[0, 300, 300, 0.5], [0, 311, 300, 0.9], [0, 400, 300, 0.4], [2, 5, 5, 0.3]])
     grid = separate_detections(table, [0, 1, 2], 1280)
-    assert grid.number_at(0.2).tolist() == [2, 0, 1]
-    assert grid.number_at(0.45).tolist() == [1, 0, 0]
+    assert number_at(grid, 0.2).tolist() == [2, 0, 1]
+    assert number_at(grid, 0.45).tolist() == [1, 0, 0]
     assert grid.second.tolist() == [0.4, -np.inf, -np.inf]
     assert grid.xy[0, 0].tolist() == [311, 300]
 
 
 def test_the_separation_is_measured_at_1280_wide():
     table = candidates([[0, 300, 300, 0.9], [0, 317, 300, 0.8]])
-    assert separate_detections(table, [0], 1280).number_at(0).tolist() == [2]
-    assert separate_detections(table, [0], 1920).number_at(0).tolist() == [1]  # 11.3 px at 1280
+    assert number_at(separate_detections(table, [0], 1280), 0).tolist() == [2]
+    assert number_at(separate_detections(table, [0], 1920), 0).tolist() == [1]  # 11.3 px at 1280
 
 
 @settings(max_examples=60, deadline=None)
@@ -56,7 +60,7 @@ def test_thinning_once_equals_thinning_at_every_threshold(seed, threshold):
     strong = table.score >= threshold
     cut = CandidateTable.of(table.frame[strong], table.xy[strong], table.score[strong])
     frames = np.arange(5)
-    once, again = (separate_detections(t, frames, 1280).number_at(threshold) for t in (table, cut))
+    once, again = (number_at(separate_detections(t, frames, 1280), threshold) for t in (table, cut))
     assert (once == again).all()
 
 

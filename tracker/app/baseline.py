@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -101,7 +101,6 @@ def baselines(
     *,
     detector: str | Path | None = None,
     model: str | Path | None = None,
-    overrides: Iterable[str] = (),
     each: Callable[[Clip], None] = lambda _: None,
 ) -> list[Row]:
     """Every method on every labelled clip.
@@ -115,7 +114,7 @@ def baselines(
     Raises:
         TrackerError: a model or clip that cannot be read.
     """
-    config = load_config(None, overrides)
+    config = load_config()
     ours = BallModel(model, threads=config.detect.threads)
     methods: list[tuple[str, Callable[[Clip], ClipRun]]] = [
         ("motion difference, largest blob", lambda clip: motion_baseline(clip, config))

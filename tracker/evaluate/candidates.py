@@ -123,10 +123,6 @@ class DetectionGrid:
         """float64 [N]: score of the second ball of each frame, -inf without one."""
         return self.score[:, 1] if self.score.shape[1] > 1 else np.full(len(self.score), -np.inf)
 
-    def number_at(self, threshold: float) -> NDArray[np.int64]:
-        """int64 [N]: separate detections at or above a threshold."""
-        return (self.score >= threshold).sum(1)
-
 
 def separate_detections(
     table: CandidateTable, frames: ArrayLike, width: float, separation_px: float = SEPARATION_PX

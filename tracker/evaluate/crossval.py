@@ -52,11 +52,9 @@ def cross_validate(
     return CrossValidation(tuple(folds), tuple(models), Evaluation(system, tuple(clips)))
 
 
-def crossval_summary(
-    result: CrossValidation, rules: Sequence[Any] = (("max-f1", {}),), seed: int = 0
-) -> dict[str, Any]:
+def crossval_summary(result: CrossValidation) -> dict[str, Any]:
     """``summarise`` of all test clips, plus ``folds``: venue, clips on either side, whether the fold is clean."""
-    data = summarise(result.evaluation, rules=rules, seed=seed)
+    data = summarise(result.evaluation, seed=0)
     data["folds"] = [
         {
             "venue": f.venue,

@@ -57,18 +57,14 @@ class Failure:
         return TILE_W // len(self.regions)
 
 
-def pick_failures(e: Evaluation, per_kind: int = 8, per_clip: int = 3, threshold: float | None = None) -> list[Failure]:
-    """The worst failures of each kind. Neighbouring frames fail together, so each run of frames is shown once.
-
-    Args:
-        threshold: score from which a candidate counts as a second ball; None: as the system states.
-    """
+def pick_failures(e: Evaluation, per_kind: int = 8, per_clip: int = 3) -> list[Failure]:
+    """The worst failures of each kind. Neighbouring frames fail together, so each run of frames is shown once."""
     found: list[Failure] = []
     for c in e.clips:
         for kind, make in (
             ("missed", _missed), ("wrong place", _wrong), ("false alarm", _alarms), ("second ball", _second)
         ):  # fmt: skip
-            worst = sorted(make(c, threshold), key=lambda f: -f.severity)
+            worst = sorted(make(c), key=lambda f: -f.severity)
             found += [_failure(kind, c, f) for f in worst[:per_clip]]
     out = []
     for kind in KINDS:
@@ -164,7 +160,7 @@ def _fit(start: float, extent: float, size: float) -> float:
     return (size - extent) / 2 if extent >= size else min(max(start, 0.0), size - extent)
 
 
-def _missed(c: ClipEvaluation, _: float | None) -> list[_Found]:
+def _missed(c: ClipEvaluation) -> list[_Found]:
     t = c.table
     out = []
     for a, b in runs(t.seen & ~t.reported, t.frame):
@@ -175,7 +171,7 @@ def _missed(c: ClipEvaluation, _: float | None) -> list[_Found]:
     return out
 
 
-def _wrong(c: ClipEvaluation, _: float | None) -> list[_Found]:
+def _wrong(c: ClipEvaluation) -> list[_Found]:
     t = c.table
     out = []
     for a, b in runs(t.seen & t.reported & (t.error_px > 5.0), t.frame):
@@ -186,7 +182,7 @@ def _wrong(c: ClipEvaluation, _: float | None) -> list[_Found]:
     return out
 
 
-def _alarms(c: ClipEvaluation, _: float | None) -> list[_Found]:
+def _alarms(c: ClipEvaluation) -> list[_Found]:
     t = c.table
     out = []
     for a, b in runs(t.reported & (t.visibility == 0), t.frame):
@@ -196,14 +192,13 @@ def _alarms(c: ClipEvaluation, _: float | None) -> list[_Found]:
     return out
 
 
-def _second(c: ClipEvaluation, threshold: float | None) -> list[_Found]:
+def _second(c: ClipEvaluation) -> list[_Found]:
     t = c.table
     if c.run.candidates is None and not t.has_counts:
         return []
     grid = separate_detections(c.run.candidates, t.frame, c.clip.width) if c.run.candidates is not None else None
-    many = t.n_detections > 1 if threshold is None or grid is None else grid.second >= threshold
     out = []
-    for a, b in runs(many, t.frame):
+    for a, b in runs(t.n_detections > 1, t.frame):
         if grid is None:
             i = int(a + np.argmax(t.n_detections[a:b]))
             shown, text = (
@@ -212,7 +207,7 @@ def _second(c: ClipEvaluation, threshold: float | None) -> list[_Found]:
             )
         else:
             i = int(a + np.argmax(grid.second[a:b]))
-            n = max(2, int(t.n_detections[i] if threshold is None else grid.number_at(threshold)[i]))
+            n = max(2, int(t.n_detections[i]))
             shown, text = grid.xy[i, :n], f"{n} detections, second{_score(grid.second[i])}, {b - a} frames"
             shown = shown[np.isfinite(shown).all(1)]
         severity = float(b - a) if grid is None else float(grid.second[i]) + 0.01 * (b - a)

@@ -36,15 +36,15 @@ def wilson(wrong: int, n: int) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def error_rate(folder: str | Path, *, run: int | None = None, tolerance_px: float = 5.0) -> ErrorRate:
-    """The error rate of a monitored folder (or one run of it), as far as its random sample has been labelled."""
+def error_rate(folder: str | Path) -> ErrorRate:
+    """The error rate of a monitored folder, as far as its random sample has been labelled."""
     folder = Path(folder)
     db = connect(folder)
     try:
-        drawn = [c for c in kept_frames(db) if "sample" in c.kinds and run in (None, c.event.run)]
+        drawn = [c for c in kept_frames(db) if "sample" in c.kinds]
     finally:
         db.close()
-    judged = [is_wrong(c, labels[c.frame], tolerance_px) for c in drawn
+    judged = [is_wrong(c, labels[c.frame]) for c in drawn
               if c.frame in (labels := judged_labels(folder, c.media))]  # fmt: skip
     known = [w for w in judged if w is not None]
     wrong, n = sum(known), len(known)

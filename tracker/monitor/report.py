@@ -47,11 +47,11 @@ svg text{font-size:11px;fill:currentColor}svg .t{font-size:13px;font-weight:600}
 """
 
 
-def write_report(folder: str | Path, out: str | Path, items: Sequence[ReviewItem], *, run: int | None = None) -> Path:
+def write_report(folder: str | Path, out: str | Path, items: Sequence[ReviewItem]) -> Path:
     """Writes the report.
 
     Args:
-        folder: as given to ``--monitor``. items: the review queue, best first. run: only this one.
+        folder: as given to ``--monitor``. items: the review queue, best first.
 
     Raises:
         TrackerError: no log there, or the report cannot be written.
@@ -59,8 +59,8 @@ def write_report(folder: str | Path, out: str | Path, items: Sequence[ReviewItem
     folder, out = Path(folder), Path(out)
     db = connect(folder)
     try:
-        runs = [r for r in read_runs(db) if run in (None, r["id"])]
-        parts = [_head(runs), _rate(error_rate(folder, run=run)), *(_run(db, r) for r in runs)]
+        runs = read_runs(db)
+        parts = [_head(runs), _rate(error_rate(folder)), *(_run(db, r) for r in runs)]
         parts.append(_worst(db, folder, runs))
         parts.append(_next(folder, items))
     finally:
