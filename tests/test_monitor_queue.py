@@ -182,7 +182,9 @@ def test_what_infer_and_review_print_leads_to_the_label_page(tennis_video, tmp_p
     said("infer", tennis_video, "--max-frames", 6)
     assert watched.read_bytes() == before  # the same path through the whole file
     out, _ = said("review", "my match")
-    assert out.splitlines()[-1].endswith('label "my match"')
+    assert out.splitlines()[-1].endswith('label "my match"') and out.startswith(
+        "what a label is worth, where, and why:\n"
+    )
 
 
 @pytest.mark.parametrize(("run", "late"), [("file", {}), ("file", {"lag_s": 0.1}), ("live", {"lag_s": 0.1})])

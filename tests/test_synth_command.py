@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import signal
 from pathlib import Path
+from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -12,7 +15,7 @@ from tracker.commands.synth import INDEX_COLUMNS, command
 from tracker.core.errors import TrackerError
 from tracker.labels.dataset import load_dataset
 from tracker.labels.schema import read_labels
-from tracker.video import open_video
+from tracker.video import VideoWriter, open_video
 
 SHORT = ["--size", "320x180", "--seconds", "0.3", "--quiet"]
 
@@ -27,6 +30,22 @@ def test_one_video_has_its_labels_beside_it(tmp_path: Path) -> None:
     with open_video(tmp_path / "rally.mp4") as video:
         assert (video.info.width, video.info.height) == (320, 180)
         assert sum(1 for _ in video) == len(labels) == 9
+
+
+def test_ctrl_c_leaves_a_label_for_each_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write, written = VideoWriter.write, []
+
+    def interrupted(self: VideoWriter, *args: Any) -> None:
+        write(self, *args)
+        written.append(1)
+        if len(written) == 5:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(VideoWriter, "write", interrupted)
+    with pytest.raises((KeyboardInterrupt, click.Abort)):
+        call(str(tmp_path / "rally.mp4"))
+    with open_video(tmp_path / "rally.mp4") as video:
+        assert sum(1 for _ in video) == len(read_labels(tmp_path / "rally.labels.csv")) == 5
 
 
 def test_a_folder_becomes_a_data_set_that_loads(tmp_path: Path) -> None:

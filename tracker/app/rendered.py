@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tracker.core.cancel import unbroken
 from tracker.core.progress import Progress, silent
 from tracker.core.types import Label
 from tracker.labels.schema import write_labels
@@ -24,8 +25,9 @@ def write_clip(config: SynthConfig, seed: list[int], path: Path, *, progress: Pr
     try:
         with VideoWriter(path, config.width, config.height, config.fps, crf=23) as video:
             for image, label in progress(clip, total=len(clip), desc=path.name):
-                video.write(image)
-                labels.append(label)
+                with unbroken():  # a picture has its label, whenever Ctrl-C comes
+                    video.write(image)
+                    labels.append(label)
     except KeyboardInterrupt:
         write_labels(target, labels)
         raise

@@ -121,6 +121,7 @@ def _lines(done: dict[str, Any], items: list[Any], rate: Any) -> list[str]:
     if "merged" in done:
         m = done["merged"]
         lines.append(f"{m['labels']} labels of {m['clips']} clips in {m['dataset']} ({m['conflicts']} conflicts)")
+    lines += ["what a label is worth, where, and why:"] * bool(items)
     lines += [f"{i.priority:.2f}  {i.media}  frame {i.frame}  {i.reason}" for i in items[:20]]
     if len(items) > 20:
         lines.append(f"... {len(items) - 20} more")
