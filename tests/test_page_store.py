@@ -51,6 +51,12 @@ def test_killed_before_the_file_was_written_the_journal_brings_the_label_back(tm
     assert [r.frame for r in read_labels(again.path)] == [3, 9]
 
 
+def test_labels_where_nothing_can_be_written_are_refused_with_a_way_out(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(TrackerError, match=r"cannot write beside .*a\.csv: .*; give another --labels"):
+        LabelStore(tmp_path / "file" / "a.csv")
+
+
 def test_a_line_cut_off_by_the_kill_is_dropped(tmp_path: Path) -> None:
     store = LabelStore(tmp_path / "a.labels.csv")
     say(store, "first", ball(3))

@@ -45,7 +45,8 @@ class LabelLock:
             self._file.write(f"{os.getpid()}\n")
             self._file.flush()
         except OSError as e:
-            raise TrackerError(f"cannot write {self.path}: {(e.strerror or str(e)).lower()}") from e
+            reason = (e.strerror or str(e)).lower()
+            raise TrackerError(f"cannot write beside {labels}: {reason}; give another --labels") from e
 
     def close(self) -> None:
         if self._file is not None:
