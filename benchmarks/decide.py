@@ -265,7 +265,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("recorded", type=Path)
     parser.add_argument("--scorer", type=Path, help="of fit_scorer.py, with folds; default: the program's own")
-    parser.add_argument("--passes", default="online")
+    parser.add_argument("--passes", default="again", help="of whole files; the others go by what was found at once")
     parser.add_argument("--false-rate", default=str(TrackConfig().false_rate), help="with commas between")
     parser.add_argument("--lag", default="none", help="s, with commas between; none = whole file")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="of the path; costs.KEY=VALUE")
@@ -314,14 +314,14 @@ def main() -> None:
     lines = [f"| way | group | clips | {HEAD} | worst F1@10 |", "|---|---|---|---|---|---|---|---|---|---|"]
     print("\n".join(lines))
     if args.causal:
-        lines += table("causal, as recorded", clips, feet, lambda c: causal(c, names), args.per_clip)
+        lines += table("causal, as recorded", clips, feet, lambda c: causal(c, ["online"]), args.per_clip)
     for rate in args.false_rate.split(","):
         config = TrackConfig(false_rate=float(rate))
         for lag in args.lag.split(","):
             title = f"{'whole file' if lag == 'none' else f'lag {lag} s'}, false rate {rate} {' '.join(args.set)}"
             title += "".join(f", without {part}" for part in args.without)
             lag_s = None if lag == "none" else float(lag)
-            what = lambda c: judge(c, names, scorer(c), config, settings, lag_s)  # noqa: B023, E731
+            what = lambda c: judge(c, names if lag_s is None else ["online"], scorer(c), config, settings, lag_s)  # noqa: B023, E731
             lines += table(title, clips, feet, what, args.per_clip)
     if args.out:
         before = args.out.read_text() if args.out.exists() else ""

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from record_candidates import Recorded, load
+from record_candidates import OUT, PERIOD, Recorded, load
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
 
@@ -34,7 +34,6 @@ from tracker.track.scorer import CANDIDATE, DEFAULT, STRETCH, Scorer
 
 BALL_PX, NEAR_PX = 8.0, 20.0  # at 1280 wide: nearer is the ball, between is neither
 RIGHT_PX = 10.0
-OUT, PERIOD = 40, 90  # frames without the ball's candidates
 RATES = (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.4)
 
 
@@ -58,7 +57,10 @@ def taken_out(clip: Recorded) -> np.ndarray:
 
 
 def detections(clip: Recorded, names: Sequence[str], out: np.ndarray) -> list[Detections]:
-    """The candidates of some passes as one list per frame, best first, one per place."""
+    """The candidates of some passes as one list per frame, best first, one per place. Where the ball is taken out,
+    ``again`` is what a path looked at that does not know it."""
+    if out.any():
+        names = ["out" if n == "again" else n for n in names]
     k = 1280 / clip.width
     found = []
     for i in range(len(clip)):
@@ -208,7 +210,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("recorded", type=Path)
-    parser.add_argument("--passes", default="online", help="passes whose candidates are merged, with commas between")
+    parser.add_argument("--passes", default="again", help="passes whose candidates are merged, with commas between")
     parser.add_argument("--sport", action="append", help="only these (default: tennis, football)")
     parser.add_argument("--folds", type=int, default=4, help="groups of venues that are left out in turn")
     parser.add_argument("--out", type=Path)

@@ -1,8 +1,9 @@
 """Records every candidate of a model once per clip, so that decisions can be studied without running the network again.
 
-Three passes of each frame are kept side by side: what the pipeline looked at by itself (``online``) and full passes
-with the picture's longer side at each of ``--sizes``. Beside them: times, repeats, gaps, cuts, camera motion and the
-labels. benchmarks/decide.py and the fitting of the scorer read these files.
+Passes of each frame are kept side by side: what the pipeline looked at by itself (``online``), that with what the path
+of a whole file looked at once more (``again``; ``out``: the same with the ball's candidates taken out for 40 of every
+90 frames), and full passes with the picture's longer side at each of ``--sizes``. Beside them: times, repeats, gaps,
+cuts, camera motion and the labels. benchmarks/decide.py and the fitting of the scorer read these files.
 
     python benchmarks/record_candidates.py $TRACKER_DATA --out recorded --model fold.onnx --venue vienna --sizes 448,905
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,10 +24,12 @@ from tracker.core.config import Config, load_config
 from tracker.core.types import CameraMotion, Detections
 from tracker.detect.detector import Detector
 from tracker.detect.model import BallModel
+from tracker.detect.second_look import SecondLook
 from tracker.detect.views import full_view
 from tracker.labels.dataset import Clip, load_dataset
 from tracker.labels.schema import LabelTable
-from tracker.track.pipeline import Pipeline
+from tracker.track.path_tracker import PathTracker
+from tracker.track.pipeline import Pipeline, Step
 from tracker.video import open_video
 
 
@@ -64,16 +68,67 @@ class Recorded:
         return len(self.frame)
 
 
+OUT, PERIOD = 40, 90  # frames without the ball's candidates
+NEAR_PX = 20.0  # at 1280 wide: candidates so near are the ball's
+
+
+def without_ball(found: Detections, ball: np.ndarray, width: int) -> Detections:
+    """Candidates without those at the ball, float64 [2] source px."""
+    far = 1280 / width * np.hypot(*(found.xy - ball).T) > NEAR_PX
+    return Detections(found.xy[far], found.score[far], found.radius_px[far], None, found.n_detections)
+
+
+class _Again:
+    """What a path has to choose from once it has looked again. ``gone``: the ball's place in the frames without it."""
+
+    def __init__(self, second: SecondLook, config: Config, size: tuple[int, int], gone: dict[int, np.ndarray]) -> None:
+        self._second, self._gone, self._width = second, gone, size[0]
+        self._path = PathTracker(*size, config.track, look=self._look)
+        self.found: dict[int, Detections] = {}
+        self.final = -1
+
+    def add(self, step: Step, gap: bool) -> None:
+        frame = step.frame
+        self.found[frame.index] = self._left(frame.index, step.detections)
+        states = self._path.add(
+            frame.index, frame.scene_s, self.found[frame.index], camera=step.camera,
+            repeated=step.passes == "repeat", gap=gap,
+        )  # fmt: skip
+        self.final = states[-1].frame if states else self.final
+
+    def finish(self) -> list[Detections]:
+        self._path.finish()
+        return list(self.found.values())
+
+    def _left(self, frame: int, found: Detections) -> Detections:
+        return without_ball(found, self._gone[frame], self._width) if frame in self._gone else found
+
+    def _look(self, frame: int, places: Sequence, found: Detections) -> Detections | None:
+        again = self._second(frame, places, found)
+        if again is not None:
+            again = self.found[frame] = self._left(frame, again)
+        return again
+
+
 def record(
     clip: Clip, model: BallModel, config: Config, sizes: list[int], path: Path, *, thorough: bool = True
 ) -> None:
     """Runs every pass over the clip and writes ``path`` (.npz)."""
     rows: dict[str, list] = {k: [] for k in ("frame", "time_s", "repeated", "gap", "camera", "sure", "look", "state")}
     passes: dict[str, list[Detections]] = {"online": [], **{str(s): [] for s in sizes}}
+    gone: dict[int, np.ndarray] = {}
+    labels = LabelTable.read(clip.labels) if clip.labels is not None else None
     status = {"lost": 0, "predicted": 1, "detected": 2}
     with open_video(clip.media, config=config.video) as video:
         width, height = video.info.width, video.info.height
         pipeline = Pipeline(model, config, width, height, thorough=thorough)
+        second = SecondLook(model, config.detect, width, height)
+        again = {n: _Again(second, config, (width, height), g) for n, g in (("again", {}), ("out", gone))}
+        truth = (
+            {}
+            if labels is None
+            else {int(f): p for f, p, v in zip(labels.frame, labels.xy, labels.visibility, strict=True) if v > 0}
+        )
         seen: list[Detector] = []
         for size in sizes:
             detector = Detector(model, config.detect, width, height)
@@ -81,6 +136,13 @@ def record(
             seen.append(detector)
         for frame in video:
             step = pipeline.step(frame)
+            if len(rows["frame"]) % PERIOD >= PERIOD - OUT and frame.index in truth:
+                gone[frame.index] = truth[frame.index]
+            if step.seen is not None:
+                second.keep(step.seen)
+            for a in again.values():
+                a.add(step, frame.gap or step.cut)
+            second.forget(min(a.final for a in again.values()))
             repeats = step.passes == "repeat"
             passes["online"].append(step.detections)
             for size, detector in zip(sizes, seen, strict=True):
@@ -95,6 +157,7 @@ def record(
             rows["sure"].append(camera.confident)
             rows["look"].append(step.passes)
             rows["state"].append((*step.state.xy, status[str(step.state.status)]))
+        passes |= {n: a.finish() for n, a in again.items()}
     columns = {k: np.array(v) for k, v in rows.items()}
     for name, found in passes.items():
         columns[f"{name}/n"] = np.array([len(d) for d in found])

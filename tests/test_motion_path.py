@@ -42,8 +42,26 @@ def test_items_keep_their_numbers():
     some.append("d")
     some.forget(1)  # that is gone already
     assert (len(some), some[2], some[-1], some[2:]) == (4, "c", "d", ["c", "d"])
+    some[2] = "C"
+    assert some[2:] == ["C", "d"]
     some.forget(9)
     assert len(some) == 4 and some[4:] == []
+    with pytest.raises(IndexError, match="forgotten"):
+        some[1] = "b"
+    later = Recent("xy", 7)
+    assert (len(later), later[7], later[8]) == (9, "x", "y")
+
+
+def test_a_search_may_begin_at_any_number():
+    truth = arc(30)
+    steps = [Step(k * 0.04, np.array([[900.0, 80], truth[k]]), np.array([1.0, -3.0]), np.zeros(2)) for k in range(30)]
+    zero, seven = PathSearch(PathCosts()), PathSearch(PathCosts(), 7)
+    assert seven.chain(7)[0].tolist() == []
+    for step in steps:
+        zero.add(step)
+        seven.add(step)
+    assert seven.chain(7)[0].tolist() == zero.chain(0)[0].tolist() == [1] * 30
+    assert seven.chain(7)[2] == zero.chain(0)[2]
 
 
 def test_the_ball_is_found_among_equally_likely_clutter():

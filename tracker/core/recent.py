@@ -11,14 +11,15 @@ T = TypeVar("T")
 class Recent(Generic[T]):
     """Grows at its end as a list does; what lies before a number is forgotten.
 
-    Its length counts what was forgotten, too. Numbers from the end are negative, as in a list.
+    Its length counts what was forgotten, too. Numbers from the end are negative, as in a list; the first item may have
+    another number than 0.
 
     Raises:
         IndexError: an item is asked for that is forgotten or not yet there.
     """
 
-    def __init__(self, items: Iterable[T] = ()) -> None:
-        self._kept, self._gone = list(items), 0
+    def __init__(self, items: Iterable[T] = (), first: int = 0) -> None:
+        self._kept, self._gone = list(items), first
 
     def __len__(self) -> int:
         return self._gone + len(self._kept)
@@ -34,6 +35,10 @@ class Recent(Generic[T]):
         if at < 0:
             raise IndexError(f"item {k} is forgotten")
         return self._kept[at]
+
+    def __setitem__(self, k: int, item: T) -> None:
+        self[k]
+        self._kept[(k if k >= 0 else k + len(self)) - self._gone] = item
 
     def append(self, item: T) -> None:
         self._kept.append(item)

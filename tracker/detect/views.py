@@ -8,6 +8,7 @@ smaller. Every view is cut from the source's own pixels, not from a shrunken cop
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -135,6 +136,16 @@ class History:
         oldest, found = self._chosen()[-1], len({id(k) for k in self._chosen()})
         while found == self.n and self._kept[0] is not oldest:  # no later picture will ask for one before it
             self._kept.popleft()
+
+    @classmethod
+    def of(cls, pictures: Sequence[tuple[Frame, FloatArray]]) -> History:
+        """That which has :meth:`chosen` these."""
+        out = cls(len(pictures))
+        for frame, to_newest in reversed(pictures):
+            if not out._kept or out._kept[-1].frame.index != frame.index:
+                out._kept.append(_Kept(frame, out.cuts))
+                out._kept[-1].to_newest = to_newest
+        return out
 
     def clear(self) -> None:
         self._kept.clear()

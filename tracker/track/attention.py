@@ -49,6 +49,7 @@ class Attention:
         self.reset()
 
     def reset(self) -> None:
+        self.sure = False  # the newest frame was looked at as the track asked, and the ball was there
         self._owed = self._weak = self._recheck = self._tile = self._search = 0
         self._log_radius = float("nan")  # of the followed ball, source px
         self.detector.follow_size(float("nan"))
@@ -65,6 +66,7 @@ class Attention:
         """
         if not self.detector.roi_passes:
             expected = None
+        self.sure = False
         self._owed += self.detector.tiles  # a tile pass is due once they are as many as full_every
         roi: Detections | None = None
         if expected is not None and expected.sd_px <= self._sure_px:
@@ -75,6 +77,7 @@ class Attention:
             self._weak = 0 if best >= self._weak_score else self._weak + 1
             seen = best >= max(self._sure_score, self.detector.keep_threshold) and self._weak <= WEAK_PASSES
             if seen and not (self._thorough and expected.unproved):
+                self.sure = True
                 return self._beside(roi)
         self._owed = 0
         wide = self.detector.full_pass(self._search)

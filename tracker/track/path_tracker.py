@@ -11,7 +11,7 @@ nothing was seen (:mod:`tracker.motion.contacts`), and reported where it is like
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -25,17 +25,20 @@ from tracker.motion.smooth import RunningSmoother
 from tracker.track.cadence import Cadence, retimed
 from tracker.track.clock import PictureClock
 from tracker.track.hidden import covered, flies, passages
+from tracker.track.looked_for import looked_for
 from tracker.track.path_settings import PathSettings
 from tracker.track.reported import Known, Shown, state_of
 from tracker.track.rest import PLACE_PX, RestWatch
 from tracker.track.scene_path import ScenePath, coasted, loose_ends, pieces
-from tracker.track.scorer import DEFAULT, REST_S, Moment, Scorer, candidate_inputs
+from tracker.track.scorer import CANDIDATE, DEFAULT, REST_S, Moment, Scorer, candidate_inputs
 from tracker.track.second_path import second_path
 from tracker.track.stretch import ALONE, STRETCH, WIDE_S, UsualRadius, stretch_inputs
 
 NEVER = 100.0  # nats: no path goes there
 SMALLEST_PX = 0.3  # a radius, at 1280 wide
 NEXT_S = 1e-3  # two moments are not closer
+# a second look at a frame: its number, places (source px) with the ball's radius, what was found -> all candidates
+Look = Callable[[int, Sequence[tuple[FloatArray, float]], Detections], Detections | None]
 
 
 class PathTracker:
@@ -47,16 +50,17 @@ class PathTracker:
             point.
         scorer: what candidates and paths are worth.
         lag_s: each state is final so long after its frame; None: a whole file, as late as it takes.
+        look: of a whole file, looks again where the path has nothing sure (tracker/detect/second_look.py).
     """
 
     def __init__(
         self, width: int, height: int, config: TrackConfig | None = None, scorer: Scorer = DEFAULT, *,
-        lag_s: float | None = None, settings: PathSettings | None = None,
+        lag_s: float | None = None, settings: PathSettings | None = None, look: Look | None = None,
     ) -> None:  # fmt: skip
         self.config = config or TrackConfig()
         self.settings = settings or PathSettings()
         self._unit, self._size = 1 / reference_scale(width), (width, height)
-        self._scorer, self._lag_s = scorer, lag_s
+        self._scorer, self._lag_s, self._look = scorer, lag_s, look
         self._threshold = scorer.threshold(self.config.false_rate)
         self._scene: Scene | None = None
         self._cadence = Cadence()
@@ -93,7 +97,7 @@ class PathTracker:
             scene.judge(now - s.ahead_s, self._scorer)
             if scene.judged and scene.waits_s() >= s.settle_s + s.block_s:
                 until_s = scene.judged_s() - s.settle_s
-                out += self._in_picture(scene.states(until_s, self._scorer, self._threshold, again=True))
+                out += self._in_picture(scene.states(until_s, self._scorer, self._threshold, True, self._look))
         else:
             scene.judge(now - self._lag_s / 2, self._scorer)
             out += self._in_picture(scene.states(now - self._lag_s, self._scorer, self._threshold))
@@ -105,7 +109,8 @@ class PathTracker:
         if scene is None:
             return []
         scene.judge(np.inf, self._scorer)
-        return self._in_picture(scene.states(np.inf, self._scorer, self._threshold, again=self._lag_s is None))
+        whole = self._lag_s is None
+        return self._in_picture(scene.states(np.inf, self._scorer, self._threshold, whole, self._look))
 
     def _in_picture(self, states: list[BallState]) -> list[BallState]:
         """States whose way leads out of the picture are lost there."""
@@ -149,18 +154,21 @@ class Scene:
             step_s = self._clock.advance(time_s)
             self._interval_s += 0.1 * (step_s - self._interval_s) if self.moments else 0.0
             self._now += step_s
-            m = min(len(detections), self.settings.candidates)
-            back = np.linalg.inv(self._view)
-            xy = (detections.xy[:m] @ back[:2, :2].T + back[:2, 2]) / self._unit
-            p = np.clip(detections.score[:m], 1e-6, 1 - 1e-6)
-            radius = np.log(np.maximum(detections.radius_px[:m] / self._unit, SMALLEST_PX))
+            xy, logit, radius = self._candidates(detections, self._view)
             self._began_s = self._began_s if self.moments else time_s
             stamp_s = time_s - self._began_s
-            self.moments.append(Moment(self._now, xy, np.log(p / (1 - p)), radius, number=frame, stamp_s=stamp_s))
+            self.moments.append(Moment(self._now, xy, logit, radius, number=frame, stamp_s=stamp_s))
             self._cadence.add(frame, stamp_s, self._now, xy)
             self.found.append(detections)
             self._views.append(self._view)
         self._waiting.append(Shown(frame, time_s, len(self.moments) - 1, repeated, detections.n_detections))
+
+    def _candidates(self, found: Detections, view: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Places [N, 2] in the scene's view, logits and log radii of the best candidates."""
+        m, back = min(len(found), self.settings.candidates), np.linalg.inv(view)
+        xy = (found.xy[:m] @ back[:2, :2].T + back[:2, 2]) / self._unit
+        p = np.clip(found.score[:m], 1e-6, 1 - 1e-6)
+        return xy, np.log(p / (1 - p)), np.log(np.maximum(found.radius_px[:m] / self._unit, SMALLEST_PX))
 
     def judged_s(self) -> float:
         return self._at(self.judged - 1)
@@ -171,17 +179,21 @@ class Scene:
 
     def judge(self, until_s: float, scorer: Scorer) -> None:
         """Gives the candidates of all moments up to a time their log-odds and takes them into the search."""
-        s = self.settings
         self._retime()
         while self.judged < len(self.moments) and self._at(self.judged) <= until_s + 1e-9:
             m = self.moments[self.judged]
             if len(m.inputs) != len(m.xy):
                 m.moment_sd = self._cadence.moment_sd
-                m.inputs = candidate_inputs(self.moments, self.judged, self._forgotten)
-            m.odds = scorer.odds(m.inputs)
-            late_s = m.moment_sd * self._interval_s
-            self._search.add(Step(m.time_s, m.xy, -m.odds - s.bonus, np.zeros(len(m.xy)), FREE, late_s))
+            self._search.add(self._step(self.judged, scorer))
             self.judged += 1
+
+    def _step(self, k: int, scorer: Scorer) -> Step:
+        m = self.moments[k]
+        if len(m.inputs) != len(m.xy):
+            m.inputs = candidate_inputs(self.moments, k, self._forgotten)
+        m.odds = scorer.odds(m.inputs)
+        late_s = m.moment_sd * self._interval_s
+        return Step(m.time_s, m.xy, -m.odds - self.settings.bonus, np.zeros(len(m.xy)), FREE, late_s)
 
     def restart(self) -> None:
         """Takes back every judgement; what is known of the candidates stays (for fits: benchmarks/fit_scorer.py)."""
@@ -196,11 +208,14 @@ class Scene:
                 return
             m.time_s = max(m.stamp_s + shift_s, self._at(k - 1) + NEXT_S if k else -np.inf)
 
-    def states(self, until_s: float, scorer: Scorer, threshold: float, *, again: bool = False) -> list[BallState]:
+    def states(
+        self, until_s: float, scorer: Scorer, threshold: float, again: bool = False, look: Look | None = None
+    ) -> list[BallState]:
         """The states of all waiting frames whose moments lie up to a time and are judged.
 
         Args:
             again: where the path rests without proof, it is searched once more without that; a second path is counted.
+            look: and the frames where it has nothing sure are looked at once more.
         """
         end = self._emitted
         while end < self.judged and self._at(end) <= until_s + 1e-9:
@@ -216,6 +231,8 @@ class Scene:
         path = self.path(first, scorer)
         if again:
             path = self.proved(path, first, scorer, self._rest, begin, settled)
+            if look is not None and self._look_again(path, first, end, scorer, threshold, look):
+                path = self.proved(self.path(first, scorer), first, scorer, self._rest, begin, settled)
         path.p = self._rest.judged(path.time_s, path.xy, path.p, begin, settled)
         self._usual.add(path.radius[begin:settled])
         known = self._smooth(path, first, end, threshold)
@@ -297,6 +314,31 @@ class Scene:
             search.add(step)
         return search
 
+    def _look_again(self, path: ScenePath, first: int, end: int, scorer: Scorer, threshold: float, look: Look) -> bool:
+        """Looks again in the frames that wait and have nothing sure; whether any was looked at. The search is made
+        anew."""
+        begin, settled = self._emitted - first, end - first
+        p = replace(self._rest).judged(path.time_s, path.xy, path.p, begin, settled)
+        sure = (path.choice >= 0) & (p >= threshold)
+        looked = False
+        for j, places in looked_for(path.time_s, path.xy, sure, range(begin, settled)).items():
+            k = first + j
+            where = [(self.in_picture(k, xy), float(np.exp(path.radius[of])) * self._unit) for xy, of in places]
+            found = look(self.moments[k].number, where, self.found[k])
+            if found is None:
+                continue
+            m = self.moments[k]
+            self.found[k] = found
+            m.xy, m.logit, m.radius = self._candidates(found, self._views[k])
+            for near in range(max(k - 2, self._forgotten), min(k + 3, self.judged)):  # whose motion it tells
+                self.moments[near].inputs = np.zeros((0, len(CANDIDATE)))
+            looked = True
+        if looked:
+            self._search = PathSearch(self._costs, self._forgotten)
+            for k in range(self._forgotten, self.judged):
+                self._search.add(self._step(k, scorer))
+        return looked
+
     def _smooth(self, path: ScenePath, first: int, end: int, threshold: float) -> dict[int, Known]:
         """What is reported of the moments ``emitted..end``, by moment."""
         s, unit, at = self.settings, self._unit, path.time_s
@@ -374,6 +416,7 @@ def track_path(
     *, scorer: Scorer = DEFAULT, frames: Sequence[int] | None = None,
     camera: Sequence[CameraMotion | None] | None = None, repeated: Sequence[bool] | None = None,
     gaps: Sequence[bool] | None = None, lag_s: float | None = None, settings: PathSettings | None = None,
+    look: Look | None = None,
 ) -> list[BallState]:  # fmt: skip
     """Tracks recorded detections, a state per frame: :class:`PathTracker` over sequences.
 
@@ -383,7 +426,7 @@ def track_path(
     n = len(detections)
     if len(times_s) != n:
         raise ValueError(f"{n} frames of detections but {len(times_s)} times")
-    tracker = PathTracker(width, height, config, scorer, lag_s=lag_s, settings=settings)
+    tracker = PathTracker(width, height, config, scorer, lag_s=lag_s, settings=settings, look=look)
 
     def fed() -> Iterator[BallState]:
         for i in range(n):

@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tracker.core.config import Config
-from tracker.core.types import BallState, CameraMotion, Detections, Frame, Image, Region, Status
+from tracker.core.types import BallState, CameraMotion, Detections, Frame, Image, Region, Status, reference_scale
 from tracker.detect.detector import Detector
 from tracker.detect.model import BallModel
+from tracker.detect.second_look import SecondLook, Seen
 from tracker.motion.camera import CameraMotionEstimator, small_picture
 from tracker.track.attention import Attention
-from tracker.track.online import MIN_MEAN_SCORE, BallTracker
+from tracker.track.online import MIN_MEAN_SCORE, SLOW_PX_S, BallTracker
 from tracker.track.scorer import Scorer
 from tracker.video import VideoSource
 
@@ -26,7 +27,8 @@ class Step:
     """What is known after one frame: the state, what the detector found, the camera's motion, which passes were run.
 
     ``passes`` is ``roi``, ``full``, ``both``, ``repeat`` (no new picture) or ``still``; ``grey`` is the small picture
-    that the camera's motion was measured on, None where there was none.
+    that the camera's motion was measured on, None where there was none; ``seen`` is what the network saw in a doubtful
+    frame, for a second look.
     """
 
     frame: Frame
@@ -36,6 +38,7 @@ class Step:
     cut: bool
     passes: str
     grey: Image | None = None
+    seen: Seen | None = None
 
 
 class Pipeline:
@@ -48,7 +51,7 @@ class Pipeline:
     """
 
     def __init__(self, model: BallModel, config: Config, width: int, height: int, *, thorough: bool = False) -> None:
-        self.config = config
+        self.config, self._thorough = config, thorough
         self.detector = Detector(model, config.detect, width, height)
         self.tracker = BallTracker(
             config.track, width=width, height=height,
@@ -81,7 +84,13 @@ class Pipeline:
         detections, passes = self.attention.detect(expected)
         self._candidates = detections.n_detections
         state = self.tracker.step(frame.index, frame.scene_s, detections, camera=camera, cut=cut)
-        return Step(frame, state.slowed(frame.slow_motion), detections, camera, cut, passes, grey)
+        seen = self.detector.history.chosen() if self._thorough and self._doubtful(state) else None
+        return Step(frame, state.slowed(frame.slow_motion), detections, camera, cut, passes, grey, seen)
+
+    def _doubtful(self, state: BallState) -> bool:
+        """Whether a path may want to look again: nothing was surely there, or what is followed hardly moves."""
+        fast = float(np.hypot(*state.velocity)) * reference_scale(self.detector.width) >= SLOW_PX_S
+        return not (self.attention.sure and fast)
 
     def still(self, frame: Frame) -> Step:
         """One picture by itself, without a tracker: the best detection, if it is good enough."""
@@ -131,7 +140,7 @@ def _placed(step: Step, frame: Frame, part: Region) -> Step:
         turn = camera.matrix[:, :2] * np.outer(scale, 1 / scale)
         shift = (camera.matrix[:, :2] @ (0.5 / scale + origin) + camera.matrix[:, 2] - origin) * scale - 0.5
         camera = replace(camera, matrix=np.c_[turn, shift])
-    return replace(step, frame=frame, state=state, detections=detections, camera=camera)
+    return replace(step, frame=frame, state=state, detections=detections, camera=camera, seen=None)
 
 
 def best_detection(frame: Frame, d: Detections, threshold: float) -> BallState:
@@ -207,8 +216,9 @@ class Hindsight:
     def __init__(self, model: BallModel, config: Config, lag_s: float | None = None) -> None:
         from tracker.track.path_tracker import PathTracker  # filterpy takes 0.9 s to import
 
-        self._make = PathTracker
-        self._config, self._lag_s = config.track, lag_s
+        self._make, self._model = PathTracker, model
+        self._config, self._detect, self._lag_s = config.track, config.detect, lag_s
+        self._look: SecondLook | None = None
         self._scorer = Scorer.of_model(model.info.extra, str(model.path))
         self._tracker: PathTracker | None = None
         self._size, self._slow = (0, 0), 1.0
@@ -220,12 +230,18 @@ class Hindsight:
             out = self.finish()
             self._size, self._slow = (frame.width, frame.height), frame.slow_motion
             lag_s = None if self._lag_s is None else self._lag_s / self._slow
-            self._tracker = self._make(*self._size, self._config, self._scorer, lag_s=lag_s)
+            if lag_s is None and self._detect.roi_passes:
+                self._look = SecondLook(self._model, self._detect, *self._size)
+            self._tracker = self._make(*self._size, self._config, self._scorer, lag_s=lag_s, look=self._look)
+        if self._look is not None and step.seen is not None:
+            self._look.keep(step.seen)
         repeats = step.passes == "repeat"
         found = _counted(step.detections, step.state.n_detections) if repeats else step.detections
         final = self._tracker.add(
             frame.index, frame.scene_s, found, camera=step.camera, repeated=repeats, gap=frame.gap or step.cut
         )
+        if self._look is not None and final:
+            self._look.forget(final[-1].frame)
         return out + [s.slowed(self._slow) for s in final]
 
     def finish(self) -> list[BallState]:
