@@ -217,10 +217,24 @@ TRACK = [
         "tracker/track/path_tracker.py", "track_path",
         ("path-camera-sign", "the path is put back against the camera",
          "xy = view[:2, :2] @ x[:2] + view[:2, 2]", "xy = view[:2, :2] @ x[:2] - view[:2, 2]"),
-        ("path-score-sign", "the path prefers weak detections", "-m.odds - s.bonus", "m.odds - s.bonus"),
+        ("path-score-sign", "the path prefers weak detections", "-m.odds - self.settings.bonus",
+         "m.odds - self.settings.bonus"),
         ("path-gaps-ignored", "the path goes over cuts", "self._scene is None or gap or", "self._scene is None or"),
         ("path-rest-settled-twice", "asking whether rest is proved counts as proof",
          "replace(rest).judged", "rest.judged"),
+    ),
+    *group(
+        "tracker/track/looked_for.py", "second_look",
+        ("looked-for-from-one-side", "a lost ball is looked for only after it was seen, not before it is seen again",
+         "((after - 1, -1), (after, 1))", "((after - 1, -1),)"),
+        ("looked-for-where-it-was", "a lost ball is looked for where it was, not where it went",
+         "place = place + velocity *", "place = place + 0 * velocity *"),
+    ),
+    *group(
+        "tracker/detect/second_look.py", "second_look",
+        ("kept-pictures-pile-up", "kept pictures are never freed", "if n < needed]", "if n < 0]"),
+        ("kept-picture-in-its-own-px", "a kept picture of 1440p is looked at in its own px",
+         "Region(x0, y0, region.width * kx, region.height * ky)", "region"),
     ),
     *group(
         "tracker/track/cadence.py", "track_cadence",
@@ -268,7 +282,7 @@ MOTION = [
     *group(
         "tracker/motion/path.py", "motion_path track_path",
         ("misses-free-in-path", "the path may skip frames for nothing", "(k - s - 1) * costs.miss", "0.0"),
-        ("births-free-in-path", "the path may start anew anywhere", "0.0 if k == 0 else costs.birth", "0.0"),
+        ("births-free-in-path", "the path may start anew anywhere", "0.0 if k == begin else costs.birth", "0.0"),
         ("no-contacts-in-path", "the path knows no hit", "min(0.5, costs.contact)", "1e-12"),
     ),
     *group(
