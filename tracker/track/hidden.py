@@ -79,8 +79,9 @@ def _spans(at: FloatArray, a: int, breaks: list[int], free: int) -> Iterator[tup
         if at[b + 1] - at[a] > LONGEST_S:
             return
         for before, after in trims:
-            if a - before >= free and b + 1 + after < len(at):
-                yield a - before, b + 1 + after
+            i, j = a - before, b + 1 + after
+            if i >= free and j < len(at) and at[j] - at[i] <= LONGEST_S:
+                yield i, j
 
 
 def _breaks(at: FloatArray, place: FloatArray) -> list[int]:

@@ -19,7 +19,7 @@ class PathSettings:
     measurement_sd: float = 0.6
     bridge_s: float = 0.6  # longest stretch without a candidate that is reported
     bridge_sd: float = 14.0  # and how sure it must be
-    coast_s: float = 0.15  # how far beyond its ends a path goes straight on
+    coast_s: float = 0.25  # how far beyond its ends a path goes straight on
     shortest: int = 3  # candidates of a path that is reported
     ahead_s: float = REST_S  # of a whole file: candidates are judged with so much of what follows
     settle_s: float = 4.0  # and the path is read off so long before its end
