@@ -646,10 +646,6 @@ VIDEO = [
         ("hdr-without-white", "high dynamic range is as dark as its peak is bright", "WHITE_CD_M2 = 203.0", "WHITE_CD_M2 = 1000.0"),
     ),
     *group(
-        "tracker/video/planes.py", "video_signals",
-        ("hd-by-sd", "high definition has the colours of standard definition", "frame.colorspace = _BT709", "frame.colorspace = _UNSAID"),
-    ),
-    *group(
         "tracker/video/capture.py", "live_states",
         ("segment-at-once", "live HLS loses all but the last pictures of a segment", "if self._paced or (video.info.is_live and video.info.in_bursts):", "if self._paced:"),
     ),

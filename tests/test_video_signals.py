@@ -91,20 +91,6 @@ def test_limited_and_full_range_give_the_same_colours(tmp_path, codec, pix_fmt, 
     assert np.abs(first(path) - scene(0)).mean() < 4
 
 
-@pytest.mark.parametrize(("size", "matrix"), [((1280, 720), "ITU709"), ((360, 640), "ITU709"), ((1280, 540), "ITU709"),
-                                              ((720, 576), "ITU601"), ((854, 480), "ITU601")])  # fmt: skip
-@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuva420p", "yuyv422", "yuv420p10le"])
-def test_an_unsaid_matrix_is_that_of_the_size(size, matrix, pix_fmt):
-    """As players show it: high definition by BT.709, standard definition by BT.601."""
-    picture = np.full((size[1], size[0], 3), (200, 30, 60), np.uint8)
-    frame = av.VideoFrame.from_ndarray(picture, "rgb24")
-    frame = frame.reformat(format=pix_fmt, dst_colorspace=matrix, dst_color_range="MPEG")
-    frame.colorspace, frame.color_range = 2, 1
-    planes = Planes(frame)
-    assert np.abs(planes.image()[::50, ::50].astype(int) - (200, 30, 60)).max() <= 5
-    assert np.abs(planes.crop(Region(9.5, 9.5, 64, 64), 32, 32).astype(int) - (200, 30, 60)).max() <= 5
-
-
 def hdr(picture, curve):
     """The picture as an HDR signal of BT.2020, white at 203 cd/m2: float [H, W, 3] in 0..1."""
     light = (

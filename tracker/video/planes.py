@@ -59,11 +59,9 @@ LAYOUTS = {
     "gray16le": Layout(1, 1, 16, 0, "", False, True),
 }
 
-# Kr, Kb by ITU-T H.273 matrix coefficients; what is not here is BT.601
+# Kr, Kb by ITU-T H.273 matrix coefficients. 2 (unspecified) is read as BT.601, as swscale and OpenCV do.
 _KR_KB = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 7: (0.212, 0.087), 9: (0.2627, 0.0593), 10: (0.2627, 0.0593)}
 _BT601 = (0.299, 0.114)
-_BT709, _UNSAID = 1, 2  # matrix coefficients
-_HD_PX, _SD_LINES = 1280, 576  # an unsaid matrix is BT.709 from this width on, or above this height: mpv's rule
 _LIMITED_RANGE, _FULL_RANGE = 1, 2  # AVCOL_RANGE_MPEG, AVCOL_RANGE_JPEG; 0 = not said
 _STRIP = 64  # rows, even
 _LARGE = 200_000  # pixels of a window too large for its chroma samples to be seen one by one
@@ -104,8 +102,6 @@ class Planes:
     def __init__(self, frame: av.VideoFrame, quarter_turns: int = 0, mirrored: bool = False) -> None:
         if frame.format.name.startswith("gray") and frame.format.name.endswith("be"):
             frame = frame.reformat(format=frame.format.name[:-2] + "le")
-        if int(frame.colorspace) == _UNSAID and (frame.width >= _HD_PX or frame.height > _SD_LINES):
-            frame.colorspace = _BT709  # what players show, where swscale would take BT.601
         self.frame = frame
         self.turns, self.mirrored = quarter_turns % 4, mirrored
         w, h = frame.width, frame.height
