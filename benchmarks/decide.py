@@ -100,6 +100,7 @@ class Doubted:
     lost: bool
     raw_score: float
     differs: bool
+    best: float = 0.0  # of what is lost, which is not counted here
 
 
 def doubts(clip: Recorded, states: Sequence[BallState]) -> tuple[np.ndarray, np.ndarray]:
