@@ -282,7 +282,7 @@ MOTION = [
     *group(
         "tracker/motion/path.py", "motion_path track_path",
         ("misses-free-in-path", "the path may skip frames for nothing", "(k - s - 1) * costs.miss", "0.0"),
-        ("births-free-in-path", "the path may start anew anywhere", "0.0 if k == begin else costs.birth", "0.0"),
+        ("births-free-in-path", "the path may start anew anywhere", "0.0 if k == 0 else costs.birth", "0.0"),
         ("no-contacts-in-path", "the path knows no hit", "min(0.5, costs.contact)", "1e-12"),
     ),
     *group(

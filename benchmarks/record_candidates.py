@@ -138,7 +138,7 @@ def record(
             step = pipeline.step(frame)
             if len(rows["frame"]) % PERIOD >= PERIOD - OUT and frame.index in truth:
                 gone[frame.index] = truth[frame.index]
-            if step.seen is not None:
+            if step.passes != "repeat":
                 second.keep(step.seen)
             for a in again.values():
                 a.add(step, frame.gap or step.cut)

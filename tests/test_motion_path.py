@@ -48,20 +48,24 @@ def test_items_keep_their_numbers():
     assert len(some) == 4 and some[4:] == []
     with pytest.raises(IndexError, match="forgotten"):
         some[1] = "b"
-    later = Recent("xy", 7)
-    assert (len(later), later[7], later[8]) == (9, "x", "y")
 
 
-def test_a_search_may_begin_at_any_number():
+def test_steps_may_be_taken_back_and_others_come_in_their_place():
     truth = arc(30)
     steps = [Step(k * 0.04, np.array([[900.0, 80], truth[k]]), np.array([1.0, -3.0]), np.zeros(2)) for k in range(30)]
-    zero, seven = PathSearch(PathCosts()), PathSearch(PathCosts(), 7)
-    assert seven.chain(7)[0].tolist() == []
+    straight, again = PathSearch(PathCosts()), PathSearch(PathCosts())
     for step in steps:
-        zero.add(step)
-        seven.add(step)
-    assert seven.chain(7)[0].tolist() == zero.chain(0)[0].tolist() == [1] * 30
-    assert seven.chain(7)[2] == zero.chain(0)[2]
+        straight.add(step)
+    for step in steps[:12] + [Step(s.time_s, s.xy + 400, s.cost, s.sd) for s in steps[12:]]:
+        again.add(step)
+    assert again.chain(0)[2] != straight.chain(0)[2]
+    again.cut(12)
+    for step in steps[12:]:
+        again.add(step)
+    assert again.chain(0)[0].tolist() == straight.chain(0)[0].tolist() == [1] * 30
+    assert again.chain(0)[2] == straight.chain(0)[2] and len(again.steps) == 30
+    again.cut(0)
+    assert again.chain(0)[0].tolist() == []
 
 
 def test_the_ball_is_found_among_equally_likely_clutter():

@@ -12,7 +12,7 @@ from test_track_path import DT, arc, claims, error, seen
 from tracker.core.config import DetectConfig, load_config
 from tracker.core.types import Detections, Frame
 from tracker.detect import second_look
-from tracker.detect.second_look import SecondLook
+from tracker.detect.second_look import SHORTEST, SecondLook
 from tracker.detect.views import History
 from tracker.track.looked_for import looked_for
 from tracker.track.path_tracker import track_path
@@ -80,6 +80,16 @@ def kept(size, places, *, model=None):
     return look
 
 
+def test_a_doubt_of_a_frame_or_two_is_not_kept():
+    look = kept((1280, 720), [(300 + 20 * i, 400) for i in range(SHORTEST - 1)])
+    look.keep(None)
+    assert not look._pictures and not look._begun
+    for _ in range(2):
+        for i in range(SHORTEST + 1):
+            look.keep([(Frame(i, i * 0.04, np.zeros((720, 1280, 3), np.uint8)), np.eye(3))])
+    assert [n for n, _ in look._seen][: SHORTEST + 1] == list(range(SHORTEST + 1))
+
+
 @pytest.mark.parametrize("size", [(1280, 720), (2560, 1440), (720, 1280)])
 def test_a_kept_picture_is_seen_in_the_pixels_of_its_source(size):
     places = [(300 + 20 * i, 400) for i in range(5)]
@@ -93,7 +103,7 @@ def test_a_kept_picture_is_seen_in_the_pixels_of_its_source(size):
 
 
 def test_what_was_found_elsewhere_stays_and_what_a_look_shows_is_replaced():
-    look = kept((1280, 720), [(300, 400)])
+    look = kept((1280, 720), [(300, 400)] * SHORTEST)
     known = Detections(np.array([[900.0, 100], [330, 380]]), np.array([0.6, 0.5]), np.array([3.0, 3.0]))
     found = look(0, [(np.array([305.0, 400.0]), 3.0)], known)
     assert found is not None and [900.0, 100.0] in found.xy.tolist() and [330.0, 380.0] not in found.xy.tolist()
@@ -133,7 +143,9 @@ def test_doubtful_frames_are_kept_and_sure_ones_are_not(tmp_path):
         path.add(step)
         steps.append(step.seen is not None)
     assert steps[0] and not any(steps[6:14]) and all(steps[16:])
-    assert path._look is not None and {n for n, _ in path._look._seen} == {i for i, s in enumerate(steps) if s}
+    assert path._look is not None and {n for n, _ in path._look._seen} == {
+        i for i, s in enumerate(steps) if s and i > 6
+    }
     causal = Pipeline(model, config, 1280, 720)  # type: ignore[arg-type]
     assert causal.step(replace_index(spots(1280, 720, []), 0)).seen is None
 

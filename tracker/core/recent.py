@@ -11,15 +11,14 @@ T = TypeVar("T")
 class Recent(Generic[T]):
     """Grows at its end as a list does; what lies before a number is forgotten.
 
-    Its length counts what was forgotten, too. Numbers from the end are negative, as in a list; the first item may have
-    another number than 0.
+    Its length counts what was forgotten, too. Numbers from the end are negative, as in a list.
 
     Raises:
         IndexError: an item is asked for that is forgotten or not yet there.
     """
 
-    def __init__(self, items: Iterable[T] = (), first: int = 0) -> None:
-        self._kept, self._gone = list(items), first
+    def __init__(self, items: Iterable[T] = ()) -> None:
+        self._kept, self._gone = list(items), 0
 
     def __len__(self) -> int:
         return self._gone + len(self._kept)
@@ -42,6 +41,10 @@ class Recent(Generic[T]):
 
     def append(self, item: T) -> None:
         self._kept.append(item)
+
+    def cut(self, end: int) -> None:
+        """Takes back all items from number ``end`` on."""
+        del self._kept[max(end - self._gone, 0) :]
 
     def forget(self, first: int) -> None:
         """Frees all items before number ``first``."""

@@ -18,8 +18,9 @@ from tracker.detect.detector import Detector
 from tracker.detect.model import BallModel
 from tracker.detect.views import History
 
-JPEG_QUALITY = 92
-KEPT_BYTES = 64 << 20  # of compressed pictures; the oldest goes
+JPEG_QUALITY = 85
+KEPT_BYTES = 32 << 20  # of compressed pictures; the oldest goes
+SHORTEST = 3  # doubtful frames in a row
 Seen = list[tuple[Frame, FloatArray]]  # pictures the network sees at once, newest first, and the map to the newest
 
 
@@ -37,10 +38,26 @@ class SecondLook:
         self._pictures: dict[int, tuple[float, bytes]] = {}  # frame number -> time, JPEG
         self._seen: deque[tuple[int, list[tuple[int, FloatArray]]]] = deque()  # frame number, what was seen in it
         self._bytes = 0
+        self._begun: deque[Seen] = deque()  # of a doubt that is short so far
+        self._doubt = 0  # frames in a row
         self._decoded: dict[int, Frame] = {}  # of the last look: the next one mostly shares some
 
-    def keep(self, seen: Seen) -> None:
-        """What the network saw in a doubtful frame (:meth:`tracker.detect.views.History.chosen`)."""
+    def keep(self, seen: Seen | None) -> None:
+        """What the network saw in a doubtful frame (:meth:`tracker.detect.views.History.chosen`); None for others.
+
+        A doubt of a frame or two is not kept: a path goes over it.
+        """
+        if seen is None:
+            self._begun.clear()
+            self._doubt = 0
+            return
+        self._doubt += 1
+        self._begun.append(seen)
+        if self._doubt >= SHORTEST:
+            while self._begun:
+                self._keep(self._begun.popleft())
+
+    def _keep(self, seen: Seen) -> None:
         for frame, _ in seen:
             if frame.index not in self._pictures:
                 picture = frame.crop(whole(frame.width, frame.height), *self._size)
@@ -55,6 +72,7 @@ class SecondLook:
         """Frees what is kept up to a frame."""
         while self._seen and self._seen[0][0] <= frame:
             self._seen.popleft()
+            self._decoded.clear()
         needed = min((n for n, _ in self._seen[0][1]), default=frame + 1) if self._seen else frame + 1
         for n in [n for n in self._pictures if n < needed]:
             self._bytes -= len(self._pictures.pop(n)[1])

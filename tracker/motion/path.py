@@ -138,30 +138,27 @@ class PathSearch:
 
     :meth:`chain` reads the cheapest path so far off its end; the older a step, the less that changes with what is yet
     to come. :meth:`forget` frees what is settled, so that memory stays flat.
-
-    Args:
-        begin: number of the first step.
     """
 
-    def __init__(self, costs: PathCosts, begin: int = 0) -> None:
-        self.costs, self._begin = costs, begin
-        self.steps: Recent[Step] = Recent(first=begin)
-        self.edges: Recent[_Edges] = Recent(first=begin)
-        self.lost: Recent[float] = Recent([0.0], begin)  # lost[k]: cheapest history that is lost after step k-1
-        self._lost_from: Recent[int] = Recent([-2], begin)  # -1: was lost before, e: edge e ended in step k-2
+    def __init__(self, costs: PathCosts) -> None:
+        self.costs = costs
+        self.steps: Recent[Step] = Recent()
+        self.edges: Recent[_Edges] = Recent()
+        self.lost: Recent[float] = Recent([0.0])  # lost[k]: cheapest history that is lost after step k-1
+        self._lost_from: Recent[int] = Recent([-2])  # -1: was lost before, e: edge e ended in step k-2
 
     def add(self, step: Step) -> None:
         """Takes in the next moment."""
         k, costs = len(self.steps), self.costs
         self.steps.append(step)
-        self.edges.append(_edges_into(k, self._begin, self.steps, self.edges, self.lost[k], costs))
+        self.edges.append(_edges_into(k, self.steps, self.edges, self.lost[k], costs))
         if step.kind == ANCHOR:
             self.lost.append(math.inf)
             self._lost_from.append(-2)
             return
         price = 0.0 if step.kind == ABSENT else costs.lost
         stay, came = self.lost[k] + price, -1
-        if k > self._begin and len(self.edges[k - 1].best):
+        if k and len(self.edges[k - 1].best):
             e = int(np.argmin(self.edges[k - 1].best))
             leave = float(self.edges[k - 1].best[e]) + costs.end + price
             if leave < stay:
@@ -173,7 +170,7 @@ class PathSearch:
         """The cheapest path from step ``first`` on: choice, lost (as in :class:`Path`) and the total cost in nats."""
         count = len(self.steps)
         choice, is_lost = np.full(count - first, -1), np.zeros(count - first, dtype=bool)
-        if count == self._begin:
+        if count == 0:
             return choice, is_lost, 0.0
         k, e = count, -1  # e = -1: lost after step k-1
         last = self.edges[-1].best
@@ -191,26 +188,31 @@ class PathSearch:
             k, e = (k, -1) if origin < 0 else (origin, before)
         return choice, is_lost, total
 
+    def cut(self, end: int) -> None:
+        """Takes back the steps from number ``end`` on."""
+        self.steps.cut(end)
+        self.edges.cut(end)
+        self.lost.cut(end + 1)
+        self._lost_from.cut(end + 1)
+
     def forget(self, first: int) -> None:
         """Frees what lies before step ``first``; paths that still differ there are not told apart any more."""
         for kept in (self.steps, self.edges, self.lost, self._lost_from):
             kept.forget(first - self.costs.max_gap - 1)
 
 
-def _edges_into(
-    k: int, begin: int, steps: Recent[Step], edges: Recent[_Edges], lost: float, costs: PathCosts
-) -> _Edges:
+def _edges_into(k: int, steps: Recent[Step], edges: Recent[_Edges], lost: float, costs: PathCosts) -> _Edges:
     step = steps[k]
     n = len(step.xy)
     parts: list[tuple[Any, ...]] = []
     if n and math.isfinite(lost):
-        first = 0.0 if k == begin else costs.birth
+        first = 0.0 if k == 0 else costs.birth
         extra = step.cost + first
         parts.append(
             (np.full(n, -1), np.full(n, -1), np.arange(n), np.zeros(n), np.full((n, 2), np.nan), np.full(n, np.nan),
              extra, lost + extra, np.full(n, -1), np.full((n, costs.fan), np.inf))
         )  # fmt: skip
-    for s in range(k - 1, max(begin - 1, k - 1 - costs.max_gap), -1):
+    for s in range(k - 1, max(-1, k - 1 - costs.max_gap), -1):
         if n == 0:
             break
         dt = step.time_s - steps[s].time_s

@@ -315,12 +315,11 @@ class Scene:
         return search
 
     def _look_again(self, path: ScenePath, first: int, end: int, scorer: Scorer, threshold: float, look: Look) -> bool:
-        """Looks again in the frames that wait and have nothing sure; whether any was looked at. The search is made
-        anew."""
+        """Looks again in the frames that wait and have nothing sure; whether any was looked at."""
         begin, settled = self._emitted - first, end - first
         p = replace(self._rest).judged(path.time_s, path.xy, path.p, begin, settled)
         sure = (path.choice >= 0) & (p >= threshold)
-        looked = False
+        again = self.judged  # from here on the search is made anew
         for j, places in looked_for(path.time_s, path.xy, sure, range(begin, settled)).items():
             k = first + j
             where = [(self.in_picture(k, xy), float(np.exp(path.radius[of])) * self._unit) for xy, of in places]
@@ -330,14 +329,14 @@ class Scene:
             m = self.moments[k]
             self.found[k] = found
             m.xy, m.logit, m.radius = self._candidates(found, self._views[k])
-            for near in range(max(k - 2, self._forgotten), min(k + 3, self.judged)):  # whose motion it tells
-                self.moments[near].inputs = np.zeros((0, len(CANDIDATE)))
-            looked = True
-        if looked:
-            self._search = PathSearch(self._costs, self._forgotten)
-            for k in range(self._forgotten, self.judged):
-                self._search.add(self._step(k, scorer))
-        return looked
+            near = range(max(k - 2, self._forgotten), min(k + 3, self.judged))  # whose motion it tells
+            again = min(again, near[0])
+            for n in near:
+                self.moments[n].inputs = np.zeros((0, len(CANDIDATE)))
+        self._search.cut(again)
+        for k in range(again, self.judged):
+            self._search.add(self._step(k, scorer))
+        return again < self.judged
 
     def _smooth(self, path: ScenePath, first: int, end: int, threshold: float) -> dict[int, Known]:
         """What is reported of the moments ``emitted..end``, by moment."""

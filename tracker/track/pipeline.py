@@ -233,9 +233,9 @@ class Hindsight:
             if lag_s is None and self._detect.roi_passes:
                 self._look = SecondLook(self._model, self._detect, *self._size)
             self._tracker = self._make(*self._size, self._config, self._scorer, lag_s=lag_s, look=self._look)
-        if self._look is not None and step.seen is not None:
-            self._look.keep(step.seen)
         repeats = step.passes == "repeat"
+        if self._look is not None and not repeats:
+            self._look.keep(step.seen)
         found = _counted(step.detections, step.state.n_detections) if repeats else step.detections
         final = self._tracker.add(
             frame.index, frame.scene_s, found, camera=step.camera, repeated=repeats, gap=frame.gap or step.cut
