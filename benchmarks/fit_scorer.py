@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from record_candidates import OUT, PERIOD, Recorded, load
+from record_candidates import NEAR_PX, Recorded, is_out, load, without_ball
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
 
@@ -32,7 +32,7 @@ from tracker.track.rest import RestWatch
 from tracker.track.scene_path import pieces
 from tracker.track.scorer import CANDIDATE, DEFAULT, STRETCH, Scorer
 
-BALL_PX, NEAR_PX = 8.0, 20.0  # at 1280 wide: nearer is the ball, between is neither
+BALL_PX = 8.0  # at 1280 wide: nearer is the ball, up to NEAR_PX is neither
 RIGHT_PX = 10.0
 RATES = (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.4)
 
@@ -53,7 +53,7 @@ class Run:
 
 def taken_out(clip: Recorded) -> np.ndarray:
     """bool [T]: frames of which the ball's candidates are taken, where it is known where it is."""
-    return (np.arange(len(clip)) % PERIOD >= PERIOD - OUT) & (clip.visibility > 0)
+    return is_out(np.arange(len(clip))) & (clip.visibility > 0)
 
 
 def detections(clip: Recorded, names: Sequence[str], out: np.ndarray) -> list[Detections]:
@@ -65,11 +65,11 @@ def detections(clip: Recorded, names: Sequence[str], out: np.ndarray) -> list[De
     found = []
     for i in range(len(clip)):
         parts = [clip.passes[n][i] for n in names]
+        if out[i]:
+            parts = [without_ball(d, clip.truth[i], clip.width) for d in parts]
         xy, score, radius = (np.concatenate([getattr(d, a) for d in parts]) for a in ("xy", "score", "radius_px"))
         keep: list[int] = []
         for a in np.argsort(-score, kind="stable").tolist():
-            if out[i] and k * np.hypot(*(xy[a] - clip.truth[i])) <= NEAR_PX:
-                continue
             if all(k * np.hypot(*(xy[a] - xy[b])) > 12 for b in keep):
                 keep.append(a)
         found.append(Detections(xy[keep], score[keep], radius[keep], None, parts[0].n_detections))

@@ -72,9 +72,14 @@ OUT, PERIOD = 40, 90  # frames without the ball's candidates
 NEAR_PX = 20.0  # at 1280 wide: candidates so near are the ball's
 
 
+def is_out(row: int | np.ndarray) -> bool | np.ndarray:
+    """Whether rows of a clip lie in a stretch without the ball, where it is known where it is."""
+    return row % PERIOD >= PERIOD - OUT
+
+
 def without_ball(found: Detections, ball: np.ndarray, width: int) -> Detections:
     """Candidates without those at the ball, float64 [2] source px."""
-    far = 1280 / width * np.hypot(*(found.xy - ball).T) > NEAR_PX
+    far = ~(1280 / width * np.hypot(*(found.xy - ball).T) <= NEAR_PX)
     return Detections(found.xy[far], found.score[far], found.radius_px[far], None, found.n_detections)
 
 
@@ -117,18 +122,16 @@ def record(
     rows: dict[str, list] = {k: [] for k in ("frame", "time_s", "repeated", "gap", "camera", "sure", "look", "state")}
     passes: dict[str, list[Detections]] = {"online": [], **{str(s): [] for s in sizes}}
     gone: dict[int, np.ndarray] = {}
-    labels = LabelTable.read(clip.labels) if clip.labels is not None else None
+    truth: dict[int, np.ndarray] = {}
+    if clip.labels is not None:
+        t = LabelTable.read(clip.labels)
+        truth = {int(f): p for f, p, v in zip(t.frame, t.xy, t.visibility, strict=True) if v > 0}
     status = {"lost": 0, "predicted": 1, "detected": 2}
     with open_video(clip.media, config=config.video) as video:
         width, height = video.info.width, video.info.height
         pipeline = Pipeline(model, config, width, height, thorough=thorough)
         second = SecondLook(model, config.detect, width, height)
         again = {n: _Again(second, config, (width, height), g) for n, g in (("again", {}), ("out", gone))}
-        truth = (
-            {}
-            if labels is None
-            else {int(f): p for f, p, v in zip(labels.frame, labels.xy, labels.visibility, strict=True) if v > 0}
-        )
         seen: list[Detector] = []
         for size in sizes:
             detector = Detector(model, config.detect, width, height)
@@ -136,14 +139,14 @@ def record(
             seen.append(detector)
         for frame in video:
             step = pipeline.step(frame)
-            if len(rows["frame"]) % PERIOD >= PERIOD - OUT and frame.index in truth:
+            repeats = step.passes == "repeat"
+            if is_out(len(rows["frame"])) and frame.index in truth:
                 gone[frame.index] = truth[frame.index]
-            if step.passes != "repeat":
+            if not repeats:
                 second.keep(step.seen)
             for a in again.values():
                 a.add(step, frame.gap or step.cut)
             second.forget(min(a.final for a in again.values()))
-            repeats = step.passes == "repeat"
             passes["online"].append(step.detections)
             for size, detector in zip(sizes, seen, strict=True):
                 detector.history = pipeline.detector.history

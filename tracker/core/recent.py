@@ -30,14 +30,16 @@ class Recent(Generic[T]):
     def __getitem__(self, k: int | slice) -> T | list[T]:
         if isinstance(k, slice):
             return [self[n] for n in range(*k.indices(len(self)))]
+        return self._kept[self._place(k)]
+
+    def __setitem__(self, k: int, item: T) -> None:
+        self._kept[self._place(k)] = item
+
+    def _place(self, k: int) -> int:
         at = (k if k >= 0 else k + len(self)) - self._gone
         if at < 0:
             raise IndexError(f"item {k} is forgotten")
-        return self._kept[at]
-
-    def __setitem__(self, k: int, item: T) -> None:
-        self[k]
-        self._kept[(k if k >= 0 else k + len(self)) - self._gone] = item
+        return at
 
     def append(self, item: T) -> None:
         self._kept.append(item)
